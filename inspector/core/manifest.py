@@ -193,4 +193,4 @@ for _cls in (
     BundleFile, ClassEntry, InputSpec, ViewSpec, OutputSpec, LimitSpec, BoundSpec, LimitsSpec, ZoneLimits, Expected,
     Golden, GoldenTolerance, CalibrationSpec, TrainingSpec, Licence, Manifest,
 ):  # fmt: skip
-    _cls.__pydantic_config__ = _STRICT  # type: ignore[attr-defined]
+    setattr(_cls, "__pydantic_config__", _STRICT)  # noqa: B010: the class has no such attribute to type

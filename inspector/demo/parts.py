@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from functools import lru_cache
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -25,7 +26,7 @@ DISC_RADIUS = 96.0  # camera pixels
 HOLES, HOLE_RING, HOLE_RADIUS, BORE_RADIUS = 6, 62.0, 9.5, 17.0
 MIN_DEFECT_SIDE = 10.0  # square root of a defect's area in camera pixels: 4 px at a 96 px network input
 
-Float = NDArray[np.float32]
+Float = NDArray[np.floating[Any]]  # drawing mixes float32 grids with float64 factors
 
 
 class Kind(StrEnum):
@@ -102,7 +103,7 @@ def kind_of(part_id: int) -> Kind:
     raise AssertionError("LINE_MIX sums to 1000")
 
 
-def render(seed: int, kind: Kind | None = None, stream: Stream = Stream.LINE, light: Light = Light()) -> Part:  # noqa: B008
+def render(seed: int, kind: Kind | None = None, stream: Stream = Stream.LINE, light: Light = Light()) -> Part:
     """One part as the camera sees it; without `kind`, the line's mix decides it from the seed."""
     kind = kind_of(seed) if kind is None else kind
     rng = np.random.default_rng([stream, seed, list(Kind).index(kind), 7])
@@ -201,7 +202,7 @@ class _Scene:
         return self.cx + r * np.cos(a), self.cy + r * np.sin(a)
 
     def on_metal(self) -> NDArray[np.bool_]:
-        return (self.labels == Label.METAL) | (self.labels == Label.MARK)
+        return np.asarray((self.labels == Label.METAL) | (self.labels == Label.MARK), np.bool_)
 
     def mark_defect(self, where: NDArray[np.bool_], label: Label | None) -> None:
         self.defect |= where
@@ -227,7 +228,7 @@ class _Scene:
         lit = cv2.GaussianBlur(lit.astype(np.float32), (0, 0), float(rng.uniform(0.6, 0.8)))
         rgb = lit[..., None] * (self.tint * np.array([1.0, 0.99, 0.96], np.float32))
         rgb += 2.0 * rng.standard_normal((HEIGHT, WIDTH, 1), np.float32)
-        return np.clip(rgb, 0, 255).astype(np.uint8)
+        return np.asarray(np.clip(rgb, 0, 255), np.uint8)
 
 
 def _scratch(rng: np.random.Generator, s: _Scene) -> None:
@@ -299,20 +300,25 @@ def _swarf(rng: np.random.Generator, s: _Scene) -> None:
     s.mark_defect((body > 0.4) | (shadow > 0.4), None)
 
 
-_DEFECTS = {
+class _Defect(Protocol):
+    def __call__(self, rng: np.random.Generator, s: _Scene, /) -> None: ...
+
+
+_DEFECTS: dict[Kind, _Defect] = {
     Kind.SCRATCH: _scratch, Kind.DENT: _dent, Kind.STAIN: _stain,
     Kind.CHIPPED_EDGE: _chipped_edge, Kind.SWARF: _swarf,
 }  # fmt: skip
 
 
-def _draw_until_large_enough(defect, rng: np.random.Generator, scene: _Scene) -> None:  # type: ignore[no-untyped-def]
+def _draw_until_large_enough(defect: _Defect, rng: np.random.Generator, scene: _Scene) -> None:
     """A defect that mostly fell beside the metal would be too small to matter: draw another in its place."""
     keep = (scene.albedo.copy(), scene.tint.copy(), scene.labels.copy(), scene.gloss.copy())
     for _ in range(20):
         defect(rng, scene)
         if np.sqrt(scene.defect.sum()) >= MIN_DEFECT_SIDE:
             return
-        scene.albedo, scene.tint, scene.labels, scene.gloss = (a.copy() for a in keep)
+        scene.albedo, scene.tint = keep[0].copy(), keep[1].copy()
+        scene.labels, scene.gloss = keep[2].copy(), keep[3].copy()
         scene.defect[:] = False
     raise AssertionError("no place for a defect: the ranges above always leave one")
 
