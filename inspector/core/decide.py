@@ -28,3 +28,10 @@ def under_mode(outcome: Outcome, mode: Mode) -> Outcome:
     if outcome.verdict is Verdict.PASS and mode is not Mode.INSPECT:
         return Outcome(Verdict.NOT_INSPECTED, Reason.COLLECTING)
     return outcome
+
+
+def judge(prediction: Prediction | None, limits: Limits | None, mode: Mode) -> Outcome:
+    """The outcome under the station's mode; where nothing judged (mode `collect`) it is 4/114."""
+    if mode is Mode.COLLECT or prediction is None or limits is None:
+        return Outcome(Verdict.NOT_INSPECTED, Reason.COLLECTING)
+    return under_mode(decide(prediction, limits), mode)

@@ -1,0 +1,188 @@
+"""Is the station fit to say PASS? Freshness of every part -> READY, alarms with cause, consequence and action; watchdog."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+import structlog
+
+from inspector.core.errors import InspectorError, ModelError, PartError
+from inspector.core.ports import Clock
+from inspector.core.types import Inspection
+from plc.registers import OfflineReason, Reason
+
+log = structlog.get_logger(__name__)
+
+ERRORS_THAT_LATCH = 3  # inference errors or missed deadlines in a row
+EXIT_HUNG = 70  # EX_SOFTWARE: systemd starts us again
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """ISA-18.2: what is wrong, what follows, what to do. One while it lasts, however many parts it meets."""
+
+    id: str
+    cause: str
+    consequence: str
+    action: str
+    priority: str
+    since_utc_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A part that must be seen working within `max_age_s`; `reason` is why READY drops when it is not."""
+
+    max_age_s: float
+    reason: OfflineReason
+    consequence: str
+    action: str
+
+
+@dataclass(frozen=True, slots=True)
+class PartState:
+    ok: bool
+    text: str
+    age_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class HealthState:
+    ready: bool
+    offline_reason: OfflineReason
+    error_code: Reason
+    parts: Mapping[str, PartState]
+    alarms: tuple[Alarm, ...]
+
+
+NOT_READY = "The station is not ready; every part that comes now is a reject."
+WATCHED: Mapping[str, Watched] = {
+    "camera": Watched(2.0, OfflineReason.CAMERA, NOT_READY, "Check the camera's cable and power; it reconnects by itself."),
+    "model": Watched(2.0, OfflineReason.MODEL, NOT_READY, "Restart the service; if it stays, install the former bundle."),
+    "store": Watched(2.0, OfflineReason.STORAGE, NOT_READY, "Make room on the disk or replace it; it recovers by itself."),
+}
+_REASON_OF = {
+    OfflineReason.CAMERA: Reason.CAMERA,
+    OfflineReason.MODEL: Reason.INFERENCE,
+    OfflineReason.STORAGE: Reason.STORAGE,
+}
+
+
+@dataclass(slots=True)
+class Health:
+    """What was last seen of each part. Stale means not ready, never "as before"."""
+
+    clock: Clock
+    watched: Mapping[str, Watched] = field(default_factory=lambda: dict(WATCHED))
+    _last_ok_s: dict[str, float] = field(default_factory=dict)
+    _down: dict[str, str] = field(default_factory=dict)  # part -> what it said
+    _latched: tuple[OfflineReason, str, str] | None = None  # reason, cause, action
+    _in_row: dict[Reason, int] = field(default_factory=dict)
+    _since_ms: dict[str, int] = field(default_factory=dict)
+
+    def ok(self, part: str) -> None:
+        """`part` was seen working just now."""
+        self._last_ok_s[part] = self.clock.monotonic_s()
+        self._down.pop(part, None)
+
+    def down(self, part: str, text: str) -> None:
+        """`part` said that it does not work."""
+        if part not in self._down:
+            log.warning("part down", part=part, text=text)
+        self._down[part] = text
+        self._last_ok_s.pop(part, None)
+
+    def latch(self, reason: OfflineReason, cause: str, action: str) -> None:
+        """Stay NOT READY until a person acknowledges; the first latch stands."""
+        if self._latched is None:
+            log.error("latched not ready", reason=reason.name, cause=cause)
+            self._latched = (reason, cause, action)
+
+    def acknowledge(self) -> None:
+        """A person, or the PLC with CLEAR_ERROR, has taken note of a latch that may be cleared in service."""
+        if self._latched is not None and self._latched[0] is OfflineReason.LATCHED_ERROR:
+            log.info("latch acknowledged", cause=self._latched[1])
+            self._latched = None
+            self._in_row.clear()
+
+    def saw(self, done: Inspection, error: BaseException | None) -> None:
+        """Learn from one part: a lost camera, a failed store, errors in a row, a challenge part that passed."""
+        reason = done.outcome.reason
+        if isinstance(error, PartError) and not isinstance(error, ModelError):
+            log.info("part not inspected", no=done.no, reason=reason.name, text=str(error))
+        if reason is Reason.STORAGE:
+            self.down("store", "a record was not committed in time")
+        for kind in (Reason.INFERENCE, Reason.DEADLINE):
+            self._in_row[kind] = self._in_row.get(kind, 0) + 1 if reason is kind else 0
+            if self._in_row[kind] >= ERRORS_THAT_LATCH:
+                cause = f"{ERRORS_THAT_LATCH} parts in a row ended with {kind.name.lower()}: {error}"
+                self.latch(OfflineReason.LATCHED_ERROR, cause, "Find the cause, then acknowledge the error.")
+        if done.delivery is not None and done.delivery.code == 6:  # TEST_NOT_AS_EXPECTED
+            self.latch(
+                OfflineReason.CHECK_DUE,
+                f"challenge part {done.trigger.part_id} was not rejected",
+                "Hold the parts since the last good challenge run; have quality release the station (restart).",
+            )
+
+    def state(self) -> HealthState:
+        """READY only if nothing is latched and every watched part was seen working within its own age."""
+        now = self.clock.monotonic_s()
+        parts: dict[str, PartState] = {}
+        alarms: list[Alarm] = []
+        first: OfflineReason | None = None
+        if self._latched is not None:
+            first, cause, action = self._latched
+            alarms.append(self._alarm("latched", cause, NOT_READY, action, "high"))
+        for name, watched in self.watched.items():
+            age = now - self._last_ok_s.get(name, -math.inf)
+            fresh = age <= watched.max_age_s  # NaN is not fresh
+            text = self._down.get(name, "working" if fresh else "no sign of life")
+            parts[name] = PartState(fresh, text, round(age, 2) if math.isfinite(age) else None)
+            if not fresh:
+                first = first or watched.reason
+                alarms.append(self._alarm(name, f"{name}: {text}", watched.consequence, watched.action, "high"))
+        for gone in set(self._since_ms) - {a.id for a in alarms}:
+            del self._since_ms[gone]
+        error = _REASON_OF.get(first, Reason.NONE) if first else Reason.NONE
+        return HealthState(first is None, first or OfflineReason.NONE, error, parts, tuple(alarms))
+
+    def _alarm(self, id_: str, cause: str, consequence: str, action: str, priority: str) -> Alarm:
+        since = self._since_ms.setdefault(id_, int(self.clock.utc_s() * 1000))
+        return Alarm(id_, cause, consequence, action, priority, since)
+
+
+class Watchdog:
+    """Turns through each device thread; a thread that makes no full turn in `hang_after_s` ends the process.
+
+    A thread cannot be killed, so the process is: systemd starts it again, and the standing id is answered 4/108.
+    """
+
+    def __init__(self, health: Health, *, period_s: float = 0.5, hang_after_s: float = 3.0) -> None:
+        self._health, self._period_s, self._hang_after_s = health, period_s, hang_after_s
+        self._turned_s: dict[str, float] = {}
+
+    async def turn_forever(self, part: str, alive: Callable[[], Awaitable[None]]) -> None:
+        """Keep asking one part whether it works. A hang is not an error to handle but the end of the process."""
+        clock = self._health.clock
+        self._turned_s[part] = clock.monotonic_s()
+        while True:
+            try:
+                async with asyncio.timeout(self._hang_after_s):
+                    await alive()
+                self._health.ok(part)
+            except InspectorError as exc:
+                self._health.down(part, str(exc))
+            except TimeoutError:
+                log.critical("device thread hangs; ending the process", part=part, after_s=self._hang_after_s)
+                os._exit(EXIT_HUNG)
+            self._turned_s[part] = clock.monotonic_s()
+            await clock.sleep(self._period_s)
+
+    def all_turned_within(self, age_s: float) -> bool:
+        """True if every part's thread made a full turn within `age_s`: what systemd's watchdog is fed by."""
+        now = self._health.clock.monotonic_s()
+        return all(now - turned <= age_s for turned in self._turned_s.values())
