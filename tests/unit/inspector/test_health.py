@@ -1,0 +1,114 @@
+"""READY is earned by freshness, and latches hold."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+
+import pytest
+
+from inspector.core.errors import CameraLost, ModelError
+from inspector.core.types import Delivery, DeliveryState, Inspection, JudgedBy, Outcome, Trigger
+from inspector.health import ERRORS_THAT_LATCH, WATCHED, Health, Watchdog
+from plc.registers import OfflineReason, Reason, Verdict
+from tests.support.clock import SimClock
+
+
+@pytest.fixture
+def clock():
+    return SimClock()
+
+
+@pytest.fixture
+def health(clock):
+    health = Health(clock)
+    for part in WATCHED:
+        health.ok(part)
+    return health
+
+
+def inspection(verdict=Verdict.PASS, reason=Reason.NONE, code=None):
+    trigger = Trigger(1, 7, deadline_mono_s=0, accepted_mono_s=0)
+    delivery = Delivery(code if code is not None else verdict, reason, DeliveryState.CONFIRMED, 0.0)
+    return Inspection(1, trigger, Outcome(verdict, reason), None, JudgedBy(), 1.0, delivery=delivery)
+
+
+def test_a_station_that_has_seen_nothing_yet_is_not_ready(clock):
+    state = Health(clock).state()
+    assert not state.ready and state.offline_reason is OfflineReason.CAMERA
+
+
+def test_every_part_seen_just_now_is_ready(health):
+    assert health.state().ready and health.state().alarms == ()
+
+
+@pytest.mark.parametrize("part", list(WATCHED))
+def test_a_stale_part_drops_ready_and_says_which(health, clock, part):
+    clock.now_s += WATCHED[part].max_age_s + 0.01
+    for other in set(WATCHED) - {part}:
+        health.ok(other)
+    state = health.state()
+    assert not state.ready and state.offline_reason is WATCHED[part].reason
+    assert [a.id for a in state.alarms] == [part]
+
+
+def test_a_clock_that_is_not_a_number_is_not_ready(health, clock):
+    clock.now_s = math.nan
+    assert not health.state().ready
+
+
+def test_a_lost_camera_is_one_alarm_however_many_parts_it_meets(health):
+    for _ in range(600):
+        health.down("camera", "link lost")
+        health.saw(inspection(Verdict.NOT_INSPECTED, Reason.CAMERA), CameraLost("link lost"))
+        assert [a.id for a in health.state().alarms] == ["camera"]
+    health.ok("camera")
+    assert health.state().ready
+
+
+def test_three_inference_errors_in_a_row_latch_until_acknowledged(health):
+    for i in range(ERRORS_THAT_LATCH):
+        assert health.state().ready, i
+        health.saw(inspection(Verdict.NOT_INSPECTED, Reason.INFERENCE), ModelError("not finite"))
+    assert health.state().offline_reason is OfflineReason.LATCHED_ERROR
+    health.ok("model")
+    assert not health.state().ready
+    health.acknowledge()
+    assert health.state().ready
+
+
+def test_a_good_part_between_errors_starts_the_count_anew(health):
+    for _ in range(4):
+        health.saw(inspection(Verdict.NOT_INSPECTED, Reason.DEADLINE), TimeoutError())
+        health.saw(inspection(), None)
+    assert health.state().ready
+
+
+def test_a_challenge_part_that_the_model_missed_latches_past_an_acknowledge(health):
+    health.saw(inspection(code=6), None)
+    health.acknowledge()
+    assert health.state().offline_reason is OfflineReason.CHECK_DUE
+
+
+async def test_a_thread_that_hangs_ends_the_process(health, monkeypatch):
+    ended = []
+    monkeypatch.setattr("inspector.health.os._exit", lambda code: ended.append(code) or asyncio.current_task().cancel())
+    watchdog = Watchdog(health, hang_after_s=0.02)
+    with pytest.raises(asyncio.CancelledError):
+        await watchdog.turn_forever("camera", asyncio.Event().wait)
+    assert ended == [70]
+
+
+async def test_systemd_is_fed_only_while_every_thread_turns(health, clock):
+    watchdog = Watchdog(health)
+
+    async def lost():
+        raise CameraLost("unplugged")
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await watchdog.turn_forever("camera", lost)
+    assert watchdog.all_turned_within(1.0)
+    assert not health.state().ready  # a lost camera is an error state, not a restart
+    clock.now_s += 5
+    assert not watchdog.all_turned_within(1.0)
