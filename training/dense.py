@@ -8,6 +8,7 @@ away; the ResNet50 with its classifier is what remains. Every step sees parts th
 
 from __future__ import annotations
 
+import argparse
 import copy
 import math
 import time
@@ -19,6 +20,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 import torchvision
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
@@ -118,82 +121,111 @@ def validate(net: nn.Module, size: int, per_kind: int = 80) -> dict[str, float]:
     return shares
 
 
-def teach(cfg: DenseConfig) -> Path:
-    """Train until `minutes` are used; a checkpoint every evaluation, taken up again when it exists."""
+def teach(cfg: DenseConfig) -> None:
+    """Train until `minutes` are used; a checkpoint at every evaluation, taken up again when it exists."""
     torch.manual_seed(cfg.seed)
     cfg.out.mkdir(parents=True, exist_ok=True)
-    model = DenseResNet50().to(memory_format=torch.channels_last)
-    ema = copy.deepcopy(model.net).requires_grad_(False)
-    decay = [p for p in model.parameters() if p.ndim > 1]
-    plain = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [{"params": decay, "weight_decay": cfg.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=cfg.lr)
-    used_s, step = _resume(cfg, model, ema, optimizer)
-    loader = DataLoader(Renders(cfg.size, step * cfg.batch), cfg.batch, num_workers=cfg.workers, prefetch_factor=4)
-    begun = last_eval = time.monotonic()
-    start_s = used_s
+    run = _State(cfg)
+    loader = DataLoader(Renders(cfg.size, run.step * cfg.batch), cfg.batch, num_workers=cfg.workers, prefetch_factor=4)
+    begun, before_s = time.monotonic(), run.used_s
+    next_eval_s = before_s + cfg.eval_every_s
     for images, labels, classes in loader:
-        now = time.monotonic()
-        used_s = start_s + now - begun
-        progress = used_s / (cfg.minutes * 60)
+        run.used_s = before_s + time.monotonic() - begun
+        progress = run.used_s / (cfg.minutes * 60)
         if progress >= 1:
             break
-        lr = cfg.lr * min(1, (step + 1) / 300) * 0.5 * (1 + math.cos(math.pi * progress))
-        for group in optimizer.param_groups:
+        loss = run.learn(images, labels, classes, progress)
+        if run.step % 100 == 0:
+            print(f"{run.used_s / 60:6.1f} min  step {run.step}  loss {loss:.3f}", flush=True)
+        if run.used_s > next_eval_s:
+            next_eval_s = run.used_s + cfg.eval_every_s
+            run.save()
+            print(f"  validation {validate(run.ema, cfg.size)}", flush=True)
+    run.save()
+
+
+class _State:
+    """Model, its slow average, optimizer and progress: what a checkpoint holds."""
+
+    def __init__(self, cfg: DenseConfig) -> None:
+        self.cfg, self.used_s, self.step = cfg, 0.0, 0
+        self.model = DenseResNet50().to(memory_format=torch.channels_last)
+        self.ema = copy.deepcopy(self.model.net).requires_grad_(False)
+        decay = [p for p in self.model.parameters() if p.ndim > 1]
+        plain = [p for p in self.model.parameters() if p.ndim <= 1]
+        groups = [{"params": decay, "weight_decay": cfg.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+        self.optimizer = torch.optim.AdamW(groups, lr=cfg.lr)
+        if (cfg.out / "checkpoint.safetensors").exists():
+            self._resume(cfg.out / "checkpoint.safetensors")
+
+    def learn(self, images: Tensor, labels: Tensor, classes: Tensor, progress: float) -> float:
+        """One step: warm-up and cosine by the share of time used, gradient clipped, slow average followed."""
+        lr = self.cfg.lr * min(1, (self.step + 1) / 300) * 0.5 * (1 + math.cos(math.pi * progress))
+        for group in self.optimizer.param_groups:
             group["lr"] = lr
-        model.train()
+        self.model.train()
         with torch.autocast("cpu", torch.bfloat16):
-            out = model(images.contiguous(memory_format=torch.channels_last))
+            out = self.model(images.contiguous(memory_format=torch.channels_last))
         loss = dense_loss(out, labels, classes)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        step += 1
-        _follow(ema, model.net, min(cfg.ema, step / (step + 20)))
-        if step % 100 == 0:
-            print(f"{used_s / 60:6.1f} min  step {step}  loss {loss.item():.3f}  lr {lr:.1e}", flush=True)
-        if now - last_eval > cfg.eval_every_s:
-            last_eval = now
-            _save(cfg, model, ema, optimizer, used_s, step)
-            print(f"  validation {validate(ema, cfg.size)}", flush=True)
-    _save(cfg, model, ema, optimizer, used_s, step)
-    print(f"  validation {validate(ema, cfg.size, 200)}", flush=True)
-    return cfg.out / "model.safetensors"
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        self._follow(min(self.cfg.ema, self.step / (self.step + 20)))
+        return float(loss)
+
+    @torch.no_grad()
+    def _follow(self, keep: float) -> None:
+        net = self.model.net
+        pairs = [*zip(self.ema.parameters(), net.parameters(), strict=True)]
+        pairs += [*zip(self.ema.buffers(), net.buffers(), strict=True)]
+        for slow, fast in pairs:
+            if slow.dtype.is_floating_point:
+                slow.lerp_(fast, 1 - keep)
+            else:
+                slow.copy_(fast)
+
+    def save(self) -> None:
+        """The checkpoint to go on from, and the averaged weights as safetensors; each replaced in one step."""
+        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
+        tensors |= {f"ema.{k}": v for k, v in self.ema.state_dict().items()}
+        for index, slots in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{name}": value for name, value in slots.items()}
+        self._replace(tensors, "checkpoint.safetensors", {"used_s": str(self.used_s), "step": str(self.step)})
+        self._replace(self.ema.state_dict(), "model.safetensors", {})
+
+    def _replace(self, tensors: dict[str, Tensor], name: str, metadata: dict[str, str]) -> None:
+        new = self.cfg.out / "new.safetensors"
+        save_file({k: v.contiguous() for k, v in tensors.items()}, new, metadata)
+        new.replace(self.cfg.out / name)
+
+    def _resume(self, path: Path) -> None:
+        parts: dict[str, dict[str, Tensor]] = {"model": {}, "ema": {}, "optimizer": {}}
+        with safe_open(path, "pt") as file:
+            self.used_s, self.step = float(file.metadata()["used_s"]), int(file.metadata()["step"])
+            for key in file.keys():  # noqa: SIM118: not a mapping
+                part, _, name = key.partition(".")
+                parts[part][name] = file.get_tensor(key)
+        self.model.load_state_dict(parts["model"])
+        self.ema.load_state_dict(parts["ema"])
+        slots: dict[int, dict[str, Tensor]] = {}
+        for name, value in parts["optimizer"].items():
+            index, _, slot = name.partition(".")
+            slots.setdefault(int(index), {})[slot] = value
+        self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": slots})
 
 
-@torch.no_grad()
-def _follow(ema: nn.Module, net: nn.Module, keep: float) -> None:
-    for slow, fast in zip(ema.parameters(), net.parameters(), strict=True):
-        slow.lerp_(fast, 1 - keep)
-    for slow, fast in zip(ema.buffers(), net.buffers(), strict=True):
-        if slow.dtype.is_floating_point:
-            slow.lerp_(fast, 1 - keep)
-        else:
-            slow.copy_(fast)
-
-
-def _save(cfg, model, ema, optimizer, used_s, step):
-    state = {"model": model.state_dict(), "ema": ema.state_dict(), "optimizer": optimizer.state_dict(),
-             "used_s": used_s, "step": step}
-    torch.save(state, cfg.out / "checkpoint.new")
-    (cfg.out / "checkpoint.new").replace(cfg.out / "checkpoint.pt")
-    from safetensors.torch import save_file
-    save_file({k: v.contiguous() for k, v in ema.state_dict().items()}, cfg.out / "model.safetensors")
-
-
-def _resume(cfg, model, ema, optimizer):
-    path = cfg.out / "checkpoint.pt"
-    if not path.exists():
-        return 0.0, 0
-    state = torch.load(path, weights_only=True)
-    model.load_state_dict(state["model"])
-    ema.load_state_dict(state["ema"])
-    optimizer.load_state_dict(state["optimizer"])
-    return state["used_s"], state["step"]
+def main() -> None:
+    """Command line of `make demo-bundle`'s first stage."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path, help="run folder; a checkpoint in it is taken up again")
+    parser.add_argument("--minutes", type=float, default=95.0, help="wall clock to spend, over all resumed runs")
+    parser.add_argument("--threads", type=int, default=2)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    teach(DenseConfig(out=args.out, minutes=args.minutes))
 
 
 if __name__ == "__main__":
-    import sys
-    torch.set_num_threads(2)
-    teach(DenseConfig(out=Path(sys.argv[1]), minutes=float(sys.argv[2]), lr=float(sys.argv[3])))
+    main()
