@@ -173,7 +173,7 @@ class _State:
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
         self._follow(min(self.cfg.ema, self.step / (self.step + 20)))
-        return float(loss)
+        return float(loss.detach())
 
     @torch.no_grad()
     def _follow(self, keep: float) -> None:
