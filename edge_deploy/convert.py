@@ -50,7 +50,10 @@ def to_ir(net: torchvision.models.ResNet, spec: NetworkInput) -> Any:
     """The bare FP32 ov.Model: normalised f32 (1, 3, H, W) -> probabilities (1, K), embedding (1, 2048)."""
     ov = openvino()
     shape = (1, 3, spec.height, spec.width)
-    model = ov.convert_model(TwoOutputs(net).eval(), example_input=torch.zeros(shape), input=[shape])
+    with torch.no_grad():
+        exported = torch.export.export(TwoOutputs(net).eval(), (torch.zeros(shape),))
+    model = ov.convert_model(exported)
+    model.reshape(list(shape))
     model.inputs[0].get_tensor().set_names({"input"})
     for output, name in zip(model.outputs, ("probabilities", "embedding"), strict=True):
         output.get_tensor().set_names({name})
