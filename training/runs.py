@@ -1,7 +1,7 @@
 """The run directory: everything a training leaves behind, and all that a bundle is built from.
 
-`model.safetensors` (torchvision's ResNet50 key names), `run.json` (Run), `splits.csv` (which picture was used for what),
-`history.json` (one object per epoch), `metrics.json` (what `run.json` holds too, with confusion and intervals).
+`model.safetensors` (torchvision's ResNet50 key names), `run.json` (Run), `splits.csv` (what each picture was used
+for), `history.json` (one object per epoch), `metrics.json` (what `run.json` holds too, with confusion and intervals).
 """
 
 from __future__ import annotations

@@ -1,0 +1,77 @@
+"""What a training is started with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import torch
+
+from training.choices import Augment, Freeze, Imbalance, Precision
+from training.errors import TrainingError
+from training.views import Roi
+
+HOW_NOT_WHAT = {"out", "minutes", "threads", "workers", "device", "quiet"}  # may change when a run goes on
+
+
+@dataclass(frozen=True, slots=True)
+class FitConfig:
+    data: Path
+    out: Path
+    product: str = "part"
+    weights: str = "imagenet"  # imagenet, none, a file, or a former run
+    weights_licence: str = "NOASSERTION"  # SPDX identifier, for the bundle
+    data_licence: str = "NOASSERTION"
+    freeze: Freeze | None = None  # None: layer4, or nothing where weights are random
+    classes: Path | None = None
+    acceptable: tuple[str, ...] = ()
+    group_by: str | None = None
+    roi: Roi | None = None
+    network_size: tuple[int, int] = (224, 224)  # height, width
+    epochs: int = 30
+    batch: int = 32
+    lr: float = 3e-4  # at its highest, after the first epoch
+    weight_decay: float = 1e-4
+    label_smoothing: float = 0.1
+    imbalance: Imbalance = Imbalance.WEIGHTED_LOSS
+    augment: tuple[Augment, ...] = ()
+    patience: int = 5  # epochs without a better macro recall
+    precision: Precision = Precision.AUTO
+    seed: int = 0
+    device: str = "auto"
+    workers: int = 0
+    threads: int | None = None  # of torch on the CPU; None: torch's own choice
+    minutes: float | None = None  # pause after the epoch that passes this
+    quiet: bool = False
+
+    @property
+    def freeze_policy(self) -> Freeze:
+        """Random layers are not worth keeping."""
+        return self.freeze or (Freeze.NONE if self.weights == "none" else Freeze.LAYER4)
+
+    def described(self) -> dict[str, str]:
+        """As text for run.json, without this machine's folders; equal for two starts that learn the same."""
+        texts = {f.name: _text(getattr(self, f.name)) for f in fields(self) if f.name not in HOW_NOT_WHAT}
+        return texts | {"freeze": str(self.freeze_policy), "weights": Path(self.weights).name}
+
+    def torch_device(self) -> torch.device:
+        """The GPU where there is one, or what was asked for."""
+        if self.device != "auto":
+            return torch.device(self.device)
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+    def autocast_dtype(self, device: torch.device) -> torch.dtype | None:
+        """None: float32. Raises TrainingError: fp16 on a CPU."""
+        if self.precision is Precision.FP16 and device.type == "cpu":
+            raise TrainingError("--precision fp16 needs a GPU; on a CPU use bf16 or fp32")
+        if self.precision is Precision.AUTO and device.type == "cuda":
+            return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        return {Precision.BF16: torch.bfloat16, Precision.FP16: torch.float16}.get(self.precision)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, Path):
+        return value.name
+    if isinstance(value, tuple):
+        return ",".join(str(item) for item in value)
+    return "" if value is None else str(value)

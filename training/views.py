@@ -1,0 +1,101 @@
+"""Pictures as the network sees them. The resize and the constants stand here and nowhere else in training.
+
+The exported graph repeats exactly this (resize of float values with antialiasing, then mean and scale), so that
+training, calibration and the line cannot differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import PIL.ImageOps
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from torchvision.transforms import v2
+
+from inspector.core.types import Image
+from training.choices import Augment
+from training.errors import DataError
+from training.runs import SplitRow
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # torchvision's ImageNet constants, of values in 0..1
+EIGHT_BIT_MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"}
+Roi = tuple[int, int, int, int]  # x, y, width, height in camera pixels
+Transform = Callable[[Tensor], Tensor]
+
+
+def read_image(file: Path) -> Image:
+    """(H, W, 3) uint8 RGB of a PNG or JPEG, decoded whole. Raises DataError: no picture, cut short, or 16 bits."""
+    try:
+        with PIL.Image.open(file, formats=("PNG", "JPEG")) as picture:
+            if picture.mode not in EIGHT_BIT_MODES:
+                raise DataError(f"{file} has more than 8 bits a channel ({picture.mode}): save it with 8")
+            return np.array(PIL.ImageOps.exif_transpose(picture).convert("RGB"))
+    except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as exc:
+        raise DataError(f"{file} cannot be read as PNG or JPEG: {exc}") from exc
+
+
+def cut(image: Image, roi: Roi | None, name: str = "the picture") -> Image:
+    """The view: `roi` of the camera's picture. Raises DataError: the region leaves the picture."""
+    if roi is None:
+        return image
+    x, y, width, height = roi
+    if not (
+        x >= 0 and y >= 0 and width > 0 and height > 0 and x + width <= image.shape[1] and y + height <= image.shape[0]
+    ):
+        raise DataError(f"{name} is {image.shape[1]} x {image.shape[0]} pixels; the region {roi} leaves it")
+    return image[y : y + height, x : x + width]
+
+
+def view_transform(
+    size: tuple[int, int],
+    mean: Sequence[float] = MEAN,
+    std: Sequence[float] = STD,
+    augment: Sequence[Augment] = (),
+) -> Transform:
+    """(3, H, W) uint8 -> (3, *size) float32, normalised.
+
+    Float before the resize: torchvision rounds to whole grey values when it resizes uint8, the graph does not.
+    """
+    steps: list[torch.nn.Module] = [
+        v2.ToDtype(torch.float32, scale=True),
+        v2.Resize(size, v2.InterpolationMode.BILINEAR, antialias=True),
+        *(step for kind in augment for step in _augmentation(kind, size)),
+        v2.Normalize(list(mean), list(std)),
+    ]
+    pipeline: Transform = v2.Compose(steps)
+    return pipeline
+
+
+class Views(Dataset[tuple[Tensor, Tensor]]):
+    """Rows of a data folder as (3, h, w) float32 and class id () int64."""
+
+    def __init__(
+        self, root: Path, rows: Sequence[SplitRow], labels: Sequence[str], roi: Roi | None, transform: Transform
+    ) -> None:
+        self.root, self.rows, self.roi, self.transform = root, rows, roi, transform
+        self.targets = [labels.index(row.label) for row in rows]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        path = self.rows[index].path
+        view = cut(read_image(self.root / path), self.roi, path)
+        return self.transform(torch.from_numpy(view.copy()).permute(2, 0, 1)), torch.tensor(self.targets[index])
+
+
+def _augmentation(kind: Augment, size: tuple[int, int]) -> tuple[torch.nn.Module, ...]:
+    if kind is Augment.LIGHT:
+        return (v2.ColorJitter(brightness=0.1, contrast=0.1),)
+    if kind is Augment.SHIFT:
+        return (v2.RandomCrop(size, padding=max(1, round(0.04 * min(size))), padding_mode="reflect"),)
+    if kind is Augment.FLIP_H:
+        return (v2.RandomHorizontalFlip(),)
+    if kind is Augment.FLIP_V:
+        return (v2.RandomVerticalFlip(),)
+    return (v2.RandomChoice([v2.RandomRotation((90 * k, 90 * k)) for k in range(4)]),)
