@@ -147,3 +147,7 @@ def _numbers(text: str, between: str, count: int) -> tuple[int, ...]:
 def _leave(text: str, status: int = 1) -> NoReturn:
     typer.echo(text, err=True)
     sys.exit(status)
+
+
+if __name__ == "__main__":
+    app()
