@@ -1,0 +1,236 @@
+"""The daemon's latest word, kept in memory and handed to every open screen.
+
+One connection to the control socket serves all browsers; a browser that reads too slowly is dropped, so none can hold
+up another, and none reaches the daemon.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
+
+import structlog
+
+from inspector.core.errors import InspectorError
+from inspector.web import present
+
+log = structlog.get_logger(__name__)
+
+MAX_CLIENTS = 64
+QUEUE = 32  # messages that one screen may lag behind
+KEEP = 100  # parts in memory
+SILENT_S = 5.0  # the daemon speaks every second; after this the connection is made anew
+RETRY_S = 0.3
+FRESH_S = 2.0
+
+View = dict[str, Any]
+
+
+class FeedFull(InspectorError):
+    """As many screens are open as we serve."""
+
+
+class Daemon(Protocol):
+    """One open connection to the daemon."""
+
+    async def status(self) -> Mapping[str, Any]: ...
+
+    async def recent(self) -> list[Mapping[str, Any]]:
+        """The last parts, newest first."""
+        ...
+
+    def events(self) -> AsyncIterator[tuple[str, Mapping[str, Any]]]:
+        """`part` and `status` messages as they come; ends when the daemon does."""
+        ...
+
+
+Connect = Callable[[], AbstractAsyncContextManager[Daemon]]
+
+
+class Screen:
+    """One open browser: the messages that it has not taken yet. None ends it."""
+
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUE)
+        self.closed = False
+
+    def offer(self, message: bytes) -> None:
+        """Queue a message; a screen that is too far behind is ended instead."""
+        if self.closed:
+            return
+        if self._queue.full():
+            log.info("screen dropped: too slow")
+            self.close()
+        else:
+            self._queue.put_nowait(message)
+
+    def close(self) -> None:
+        """End it now; what it had not taken is dropped."""
+        self.closed = True
+        while not self._queue.empty():
+            self._queue.get_nowait()
+        self._queue.put_nowait(None)
+
+    async def next(self) -> bytes | None:
+        return await self._queue.get()
+
+
+class Feed:
+    """Follows the daemon for ever. `run` is its only task; everything else is a quick call on the same loop."""
+
+    def __init__(
+        self, connect: Connect, *, assets: str = "", monotonic_s: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._connect, self._assets, self._monotonic_s = connect, assets, monotonic_s
+        self._screens: set[Screen] = set()
+        self._parts: deque[View] = deque(maxlen=KEEP)  # newest first
+        self._last_fail: View | None = None
+        self._reasons: list[View] = []
+        self._status: View | None = None
+        self._raw: Mapping[str, Any] = {}
+        self._status_at_s = float("-inf")
+        self.up = False
+
+    # --- what others ask -------------------------------------------------------------------------------------------
+
+    @property
+    def status(self) -> Mapping[str, Any]:
+        """The daemon's last status message, however old; empty before the first."""
+        return self._raw
+
+    @property
+    def ready(self) -> bool:
+        """True only on a fresh word of the daemon that it is ready."""
+        fresh = self._monotonic_s() - self._status_at_s <= FRESH_S
+        return self.up and fresh and self._raw.get("ready") is True
+
+    @property
+    def screens(self) -> int:
+        return len(self._screens)
+
+    def open_screen(self) -> Screen:
+        """A new browser, with all that it needs to draw first in its queue. Raises FeedFull."""
+        if len(self._screens) >= MAX_CLIENTS:
+            raise FeedFull(f"{MAX_CLIENTS} screens are open")
+        screen = Screen()
+        screen.offer(encode("hello", self._hello()))
+        screen.offer(encode("link", {"up": self.up}))
+        if self.up and self._status is not None:
+            screen.offer(encode("status", {**self._status, "age_ms": self._status_age_ms()}))
+        self._screens.add(screen)
+        return screen
+
+    def close_screen(self, screen: Screen) -> None:
+        self._screens.discard(screen)
+
+    def close(self) -> None:
+        """End all screens: the process is about to."""
+        for screen in list(self._screens):
+            screen.close()
+
+    def set_reasons(self, reasons: list[View]) -> None:
+        if reasons != self._reasons:
+            self._reasons = reasons
+            self._push("reasons", reasons)
+
+    def set_last_fail(self, part: View) -> None:
+        """From the record, where the daemon's memory is too short."""
+        if self._last_fail is None or part["no"] > self._last_fail["no"]:
+            self._last_fail = part
+            self._push("hello", self._hello())
+
+    @property
+    def last_fail(self) -> View | None:
+        return self._last_fail
+
+    # --- following the daemon --------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Connect, listen, and connect again. Ends only by cancellation."""
+        while True:
+            try:
+                async with self._connect() as daemon:
+                    await self._follow(daemon)
+            except (OSError, TimeoutError, InspectorError, ValueError, KeyError, TypeError) as exc:
+                # a daemon that is gone, silent, or speaks another version: OFFLINE, and try again
+                if self.up or not isinstance(exc, OSError):
+                    log.warning("daemon lost", error=repr(exc))
+            self._set_up(False)
+            await asyncio.sleep(RETRY_S)
+
+    async def _follow(self, daemon: Daemon) -> None:
+        async with asyncio.timeout(SILENT_S):
+            status = await daemon.status()
+            self._raw = status
+            self._load([present.part_view(p, self._mode()) for p in await daemon.recent()])
+        self._set_up(True)
+        self._take_status(status)
+        events = daemon.events()
+        while True:
+            async with asyncio.timeout(SILENT_S):
+                try:
+                    kind, data = await anext(events)
+                except StopAsyncIteration:
+                    return
+            if kind == "status":
+                self._take_status(data)
+            elif kind == "part":
+                self._take_part(present.part_view(data, self._mode()))
+
+    def _load(self, parts: list[View]) -> None:
+        """Begin again from the daemon's memory; it knows best after a restart of either."""
+        self._parts.clear()
+        self._parts.extend(parts[:KEEP])
+        for part in reversed(parts):
+            if part["sign"] == "fail":
+                self._last_fail = part
+        self._push("hello", self._hello())
+
+    def _take_status(self, status: Mapping[str, Any]) -> None:
+        self._raw = status
+        self._status = {**present.status_view(status), "age_ms": 0}
+        self._status_at_s = self._monotonic_s()
+        self._push("status", self._status)
+
+    def _take_part(self, part: View) -> None:
+        if any(p["no"] == part["no"] for p in self._parts):
+            return  # it came with `recent` already
+        self._parts.appendleft(part)
+        if part["sign"] == "fail":
+            self._last_fail = part
+        self._push("part", part)
+
+    def _set_up(self, up: bool) -> None:
+        if up != self.up:
+            self.up = up
+            log.info("daemon reached" if up else "daemon offline")
+            self._push("link", {"up": up})
+
+    def _mode(self) -> str:
+        return str(self._raw.get("mode", ""))
+
+    def _hello(self) -> View:
+        return {
+            "assets": self._assets,
+            "parts": list(self._parts),
+            "last_fail": self._last_fail,
+            "reasons": self._reasons,
+        }
+
+    def _status_age_ms(self) -> int:
+        return int((self._monotonic_s() - self._status_at_s) * 1000)
+
+    def _push(self, event: str, data: object) -> None:
+        message = encode(event, data)
+        for screen in list(self._screens):
+            screen.offer(message)
+
+
+def encode(event: str, data: object) -> bytes:
+    """One server-sent event. JSON holds no line break, so one data line is enough."""
+    return f"event: {event}\ndata: {json.dumps(data, ensure_ascii=False, allow_nan=False)}\n\n".encode()

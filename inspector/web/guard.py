@@ -1,0 +1,79 @@
+"""What every answer carries and no request gets past: headers, read-only methods, the name we are served under."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import ip_address
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from inspector.web.words import word
+
+CSP = (
+    "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; font-src 'self'; "
+    "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "content-security-policy": CSP,
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), microphone=(), geolocation=(), usb=(), payment=()",
+}
+READ = frozenset({"GET", "HEAD"})
+LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+
+
+def is_loopback(host: str) -> bool:
+    """True if only this machine can reach a server bound to `host`; a name other than localhost counts as remote."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+class Guard:
+    """The outermost layer, around the error pages too. Raises nothing; answers 405 and 403 itself.
+
+    names: the Host names answered to (a page elsewhere that points a name of its own at 127.0.0.1 must not read us);
+    None: any, for a page that was opened to the network on purpose.
+    """
+
+    def __init__(self, app: ASGIApp, names: Iterable[str] | None) -> None:
+        self._app = app
+        self._names = None if names is None else frozenset(n.lower() for n in names)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers[name] = value
+                headers.setdefault("cache-control", "no-store")
+            await send(message)
+
+        await self._choose(scope)(scope, receive, send_guarded)
+
+    def _choose(self, scope: Scope) -> ASGIApp:
+        if scope["method"] not in READ:
+            return PlainTextResponse(word("error.405"), 405, {"allow": "GET, HEAD"})
+        if self._names is not None and _host_name(Headers(scope=scope).get("host", "")) not in self._names:
+            return PlainTextResponse(word("error.403"), 403)
+        return self._app
+
+
+def _host_name(host: str) -> str:
+    """`Host` without its port: 127.0.0.1:8080 -> 127.0.0.1, [::1]:8080 -> [::1]."""
+    if host.startswith("["):
+        return host.partition("]")[0].lower() + "]"
+    return host.partition(":")[0].lower()

@@ -1,0 +1,63 @@
+"""Pictures from two folders, by bare name only: what is asked for is a file right in the folder, or it is not there."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from pathlib import Path
+
+MAX_BYTES = 64 * 1024 * 1024  # a lossless picture of a 20 megapixel camera
+TYPES = {".jpg": "image/jpeg", ".png": "image/png"}
+_PART = r"[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.)){0,99}"  # no leading dot, no two dots in a row
+_NAME = re.compile(_PART + r"\.(?:jpg|png)", re.ASCII)
+_PATH = re.compile(rf"(?:{_PART}/){{0,4}}{_PART}\.(?:jpg|png)", re.ASCII)
+
+
+class NoPicture(Exception):
+    """No such picture, or a name that is none of ours."""
+
+
+def read_named(folder: Path, name: str) -> tuple[bytes, str]:
+    """Bytes and media type of the picture `name` in `folder`. Blocking. Raises NoPicture."""
+    if not _NAME.fullmatch(name):
+        raise NoPicture(f"not a picture's name: {name[:120]!r}")
+    return _read(folder, name)
+
+
+def read_below(folder: Path, path: str) -> tuple[bytes, str]:
+    """The same for a path of plain names below `folder`, as the record keeps it. Blocking. Raises NoPicture."""
+    if not _PATH.fullmatch(path):
+        raise NoPicture(f"not a picture's path: {path[:120]!r}")
+    return _read(folder, path)
+
+
+def _read(folder: Path, path: str) -> tuple[bytes, str]:
+    """Walk down by file descriptors, following no link on the way: nothing outside `folder` can be reached."""
+    *folders, name = path.split("/")
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # a FIFO must not hold us
+    try:
+        at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            for step in folders:
+                below = os.open(step, flags | os.O_DIRECTORY, dir_fd=at)
+                os.close(at)
+                at = below
+            return _read_regular(os.open(name, flags, dir_fd=at)), TYPES[Path(name).suffix]
+        finally:
+            os.close(at)
+    except OSError as exc:
+        raise NoPicture(f"{path}: {exc.strerror}") from exc
+
+
+def _read_regular(fd: int) -> bytes:
+    """Read and close a descriptor. Raises NoPicture: not a plain file, or too large."""
+    try:
+        info = os.fstat(fd)
+        if not stat.S_ISREG(info.st_mode) or info.st_size > MAX_BYTES:
+            raise NoPicture("not a plain file of a picture's size")
+    except NoPicture:
+        os.close(fd)
+        raise
+    with open(fd, "rb") as file:
+        return file.read(MAX_BYTES)

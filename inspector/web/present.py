@@ -1,0 +1,188 @@
+"""What the line screen shows, made from the daemon's messages. Pure: a message in, words and marks out.
+
+The browser gets finished text and a sign; it holds no rule and no vocabulary of its own.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from inspector.web.words import Explained, has_word, offline_words, readable, reason_words, word
+from plc.registers import TEST_AS_EXPECTED, TEST_NOT_AS_EXPECTED, Reason, Verdict
+
+Message = Mapping[str, Any]
+View = dict[str, Any]
+
+SIGNS = {
+    Verdict.PASS: "pass",
+    Verdict.FAIL: "fail",
+    Verdict.UNCERTAIN: "fail",  # treated as a fail; the reason says that it is doubt
+    Verdict.NOT_INSPECTED: "fault",
+    TEST_AS_EXPECTED: "test",
+    TEST_NOT_AS_EXPECTED: "test",
+}
+UNKNOWN = "\N{EN DASH}"
+PARTS = ("camera", "plc", "model", "store", "disk")
+COUNTS = ("pass", "fail", "uncertain", "not_inspected", "test")
+
+
+def sign_of(code: int, reason: int, mode: str = "") -> str:
+    """The sign (word, shape and tone) of a RESULT_CODE; a code that does not exist is a fault.
+
+    4/114 means that the station records without judging as told: a mode, and no fault of anyone.
+    """
+    if code == Verdict.NOT_INSPECTED and reason == Reason.COLLECTING:
+        return "monitor" if mode == "monitor" else "collect"
+    return SIGNS.get(code, "fault")
+
+
+def explain(code: int, reason: int, label: str | None) -> Explained:
+    """Why the part came out so, in plain words."""
+    if code == TEST_AS_EXPECTED:
+        return Explained(word("test.as_expected"), word("test.as_expected.hint"))
+    if code == TEST_NOT_AS_EXPECTED:
+        return Explained(word("test.not_as_expected"), word("test.not_as_expected.hint"))
+    return reason_words(reason, label)
+
+
+def part_view(part: Message, mode: str = "") -> View:
+    """One part for screen and filmstrip."""
+    code, reason, label = int(part["code"]), int(part["reason"]), part.get("label")
+    sign, why = sign_of(code, reason, mode), explain(code, reason, label)
+    return {
+        "no": int(part["no"]),
+        "sign": sign,
+        "word": word(f"sign.{sign}"),
+        "text": f"{word('refused')}: {why.text}" if part.get("refused") else why.text,
+        "hint": why.hint,
+        "urgent": code == TEST_NOT_AS_EXPECTED,  # the station let a known-bad part through
+        "part_id": str(part["part_id"]),
+        "trigger_id": str(part["trigger_id"]),
+        "label": readable(label) if label else "",
+        "confidence": percent(part.get("confidence")),
+        "time": clock_time(part.get("utc_ms")),
+        "utc_ms": part.get("utc_ms"),
+        "elapsed": milliseconds(part.get("elapsed_ms")),
+        "preview": part.get("preview"),
+        "heat": part.get("heat"),
+    }
+
+
+def status_view(status: Message) -> View:
+    """The station: ready or why not, counts, parts and alarms."""
+    ready = status.get("ready") is True
+    mode = str(status.get("mode", ""))
+    why = offline_words(int(status.get("offline_reason") or 0))
+    sign = "waiting" if ready else "notready"
+    return {
+        "station": str(status.get("station", "")),
+        "product": readable(str(status.get("product") or "")),
+        "mode": mode,
+        "mode_text": word(f"mode.{mode}") if has_word(f"mode.{mode}") else mode,
+        "ready": ready,
+        "sign": sign,
+        "word": word(f"sign.{sign}"),
+        "text": word("waiting.text") if ready else why.text,
+        "hint": word("waiting.hint") if ready else why.hint,
+        "clock": clock_time(status.get("utc_ms")),
+        "simulated": status.get("simulated") is not False,  # not known to be real: say so
+        "counts": counts_view(status.get("counts") or {}),
+        "since": word("counts.since", time=date_time(status.get("since_utc_ms"))),
+        "states": [state_view(name, (status.get("parts") or {}).get(name)) for name in PARTS],
+        "facts": facts(status),
+        "alarms": [alarm_view(a) for a in status.get("alarms") or []],
+    }
+
+
+def counts_view(counts: Message) -> View:
+    """Numbers of the period and the yield. Tests and refused triggers are shown, but a test is no product."""
+    numbers = {name: int(counts.get(name, 0)) for name in COUNTS}
+    product = sum(n for name, n in numbers.items() if name != "test")
+    share = numbers["pass"] / product if product else None
+    return {"total": int(counts.get("triggers", 0)), **numbers, "yield": percent(share, digits=1)}
+
+
+def state_view(name: str, state: Message | None) -> View:
+    """One watched part. Not heard of is not OK."""
+    if state is None:
+        return {"name": word(f"states.{name}"), "state": "unknown", "mark": word("states.unknown"), "text": ""}
+    known, text = ("ok" if state.get("ok") is True else "bad"), str(state.get("text") or "")
+    return {"name": word(f"states.{name}"), "state": known, "mark": word(f"states.{known}"), "text": text}
+
+
+def alarm_view(alarm: Message) -> View:
+    priority = str(alarm.get("priority", "high"))
+    return {
+        "id": str(alarm["id"]),
+        "cause": sentence(str(alarm.get("cause", ""))),
+        "consequence": str(alarm.get("consequence", "")),
+        "action": str(alarm.get("action", "")),
+        "priority": priority,
+        "priority_text": word(f"priority.{priority}") if has_word(f"priority.{priority}") else priority,
+        "since": word("alarms.since", time=clock_time(alarm.get("since_utc_ms"))),
+    }
+
+
+def facts(status: Message) -> list[tuple[str, str]]:
+    """Names and values of what runs, for the foot of the station's card."""
+    cycle = status.get("cycle_ms") or {}
+    found = [
+        (word("states.recipe"), str(status.get("recipe") or "")),
+        (word("states.bundle"), str(status.get("bundle_id") or "")),
+    ]
+    if _finite(cycle.get("p50")) and _finite(cycle.get("p99")):
+        text = word("states.cycle.text", p50=round(cycle["p50"]), p99=round(cycle["p99"]))
+        found.append((word("states.cycle"), text))
+    if _finite(status.get("uptime_s")):
+        found.append((word("states.uptime"), duration(status["uptime_s"])))
+    return [(name, value) for name, value in found if value]
+
+
+def sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def percent(share: float | None, digits: int = 0) -> str:
+    """0.934 -> 93 %. Rounded down: 99.96 % never reads as 100 %."""
+    if not _finite(share):
+        return UNKNOWN
+    scale = 10**digits
+    return f"{math.floor(share * 100 * scale + 1e-9) / scale:.{digits}f} %"  # type: ignore[operator]
+
+
+def milliseconds(value: float | None) -> str:
+    return f"{value:.0f} ms" if _finite(value) else UNKNOWN
+
+
+def duration(seconds: float) -> str:
+    minutes = int(seconds) // 60
+    if minutes < 1:
+        return f"{int(seconds)} s"
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours} h"
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+def clock_time(utc_ms: int | None) -> str:
+    """Time of day at the station."""
+    return time.strftime("%H:%M:%S", time.localtime(utc_ms / 1000)) if utc_ms else UNKNOWN
+
+
+def date_time(utc_ms: int | None) -> str:
+    """Date and time at the station."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(utc_ms / 1000)) if utc_ms else UNKNOWN
+
+
+def time_zone() -> str:
+    """Name and offset of the station's time, e.g. CET (UTC+01:00)."""
+    offset = time.strftime("%z")
+    return f"{time.strftime('%Z')} (UTC{offset[:3]}:{offset[3:]})"
+
+
+def _finite(value: object) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)

@@ -1,0 +1,140 @@
+// Draws what it is given, as text; decides nothing. Nothing here writes HTML.
+const SVG = "http://www.w3.org/2000/svg";
+const $ = (id) => document.getElementById(id);
+
+function el(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  node.append(...children);
+  return node;
+}
+
+function sign(name) {
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("class", "sign");
+  svg.setAttribute("aria-hidden", "true");
+  const use = document.createElementNS(SVG, "use");
+  use.setAttribute("href", `#sign-${name}`);
+  svg.append(use);
+  return svg;
+}
+
+function pairs(list, node) {
+  node.replaceChildren(...list.filter(([, v]) => v).map(([k, v]) => el("div", {}, el("dt", {}, k), el("dd", { title: v }, v))));
+}
+
+function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text; // a screen reader speaks only what changed
+}
+
+export function verdict(view, part, words) {
+  const panel = $("verdict");
+  panel.dataset.sign = view.sign;
+  panel.toggleAttribute("data-urgent", Boolean(view.urgent));
+  panel.toggleAttribute("data-long", view.word.length > 4 && view.sign !== "fault");
+  $("verdict-sign").setAttribute("href", `#sign-${view.sign}`);
+  setText($("verdict-word"), view.word);
+  setText($("verdict-text"), view.text);
+  setText($("verdict-hint"), view.hint);
+  const facts = part
+    ? [[words.part, part.part_id], [words.class, part.label], [words.confidence, part.label ? part.confidence : ""],
+       [words.time, part.time], [words.elapsed, part.elapsed]]
+    : [];
+  pairs(facts, $("verdict-facts"));
+}
+
+function load(img, url) { // the picture is written just after the result: ask again while it is on its way
+  if (img.dataset.url === url) return;
+  img.dataset.url = url;
+  let left = 6;
+  img.onload = () => { img.hidden = false; };
+  img.onerror = () => {
+    if (left-- > 0) setTimeout(() => { if (img.dataset.url === url) img.src = `${url}?again=${left}`; }, 250);
+    else img.hidden = true;
+  };
+  img.src = url;
+}
+
+function clear(img) {
+  img.hidden = true;
+  delete img.dataset.url;
+  img.removeAttribute("src");
+}
+
+export function picture(part, words) {
+  const img = $("picture-img"), heat = $("picture-heat"), toggle = $("heat-toggle"), none = $("picture-none");
+  setText($("picture-caption"), part ? `${words.part} ${part.part_id}, ${part.time}` : "");
+  none.textContent = part ? words.nopicture : words.nopart;
+  none.hidden = Boolean(part && part.preview);
+  if (part && part.preview) {
+    img.alt = `${words.picture} ${part.part_id}: ${part.word}`;
+    load(img, `/preview/${part.preview}`);
+  } else clear(img);
+  toggle.hidden = !(part && part.heat);
+  if (part && part.heat && toggle.getAttribute("aria-pressed") === "true") load(heat, `/preview/${part.heat}`);
+  else clear(heat);
+  toggle.onclick = () => {
+    toggle.setAttribute("aria-pressed", String(toggle.getAttribute("aria-pressed") !== "true"));
+    picture(part, words);
+  };
+}
+
+function thumb(part) {
+  const shot = el("span", { class: "shot" });
+  const url = part.preview ? `/preview/${part.preview}` : part.image;
+  if (url) {
+    const img = el("img", { alt: "", loading: "lazy" });
+    load(img, url);
+    shot.append(img);
+  }
+  const name = `${part.word}, ${part.part_id}, ${part.text}, ${part.time}`;
+  shot.append(el("span", { class: "id" }, part.part_id));
+  const cap = el("span", { class: "cap" }, sign(part.sign), el("span", {}, part.word));
+  const urgent = part.urgent ? { "data-urgent": "" } : {};
+  return el("a", { ...urgent, class: "thumb", href: `/part/${part.no}`, "data-sign": part.sign, "data-no": part.no, title: name, "aria-label": name }, shot, cap);
+}
+
+export function strip(parts, lastFail, words) {
+  const list = $("strip");
+  const wanted = new Map(parts.map((p) => [String(p.no), p]));
+  for (const item of [...list.children]) if (!wanted.delete(item.dataset.no)) item.remove();
+  for (const part of [...wanted.values()].reverse()) list.prepend(el("li", { "data-no": part.no }, thumb(part)));
+  const pinned = $("pinned");
+  if (!lastFail) pinned.replaceChildren(el("p", { class: "quiet" }, words.nofail));
+  else if (pinned.dataset.no !== String(lastFail.no)) {
+    pinned.dataset.no = lastFail.no;
+    pinned.replaceChildren(thumb(lastFail));
+  }
+}
+
+export function counts(numbers) {
+  for (const [name, value] of Object.entries(numbers)) $(`count-${name}`).textContent = value;
+}
+
+export function reasons(list, words) {
+  const items = list.map((r) => el("li", {}, el("span", {}, r.text), el("b", {}, String(r.count))));
+  $("reasons").replaceChildren(...(items.length ? items : [el("li", { class: "quiet" }, words.noreasons)]));
+}
+
+const MARKS = { ok: "pass", bad: "fault", unknown: "waiting" };
+
+export function states(list) {
+  $("states").replaceChildren(...list.map((s) =>
+    el("li", { "data-state": s.state, title: s.text }, sign(MARKS[s.state]), el("span", { class: "name" }, s.name),
+       el("span", { class: "text" }, s.state === "ok" ? s.text || s.mark : `${s.mark}${s.text ? ": " + s.text : ""}`))));
+}
+
+export function facts(list) {
+  pairs(list, $("facts"));
+}
+
+export function alarms(list, words) {
+  $("alarms-count").textContent = list.length || "";
+  const items = list.map((a) =>
+    el("li", { class: "alarm", "data-priority": a.priority },
+       el("p", { class: "cause" }, sign("fault"), a.cause),
+       el("p", { class: "meta" }, `${a.priority_text} · ${a.since}`),
+       el("p", { class: "then" }, a.consequence),
+       el("p", { class: "do" }, el("b", {}, `${words.action}: `), a.action)));
+  $("alarms").replaceChildren(...(items.length ? items : [el("li", { class: "quiet" }, words.noalarms)]));
+}

@@ -1,0 +1,69 @@
+import { follow } from "./live.js";
+import { alarms, counts, facts, picture, reasons, states, strip, verdict } from "./draw.js";
+
+const KEEP = 60; // thumbnails in the filmstrip
+const $ = (id) => document.getElementById(id);
+const board = $("board");
+const words = JSON.parse(board.dataset.words);
+const now = { freshness: "offline", status: null, parts: [], lastFail: null, assets: null };
+
+function show() {
+  const part = now.parts[0];
+  const old = now.freshness !== "live";
+  board.toggleAttribute("data-old", old);
+  if (old) verdict({ sign: now.freshness, ...words[now.freshness] }, null, words);
+  else if (!now.status.ready || !part) verdict(now.status, null, words);
+  else verdict(part, part, words);
+}
+
+function addPart(part) {
+  if (now.parts.some((p) => p.no === part.no)) return; // told twice around a reconnect
+  now.parts.unshift(part);
+  now.parts.length = Math.min(now.parts.length, KEEP);
+  if (part.sign === "fail") now.lastFail = part;
+}
+
+function showParts() {
+  picture(now.parts[0], words);
+  strip(now.parts, now.lastFail, words);
+}
+
+follow("/events", {
+  hello(data) {
+    if (now.assets && data.assets !== now.assets) location.reload(); // the appliance was updated
+    now.assets = data.assets;
+    now.parts = data.parts.slice(0, KEEP);
+    now.lastFail = data.last_fail;
+    reasons(data.reasons, words);
+    showParts();
+    if (now.status) show();
+  },
+  part(part) {
+    addPart(part);
+    if (now.status) show();
+    showParts();
+  },
+  reasons(list) {
+    reasons(list, words);
+  },
+  status(status) {
+    now.status = status;
+    $("station").textContent = status.station;
+    $("product").textContent = status.product;
+    $("mode").textContent = status.mode_text;
+    $("mode").toggleAttribute("data-watch", status.mode !== "inspect");
+    $("clock").textContent = status.clock;
+    $("simulated").hidden = !status.simulated;
+    $("since").textContent = status.since;
+    board.toggleAttribute("data-calm", status.alarms.length === 0);
+    counts(status.counts);
+    states(status.states);
+    facts(status.facts);
+    alarms(status.alarms, words);
+    if (now.freshness === "live") show();
+  },
+  freshness(state) {
+    now.freshness = state;
+    show();
+  },
+});

@@ -1,0 +1,119 @@
+"""A daemon for the page's tests: speaks on a real control socket, writes real previews, judges nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from inspector.demo.parts import Kind, render
+from plc.registers import OfflineReason, Reason, Verdict
+
+KINDS = {  # what the fake says about a rendered kind
+    Kind.GOOD: (Verdict.PASS, Reason.NONE, "good"),
+    Kind.SCRATCH: (Verdict.FAIL, Reason.CLASS, "scratch"),
+    Kind.DENT: (Verdict.FAIL, Reason.CLASS, "dent"),
+    Kind.MISSING_HOLE: (Verdict.FAIL, Reason.CLASS, "missing_hole"),
+    Kind.STAIN: (Verdict.UNCERTAIN, Reason.LOW_CONFIDENCE, "stain"),
+    Kind.EMPTY: (Verdict.NOT_INSPECTED, Reason.NO_PART, None),
+}
+NAMES = {1: "pass", 2: "fail", 3: "uncertain", 4: "not_inspected", 5: "test", 6: "test"}
+
+
+class FakeDaemon:
+    """Start it, call `part`, change `status_changes`; `stop` leaves as a killed process does."""
+
+    def __init__(self, run: Path) -> None:
+        self.run = run
+        self.parts: list[dict[str, Any]] = []  # newest first
+        self.changes: dict[str, Any] = {}
+        self.counts = dict.fromkeys(("triggers", "pass", "fail", "uncertain", "not_inspected", "test"), 0)
+        self.started_utc_ms = int(time.time() * 1000)
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._server: asyncio.Server | None = None
+        self._ticker: asyncio.Task[None] | None = None
+        (run / "previews").mkdir(parents=True, exist_ok=True)
+
+    async def start(self) -> None:
+        socket = self.run / "control.sock"
+        socket.unlink(missing_ok=True)
+        self._server = await asyncio.start_unix_server(self._serve, socket)
+        self._ticker = asyncio.create_task(self._tick(), name="fake daemon")
+
+    async def stop(self) -> None:
+        """Gone at once, without a goodbye."""
+        if self._server and self._ticker:
+            self.hang()
+            self._server.close()
+            for writer in list(self._writers):
+                writer.transport.abort()
+            await asyncio.sleep(0)
+            self._server = None
+
+    def hang(self) -> None:
+        """Keep the socket, say nothing more: as a stopped process does."""
+        if self._ticker:
+            self._ticker.cancel()
+
+    def part(self, kind: Kind = Kind.GOOD, *, seed: int | None = None, **changes: Any) -> dict[str, Any]:
+        """One more part; its picture is written as the archive does, after the message."""
+        no = self.counts["triggers"] + 1
+        seed = no if seed is None else seed
+        verdict, reason, label = KINDS[kind]
+        part = {
+            "no": no, "trigger_id": no, "part_id": seed, "utc_ms": int(time.time() * 1000), "code": int(verdict),
+            "reason": int(reason), "label": label, "confidence": 0.973 if label else None, "novelty_score": 1.2,
+            "anomaly_score": None, "elapsed_ms": 31.4, "preview": f"{no:08d}.jpg", "test_part": False, "refused": False,
+            **changes,
+        }  # fmt: skip
+        self.counts["triggers"] += 1
+        self.counts[NAMES[part["code"]]] += 1
+        self.parts.insert(0, part)
+        if part["preview"]:
+            picture = render(seed, kind).image
+            cv2.imwrite(
+                str(self.run / "previews" / part["preview"]), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85]
+            )
+        self.push("part", part)
+        return part
+
+    def status(self) -> dict[str, Any]:
+        ok = {"ok": True, "text": "working", "age_s": 0.2}
+        return {
+            "station": "Line 1", "number": 1, "product": "turned_disc", "mode": "inspect",
+            "bundle_id": "turned_disc-3-9f2c41aa", "recipe": "turned-disc", "ready": True, "offline_reason": int(OfflineReason.NONE), "error_code": 0,
+            "simulated": True, "parts": {
+                "camera": {**ok, "text": "rendered, 320 x 256"}, "plc": {**ok, "text": "127.0.0.1:5020"}, "model": ok,
+                "store": ok, "disk": {**ok, "text": "41 GB free"},
+            }, "counts": dict(self.counts), "since_utc_ms": self.started_utc_ms, "cycle_ms": {"p50": 31.4, "p99": 44.0},
+            "uptime_s": 4210, "alarms": [], "utc_ms": int(time.time() * 1000), **self.changes,
+        }  # fmt: skip
+
+    def push(self, event: str, data: dict[str, Any]) -> None:
+        line = json.dumps({"v": 1, "event": event, "data": data}).encode() + b"\n"
+        for writer in self._writers:
+            writer.write(line)
+
+    async def _tick(self) -> None:
+        while True:
+            self.push("status", self.status())
+            await asyncio.sleep(1.0)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while line := await reader.readline():
+                request = json.loads(line)
+                answers = {"status": self.status, "recent": lambda: self.parts[:100], "subscribe": lambda: True}
+                if request["method"] == "subscribe":
+                    self._writers.add(writer)
+                result = answers[request["method"]]()
+                writer.write(json.dumps({"v": 1, "id": request["id"], "result": result}).encode() + b"\n")
+        except ConnectionError:
+            pass  # the page went away
+        finally:
+            self._writers.discard(writer)
+            writer.close()
