@@ -1,4 +1,4 @@
-"""PyTorch -> OpenVINO IR: a ResNet50 with its probabilities and embedding, and the preprocessing as part of the graph."""
+"""PyTorch -> OpenVINO IR: a ResNet50 with its probabilities, embedding and pooled taps, and the preprocessing in the graph."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from inspector.runtime import openvino
 
 EMBEDDING_SIZE = 2048
+OUTPUTS = ("probabilities", "embedding", "layer3", "layer2")
+FEATURES = ("embedding", "layer3", "layer2")  # what the novelty head reads: (B, 2048), (B, 1024), (B, 512)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,18 +27,22 @@ class NetworkInput:
     std: tuple[float, float, float]
 
 
-class TwoOutputs(nn.Module):
-    """torchvision's ResNet50 up to (probabilities (B, K), embedding (B, 2048)) from normalised (B, 3, H, W)."""
+class TappedResNet(nn.Module):
+    """torchvision's ResNet50 from normalised (B, 3, H, W) to OUTPUTS: probabilities (B, K) and the means of three stages.
+
+    The last stage answers to what it was taught; the earlier ones still know how much disc, edge and belt is in view.
+    """
 
     def __init__(self, net: torchvision.models.ResNet) -> None:
         super().__init__()
         self.net = net
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         n = self.net
-        x = n.maxpool(n.relu(n.bn1(n.conv1(x))))
-        embedding = torch.flatten(n.avgpool(n.layer4(n.layer3(n.layer2(n.layer1(x))))), 1)
-        return n.fc(embedding).softmax(1), embedding
+        two = n.layer2(n.layer1(n.maxpool(n.relu(n.bn1(n.conv1(x))))))
+        three = n.layer3(two)
+        embedding = torch.flatten(n.avgpool(n.layer4(three)), 1)
+        return n.fc(embedding).softmax(1), embedding, three.mean((2, 3)), two.mean((2, 3))
 
 
 def resnet50_of(weights: Mapping[str, Tensor]) -> torchvision.models.ResNet:
@@ -47,15 +53,15 @@ def resnet50_of(weights: Mapping[str, Tensor]) -> torchvision.models.ResNet:
 
 
 def to_ir(net: torchvision.models.ResNet, spec: NetworkInput) -> Any:
-    """The bare FP32 ov.Model: normalised f32 (1, 3, H, W) -> probabilities (1, K), embedding (1, 2048)."""
+    """The bare FP32 ov.Model: normalised f32 (1, 3, H, W) -> OUTPUTS."""
     ov = openvino()
     shape = (1, 3, spec.height, spec.width)
     with torch.no_grad():
-        exported = torch.export.export(TwoOutputs(net).eval(), (torch.zeros(shape),))
+        exported = torch.export.export(TappedResNet(net).eval(), (torch.zeros(shape),))
     model = ov.convert_model(exported)
     model.reshape(list(shape))
     model.inputs[0].get_tensor().set_names({"input"})
-    for output, name in zip(model.outputs, ("probabilities", "embedding"), strict=True):
+    for output, name in zip(model.outputs, OUTPUTS, strict=True):
         output.get_tensor().set_names({name})
     return model
 

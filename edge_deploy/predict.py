@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from edge_deploy.convert import NetworkInput, TwoOutputs
+from edge_deploy.convert import FEATURES, OUTPUTS, NetworkInput, TappedResNet
 from edge_deploy.fuse import NoveltyHead
 from edge_deploy.pictures import Picture, Pictures
 from inspector.core.types import Image, Prediction
-from inspector.model import CompiledIr, load_ir, to_prediction
+from inspector.model import CompiledIr, Outputs, load_ir, to_prediction
 from inspector.runtime import openvino
 from training.views import view_transform
 
@@ -35,26 +35,23 @@ def of_ir(ir: CompiledIr, labels: Sequence[str]) -> Predict:
 
 
 def of_bare_ir(ir: CompiledIr, labels: Sequence[str], head: NoveltyHead) -> Predict:
-    """An IR without a head; the head is computed from its embedding in float64."""
+    """An IR without a head; the head is computed from its features in float64."""
 
     def predict(view: Image) -> Prediction:
-        outputs = dict(ir.infer(view))
-        outputs["novelty_score"] = head.score(outputs["embedding"]).astype(np.float32)
-        return to_prediction(outputs, labels)
+        return _with_head(ir.infer(view), labels, head)
 
     return predict
 
 
 def of_torch(net: Any, spec: NetworkInput, labels: Sequence[str], head: NoveltyHead) -> Predict:
     """The trained network with training's own transform."""
-    model, transform = TwoOutputs(net).eval(), view_transform((spec.height, spec.width), spec.mean, spec.std)
+    model, transform = TappedResNet(net).eval(), view_transform((spec.height, spec.width), spec.mean, spec.std)
 
     @torch.no_grad()
     def predict(view: Image) -> Prediction:
         x = transform(torch.from_numpy(view).permute(2, 0, 1))
-        probabilities, embedding = (t.numpy() for t in model(x[None]))
-        score = head.score(embedding).astype(np.float32)
-        return to_prediction({"probabilities": probabilities, "embedding": embedding, "novelty_score": score}, labels)
+        outputs = {name: value.numpy() for name, value in zip(OUTPUTS, model(x[None]), strict=True)}
+        return _with_head(outputs, labels, head)
 
     return predict
 
@@ -68,13 +65,23 @@ def predict_all(predict: Predict, pictures: Pictures, which: Sequence[Picture], 
     return found
 
 
-def embed_all(ir: CompiledIr, pictures: Pictures, which: Sequence[Picture], tick: Tick) -> NDArray[np.float32]:
-    """(N, E) embeddings, in order."""
+def features_of(outputs: Outputs) -> NDArray[np.float32]:
+    """(F,): the outputs that the novelty head reads, one after another."""
+    return np.concatenate([outputs[name].ravel() for name in FEATURES])
+
+
+def features_of_all(ir: CompiledIr, pictures: Pictures, which: Sequence[Picture], tick: Tick) -> NDArray[np.float32]:
+    """(N, F) features, in order."""
     rows = []
     for picture in which:
-        rows.append(ir.infer(pictures.view(picture))["embedding"].ravel())
+        rows.append(features_of(ir.infer(pictures.view(picture))))
         tick()
     return np.stack(rows)
+
+
+def _with_head(outputs: Outputs, labels: Sequence[str], head: NoveltyHead) -> Prediction:
+    score = head.score(features_of(outputs)[None]).astype(np.float32)
+    return to_prediction({**outputs, "novelty_score": score}, labels)
 
 
 def load_for(directory: Path, pictures: Pictures, threads: int) -> CompiledIr:

@@ -1,0 +1,274 @@
+"""From a training run to an unsigned bundle with its report. Reads top to bottom: each line is one stage.
+
+    weights -> FP32 IR -> INT8 IR -> SVMs on its features -> fused IR -> limits -> figures -> golden pictures -> bundle
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from edge_deploy import golden
+from edge_deploy.calibrate import Calibrated, CalibrationConfig, calibrate, default_limits
+from edge_deploy.convert import NetworkInput, embed_preprocessing, resnet50_of, to_ir
+from edge_deploy.errors import DeployError
+from edge_deploy.fuse import NoveltyHead, SvmConfig, attach, fit_novelty
+from edge_deploy.manifest import describe
+from edge_deploy.pack import pack
+from edge_deploy.pictures import Picture, Pictures, load_pictures
+from edge_deploy.predict import features_of_all, load_for, of_bare_ir, of_ir, of_torch, predict_all, save_ir
+from edge_deploy.qualify import Qualification, qualify
+from edge_deploy.quantize import CALIBRATION_IMAGES, TargetCpu, instruction_sets_of, quantize
+from edge_deploy.report import Report, read_sizes, write_report
+from edge_deploy.steps import SilentSteps, Steps
+from edge_deploy.zones import ZoneConfig, qualify_zones
+from inspector.core.manifest import Manifest, ZoneLimits
+from inspector.core.types import Limits, Prediction
+from inspector.model import CompiledIr
+from inspector.runtime import instruction_sets
+from training.runs import Run, read_run, read_splits, read_weights
+from training.views import Roi
+
+BUNDLE = "bundle"
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOptions:
+    """product: None takes the run's. roi: None takes the run's, else the whole picture. sizes: CSV path,size_px."""
+
+    product: str | None = None
+    version: int = 1
+    roi: Roi | None = None
+    target: TargetCpu = TargetCpu.AVX2
+    no_negatives: bool = False
+    parents: tuple[str, ...] = ()
+    sizes: Path | None = None
+    threads: int = 2
+    quantisation_images: int = CALIBRATION_IMAGES
+    svm: SvmConfig = field(default_factory=SvmConfig)
+    calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
+    zones: ZoneConfig = field(default_factory=ZoneConfig)
+    golden: golden.GoldenConfig = field(default_factory=golden.GoldenConfig)
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    bundle: Path
+    report: Path
+    manifest: Manifest
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Networks:
+    """The three stages of one network; `fused` is what the bundle holds."""
+
+    torch: Any
+    fp32: CompiledIr
+    fused: CompiledIr
+    head: NoveltyHead
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Context:
+    run: Run
+    pictures: Pictures
+    spec: NetworkInput
+    options: BuildOptions
+    steps: Steps
+    work: Path  # scratch; work/BUNDLE is what is packed
+
+
+def build(run_directory: Path, data: Path, out: Path, options: BuildOptions, steps: Steps | None = None) -> Built:
+    """Write the unsigned bundle `out` and `out` with suffix .html. Raises DeployError, RunError, DataError: what to do."""
+    instruction_sets_for(options.target)  # before any work
+    torch.set_num_threads(options.threads)
+    run = read_run(run_directory)
+    pictures = load_pictures(data, read_splits(run_directory), options.roi or run.roi)
+    _refuse_without_negatives(pictures, data, options)
+    spec = NetworkInput(*run.network_size, run.mean, run.std)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.stem}-", dir=out.parent) as scratch:
+        ctx = _Context(run, pictures, spec, options, steps or SilentSteps(), Path(scratch))
+        networks = _make_networks(ctx, resnet50_of(read_weights(run_directory)))
+        report = _judge(ctx, networks, data)
+        ctx.steps.say(f"packing {out}")
+        pack(ctx.work / BUNDLE, report.manifest, out)
+        write_report(report, out.with_suffix(".html"))
+    return Built(out, out.with_suffix(".html"), report.manifest, report.notes)
+
+
+def _judge(ctx: _Context, networks: _Networks, data: Path) -> Report:
+    """Limits from val, figures from test, golden pictures; the manifest and all that the report shows."""
+    pictures, run, options = ctx.pictures, ctx.run, ctx.options
+    negatives = _predict_by_truth(ctx, networks, pictures.negatives)
+    held_out = _predict(ctx, networks, pictures.val, "limits")
+    calibrated = _calibrate(ctx, held_out, negatives)
+    limits = default_limits(calibrated.limits, run.acceptable)
+    figures, notes = _qualify(ctx, networks, negatives, limits)
+    selection = _select_golden(ctx, networks, figures, negatives, limits)
+    manifest = describe(
+        run=run,
+        options=options,
+        pictures=pictures,
+        golden=golden.write(selection.chosen, pictures, limits, ctx.work / BUNDLE),
+        directory=ctx.work / BUNDLE,
+        limits=replace(calibrated.limits, bounds=tuple(share.bound() for share in figures.promises)),
+        zones=_zones(ctx),
+        tolerance=selection.tolerance,
+        instruction_sets=instruction_sets_for(options.target),
+        metrics=figures.metrics() | {f"training_{name}": value for name, value in run.metrics.items()},
+    )
+    return Report(
+        manifest=manifest,
+        qualification=figures,
+        calibration=tuple(held_out),
+        calibration_truths=tuple(p.truth for p in pictures.val),
+        negatives=negatives,
+        notes=calibrated.notes + notes,
+        selection=selection,
+        thumbnails=tuple(pictures.camera_picture(c.picture) for c in selection.chosen),
+        sizes=read_sizes(options.sizes, data, _test_pictures(ctx)) if options.sizes else None,
+    )
+
+
+def instruction_sets_for(target: TargetCpu) -> tuple[str, ...]:
+    """What a bundle built here for `target` is qualified for. Raises DeployError: this CPU cannot build it."""
+    try:
+        return instruction_sets_of(target, instruction_sets())
+    except ValueError as exc:
+        raise DeployError(str(exc)) from exc
+
+
+def _refuse_without_negatives(pictures: Pictures, data: Path, options: BuildOptions) -> None:
+    if not pictures.negatives and not options.no_negatives:
+        raise DeployError(
+            f"{data}/negatives holds no pictures. Without them nothing shows that an empty station, half a part or a wrong "
+            f"part is refused. Put 10 or more pictures of each into {data}/negatives/empty, half_part and wrong_part, or "
+            "build with --no-negatives, which the report and the page will show"
+        )
+
+
+def _make_networks(ctx: _Context, net: Any) -> _Networks:
+    """FP32 IR, INT8 IR, and the INT8 IR with the head fitted on its own features."""
+    ctx.steps.say("converting to OpenVINO")
+    bare = to_ir(net, ctx.spec)
+    ctx.steps.say(f"quantising to INT8 for {ctx.options.target}")
+    int8 = quantize(bare, ctx.spec, _quantisation_views(ctx), ctx.options.target)
+    save_ir(embed_preprocessing(bare, ctx.spec), ctx.work / "fp32")
+    int8 = embed_preprocessing(int8, ctx.spec)
+    save_ir(int8, ctx.work / "int8")
+    head = _fit(ctx, load_for(ctx.work / "int8", ctx.pictures, ctx.options.threads))
+    save_ir(attach(int8, head), ctx.work / BUNDLE)
+    load = [load_for(ctx.work / name, ctx.pictures, ctx.options.threads) for name in ("fp32", BUNDLE)]
+    return _Networks(net, load[0], load[1], head)
+
+
+def _quantisation_views(ctx: _Context) -> list[Any]:
+    """An even share of each class from the training pictures: what the line brings, defects included."""
+    by_truth: dict[str, list[Picture]] = defaultdict(list)
+    for picture in ctx.pictures.train:
+        by_truth[picture.truth].append(picture)
+    each = max(1, ctx.options.quantisation_images // len(by_truth))
+    rng = np.random.default_rng(ctx.options.svm.seed)
+    chosen = [of[i] for of in by_truth.values() for i in rng.permutation(len(of))[:each]]
+    return [ctx.pictures.view(picture) for picture in chosen]
+
+
+def _fit(ctx: _Context, int8: CompiledIr) -> NoveltyHead:
+    with ctx.steps.bar("features for the SVM", len(ctx.pictures.train)) as tick:
+        features = features_of_all(int8, ctx.pictures, ctx.pictures.train, tick)
+    truths = np.array([picture.truth for picture in ctx.pictures.train])
+    ctx.steps.say("fitting the SVM")
+    try:
+        by_class = {str(truth): features[truths == truth] for truth in np.unique(truths)}
+        return fit_novelty(by_class, ctx.run.acceptable, cfg=ctx.options.svm)
+    except ValueError as exc:
+        raise DeployError(str(exc)) from exc
+
+
+def _predict(ctx: _Context, networks: _Networks, which: Sequence[Picture], what: str) -> list[Prediction]:
+    with ctx.steps.bar(what, len(which)) as tick:
+        return predict_all(of_ir(networks.fused, ctx.run.labels), ctx.pictures, which, tick)
+
+
+def _predict_by_truth(
+    ctx: _Context, networks: _Networks, which: Sequence[Picture]
+) -> dict[str, list[Prediction]]:
+    by_truth: dict[str, list[Prediction]] = defaultdict(list)
+    for picture, prediction in zip(which, _predict(ctx, networks, which, "negatives"), strict=True):
+        by_truth[picture.truth].append(prediction)
+    return dict(by_truth)
+
+
+def _calibrate(
+    ctx: _Context, held_out: Sequence[Prediction], negatives: Mapping[str, Sequence[Prediction]]
+) -> Calibrated:
+    pairs = zip(ctx.pictures.val, held_out, strict=True)
+    good = [prediction for picture, prediction in pairs if picture.truth in ctx.run.acceptable]
+    return calibrate(good, {} if ctx.options.no_negatives else negatives, ctx.run.acceptable, ctx.options.calibration)
+
+
+def _zones(ctx: _Context) -> tuple[ZoneLimits, ...]:
+    with ctx.steps.bar("light and focus", len(ctx.pictures.val)) as tick:
+
+        def views() -> Any:
+            for picture in ctx.pictures.val:
+                yield ctx.pictures.view(picture)
+                tick()
+
+        return qualify_zones(views(), ctx.options.zones)
+
+
+def _qualify(
+    ctx: _Context, networks: _Networks, negatives: Mapping[str, Sequence[Prediction]], limits: Limits
+) -> tuple[Qualification, tuple[str, ...]]:
+    """All three stages on the test split; where there is none, on val, and the report says so."""
+    which, labels = _test_pictures(ctx), ctx.run.labels
+    stages = {
+        "pytorch": of_torch(networks.torch, ctx.spec, labels, networks.head),
+        "fp32": of_bare_ir(networks.fp32, labels, networks.head),
+        "int8": of_ir(networks.fused, labels),
+    }
+    found = {}
+    for name, predict in stages.items():
+        with ctx.steps.bar(f"test, {name}", len(which)) as tick:
+            found[name] = predict_all(predict, ctx.pictures, which, tick)
+    flat = [prediction for of_kind in negatives.values() for prediction in of_kind]
+    notes = () if ctx.pictures.test else ("there is no test split: all figures are from the calibration's own pictures",)
+    return qualify([p.truth for p in which], found, flat, labels, limits), notes
+
+
+def _test_pictures(ctx: _Context) -> tuple[Picture, ...]:
+    return ctx.pictures.test or ctx.pictures.val
+
+
+def _select_golden(
+    ctx: _Context,
+    networks: _Networks,
+    figures: Qualification,
+    negatives: Mapping[str, Sequence[Prediction]],
+    limits: Limits,
+) -> golden.Selection:
+    """From the test pictures and the negatives, never from pictures that the network was trained on."""
+    candidates = []
+    for picture, prediction in zip(_test_pictures(ctx), figures.stages["int8"].predictions, strict=True):
+        role: golden.Role = "good" if picture.truth in ctx.run.acceptable else "defect"
+        candidates.append(golden.Candidate(picture, role, prediction))
+    remaining = {kind: iter(found) for kind, found in negatives.items()}
+    if not ctx.options.no_negatives:
+        candidates += [golden.Candidate(p, "negative", next(remaining[p.truth])) for p in ctx.pictures.negatives]
+
+    def drift_of(pool: Sequence[golden.Candidate]) -> golden.Scores:
+        ctx.steps.say(f"drift of {len(pool)} golden candidates on other instruction sets")
+        views = [ctx.pictures.view(candidate.picture) for candidate in pool]
+        return golden.drift_on(ctx.work / BUNDLE, views, ctx.run.labels)
+
+    return golden.select(candidates, limits, drift_of, ctx.options.golden)

@@ -1,0 +1,132 @@
+"""inspector-deploy: build a bundle from a training run, look into it, and approve it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from inspector.core.errors import InspectorError
+
+EXTRA = ("torch", "torchvision", "safetensors", "nncf", "sklearn", "matplotlib")  # of the extra `train`
+
+app = typer.Typer(
+    name="inspector-deploy",
+    help=__doc__,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+def build(
+    run: Annotated[Path, typer.Argument(help="folder that inspector-train fit wrote")],
+    data: Annotated[Path, typer.Option(help="the pictures that it was trained on, with negatives/ beside the classes")],
+    out: Annotated[Path, typer.Option(help="the bundle to write; the report is written beside it, as .html")],
+    product: Annotated[str | None, typer.Option(help="name; else the run's")] = None,
+    version: Annotated[int, typer.Option(min=1, help="only grows, per product: a box takes none that is older")] = 1,
+    roi: Annotated[str | None, typer.Option(help="x,y,width,height in camera pixels; else the run's, else all")] = None,
+    target_cpu: Annotated[str, typer.Option(help="avx2: any CPU with AVX2; native: CPUs with VNNI, as this one")] = "avx2",
+    overkill: Annotated[str, typer.Option(help="share of good parts that may be rejected, e.g. 0.5%")] = "0.5%",
+    no_negatives: Annotated[bool, typer.Option("--no-negatives", help="build without; report and page show it")] = False,
+    sizes: Annotated[Path | None, typer.Option(help="CSV path,size_px: the report shows detection against size")] = None,
+    parent: Annotated[list[str] | None, typer.Option(help="id of a bundle that this one follows; may be repeated")] = None,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads")] = 2,
+) -> None:
+    """Convert, quantise, fit, calibrate, qualify and pack; a person then approves.
+
+    Example: inspector-deploy build runs/disc --data pictures --out disc-3.bundle --version 3
+    """
+    with _clear_errors():
+        from edge_deploy.build import BuildOptions
+        from edge_deploy.build import build as build_bundle
+        from edge_deploy.calibrate import CalibrationConfig
+        from edge_deploy.quantize import TargetCpu
+        from edge_deploy.steps import TerminalSteps
+
+        options = BuildOptions(
+            product=product,
+            version=version,
+            roi=_roi(roi),
+            target=_one_of(TargetCpu, target_cpu, "--target-cpu"),
+            no_negatives=no_negatives,
+            parents=tuple(parent or ()),
+            sizes=sizes,
+            threads=threads,
+            calibration=CalibrationConfig(overkill=share_of(overkill)),
+        )
+        built = build_bundle(run, data, out, options, TerminalSteps())
+        for note in built.notes:
+            typer.echo(f"note: {note}")
+        for bound in built.manifest.limits.bounds:
+            typer.echo(f"{bound.name}: {bound.failures} of {bound.of}, at most {bound.upper_95:.2%} with 95 % confidence")
+        typer.echo(f"{built.bundle} is built and not approved. Read {built.report}, then:")
+        typer.echo(f"  inspector-deploy approve {built.bundle} --key KEY")
+
+
+@app.command()
+def inspect(bundle: Annotated[Path, typer.Argument(help="a bundle, approved or not")]) -> None:
+    """Print what a bundle says of itself. Checks no signature: that is the box's work.
+
+    Example: inspector-deploy inspect disc-3.bundle
+    """
+    with _clear_errors():
+        from edge_deploy.show import describe_bundle
+
+        typer.echo(describe_bundle(bundle))
+
+
+def share_of(text: str) -> float:
+    """'0.5%' or '0.005' -> 0.005. Raises typer.BadParameter: not between 0 and 1."""
+    try:
+        value = float(text.rstrip("% ")) / (100 if text.rstrip().endswith("%") else 1)
+    except ValueError as exc:
+        raise typer.BadParameter(f"{text!r} is no share; write 0.5% or 0.005") from exc
+    if not 0 < value < 1:
+        raise typer.BadParameter(f"{text!r} is not between 0 and 100 %")
+    return value
+
+
+def _roi(text: str | None) -> tuple[int, int, int, int] | None:
+    if text is None:
+        return None
+    try:
+        x, y, width, height = (int(part) for part in text.split(","))
+    except ValueError as exc:
+        raise typer.BadParameter(f"--roi {text!r}: write x,y,width,height, e.g. 40,8,240,240") from exc
+    return x, y, width, height
+
+
+def _one_of(choices: Any, text: str, option: str) -> Any:
+    try:
+        return choices(text)
+    except ValueError as exc:
+        raise typer.BadParameter(f"{option} {text!r}: one of {', '.join(choices)}") from exc
+
+
+@contextmanager
+def _clear_errors() -> Iterator[None]:
+    """What we raise on purpose is told in one line, with what to do; a bug keeps its traceback."""
+    try:
+        yield
+    except InspectorError as exc:
+        typer.echo(f"error: {exc}", err=True)
+        raise typer.Exit(1) from exc
+    except ModuleNotFoundError as exc:
+        if exc.name not in EXTRA:
+            raise
+        typer.echo(f"error: {exc.name} is not installed; install the workstation's part: pip install '.[train]'", err=True)
+        raise typer.Exit(1) from exc
+
+
+def main() -> None:
+    app()
+
+
+if __name__ == "__main__":
+    main()
