@@ -29,6 +29,7 @@ from inspector.runtime import openvino
 Float = NDArray[np.float64]
 FEATURE_SIZES = (2048, 1024, 512)  # of ResNet50
 SMALLEST_NORM = 1e-12
+ROUNDING = 1e-15  # variances of normalised features below this are not variance
 FEWEST_GOOD, FEWEST = 16, 5
 
 
@@ -197,7 +198,7 @@ def _principal(rows: Float, most: int) -> tuple[Float, Float, float]:
     gram = rows @ rows.T if n <= width else rows.T @ rows
     size = len(gram)
     variance, vectors = eigh(gram, subset_by_index=(size - min(most, size), size - 1))
-    keep = variance[::-1] > 1e-12 * max(float(np.trace(gram)), 1e-300)
+    keep = variance[::-1] > max(1e-12 * float(np.trace(gram)), ROUNDING)
     variance, vectors = variance[::-1][keep], vectors[:, ::-1][:, keep]
     directions = rows.T @ vectors / np.sqrt(variance) if n <= width else vectors
     return variance, np.asarray(directions, np.float64), float(np.trace(gram)) / size

@@ -62,7 +62,8 @@ class _Normalised:
 
     def __init__(self, spec: NetworkInput, views: Sequence[Image]) -> None:
         self._views = views
-        self._compiled = openvino().compile_model(preprocessing_only(spec), "CPU")
+        # Without the hint a CPU with bfloat16 resizes in it, a whole grey value off.
+        self._compiled = openvino().compile_model(preprocessing_only(spec), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 
     def __len__(self) -> int:
         return len(self._views)

@@ -35,10 +35,10 @@ def describe_bundle(bundle: Path) -> str:
         f"{m.bundle_id}  ({'approved with key ' + m.key_id if m.key_id else 'NOT APPROVED'}; signature not checked here)",
         f"created       {m.created_utc}, from {m.training.images} pictures, {m.training.initial_weights}",
         f"classes       {', '.join(c.name + (' (may pass)' if c.acceptable else '') for c in m.classes)}",
-        f"camera        {m.view.camera_width} x {m.view.camera_height}, judged region {m.view.roi}, "
-        f"network {m.input.network_width} x {m.input.network_height}",
-        f"CPU           any with {' or '.join(calibration.instruction_sets)}; calibrated on {calibration.cpu_model}, "
-        f"OpenVINO {calibration.openvino_version}",
+        f"camera        {m.view.camera_width} x {m.view.camera_height}, judged region {m.view.roi}",
+        f"network       {m.input.network_width} x {m.input.network_height}",
+        f"CPU           any with {' or '.join(calibration.instruction_sets)}",
+        f"calibrated    on {calibration.cpu_model}, OpenVINO {calibration.openvino_version}",
         f"limits        chosen by {limits.chosen_by}",
         f"              novelty at least {_limit(limits.novelty_low)}",
         f"              novelty at most  {_limit(limits.novelty_high)}",

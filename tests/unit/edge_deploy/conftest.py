@@ -1,0 +1,51 @@
+"""One small ResNet50 with random weights, converted and quantised once for all tests here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+
+from edge_deploy.convert import NetworkInput, embed_preprocessing, to_ir
+from edge_deploy.predict import save_ir
+from edge_deploy.quantize import TargetCpu, quantize
+from inspector.core.types import Image
+
+VIEW = (72, 90)  # height, width: not the network's size, and not square
+
+
+@dataclass(frozen=True, slots=True)
+class Networks:
+    """torch: the network; fp32 and int8: folders with model.xml, preprocessing embedded; int8_model: the ov.Model."""
+
+    torch: Any
+    spec: NetworkInput
+    fp32: Path
+    int8: Path
+    int8_model: Any
+
+
+def picture(seed: int, height: int = VIEW[0], width: int = VIEW[1]) -> Image:
+    """Smooth colour with noise: (height, width, 3) uint8."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.uniform(40, 215, (4, 4, 3)).repeat(-(-height // 4), 0).repeat(-(-width // 4), 1)[:height, :width]
+    return np.clip(coarse + rng.normal(0, 12, (height, width, 3)), 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def networks(tmp_path_factory: pytest.TempPathFactory) -> Networks:
+    torch.set_num_threads(2)
+    torch.manual_seed(0)
+    net = torchvision.models.resnet50(weights=None, num_classes=3).eval()
+    spec = NetworkInput(64, 64, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    folder = tmp_path_factory.mktemp("networks")
+    bare = to_ir(net, spec)
+    int8 = embed_preprocessing(quantize(bare, spec, [picture(s) for s in range(12)], TargetCpu.AVX2), spec)
+    save_ir(embed_preprocessing(bare, spec), folder / "fp32")
+    save_ir(int8, folder / "int8")
+    return Networks(net, spec, folder / "fp32", folder / "int8", int8)
