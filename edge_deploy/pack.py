@@ -1,0 +1,96 @@
+"""Write bundles and approve them: building and approving are two acts, with a key of their own."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tarfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+from pydantic import TypeAdapter
+
+from edge_deploy.errors import DeployError
+from edge_deploy.show import read_manifest
+from inspector.bundle.keys import key_id_of
+from inspector.bundle.verify import MANIFEST, SIGNATURE, check_manifest
+from inspector.core.errors import BundleError
+from inspector.core.manifest import Manifest
+
+_MANIFEST: TypeAdapter[Manifest] = TypeAdapter(Manifest)
+
+
+def canonical(manifest: Manifest) -> bytes:
+    """The manifest's one spelling: sorted keys, no spaces, ASCII; NaN is an error."""
+    value = _MANIFEST.dump_python(manifest, mode="json")
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def pack(directory: Path, manifest: Manifest, out: Path) -> None:
+    """Write an unsigned bundle of the manifest's files in `directory`. The same input gives the same bytes."""
+    files = {entry.name: (directory / entry.name).read_bytes() for entry in manifest.files}
+    _write(out, {MANIFEST: canonical(replace(manifest, key_id="")), **files})
+
+
+def keygen(directory: Path, passphrase: str | None = None) -> tuple[Path, Path]:
+    """Make `approve.key` (mode 0600) and `approve.pub`. Raises DeployError: one is there already."""
+    key = Ed25519PrivateKey.generate()
+    protection = BestAvailableEncryption(passphrase.encode()) if passphrase else NoEncryption()
+    private, public = directory / "approve.key", directory / "approve.pub"
+    if private.exists() or public.exists():
+        raise DeployError(f"{directory} holds a key already; keys are never overwritten")
+    directory.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(private, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, protection))
+    public.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    return private, public
+
+
+def approve(bundle: Path, private_key: Path, passphrase: str | None = None) -> str:
+    """Sign `bundle` in place with the key's id in its manifest; returns the id. Raises DeployError."""
+    try:
+        key = load_pem_private_key(private_key.read_bytes(), passphrase.encode() if passphrase else None)
+    except (OSError, ValueError, TypeError) as exc:
+        raise DeployError(f"{private_key} cannot be used: {exc}") from exc
+    if not isinstance(key, Ed25519PrivateKey):
+        raise DeployError(f"{private_key} is no Ed25519 key; make one with: inspector-deploy keygen DIR")
+    key_id = key_id_of(key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw))
+    manifest = replace(read_manifest(bundle), key_id=key_id)
+    try:
+        check_manifest(manifest)
+    except BundleError as exc:
+        raise DeployError(f"{bundle} would be refused by every box: {exc}") from exc
+    raw = canonical(manifest)
+    with tarfile.open(bundle, "r:") as tar:
+        files = {entry.name: _content(tar, entry.name) for entry in manifest.files}
+    _write(bundle, {MANIFEST: raw, SIGNATURE: key.sign(raw), **files})
+    return key_id
+
+
+def _content(tar: tarfile.TarFile, name: str) -> bytes:
+    file = tar.extractfile(name)
+    if file is None:
+        raise DeployError(f"{name} in the bundle is no plain file")
+    return file.read()
+
+
+def _write(out: Path, contents: Mapping[str, bytes]) -> None:
+    staged = out.with_name(f".{out.name}.new")
+    with tarfile.open(staged, "w:", format=tarfile.USTAR_FORMAT) as tar:
+        for name, content in contents.items():
+            info = tarfile.TarInfo(name)  # mtime, uid and gid stay 0: same input, same bytes
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    os.replace(staged, out)
