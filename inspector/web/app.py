@@ -8,6 +8,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 import structlog
 import uvicorn
@@ -15,7 +16,6 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from fastapi.staticfiles import StaticFiles
-from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
@@ -29,6 +29,9 @@ from inspector.web.settings import WebSettings
 from inspector.web.site import STATIC, Site
 from inspector.web.words import has_word, reason_words, word
 from plc.registers import Verdict
+
+if TYPE_CHECKING:
+    from fastapi.telemetry import TelemetryConfig
 
 log = structlog.get_logger(__name__)
 

@@ -163,7 +163,7 @@ _EN: Mapping[str, str] = {
     "priority.low": "Low",
     "noscript": "This page needs JavaScript to show live results. The history works without it.",
     # history
-    "history.intro": "Every part and every refused trigger, newest first. Times are the station's: {zone}.",
+    "history.intro": "Every part and every refused trigger, newest first. Station time, {zone}.",
     "history.from": "From",
     "history.to": "To",
     "history.verdict": "Result",
@@ -196,8 +196,8 @@ _EN: Mapping[str, str] = {
     "verdict.5": "Test, as expected",
     "verdict.6": "Test, NOT as expected",
     "verdict.none": "Open",
-    "delivery.confirmed": "Confirmed by the PLC",
-    "delivery.unknown": "Sent, but not confirmed",
+    "delivery.confirmed": "Confirmed",
+    "delivery.unknown": "Not confirmed",
     "delivery.none": "Not sent",
     "delivery.pending": "Not sent yet",
     # part page

@@ -85,8 +85,8 @@ class FakeDaemon:
         ok = {"ok": True, "text": "working", "age_s": 0.2}
         return {
             "station": "Line 1", "number": 1, "product": "turned_disc", "mode": "inspect",
-            "bundle_id": "turned_disc-3-9f2c41aa", "recipe": "turned-disc", "ready": True, "offline_reason": int(OfflineReason.NONE), "error_code": 0,
-            "simulated": True, "parts": {
+            "bundle_id": "turned_disc-3-9f2c41aa", "recipe": "turned-disc", "ready": True,
+            "offline_reason": int(OfflineReason.NONE), "error_code": 0, "simulated": True, "parts": {
                 "camera": {**ok, "text": "rendered, 320 x 256"}, "plc": {**ok, "text": "127.0.0.1:5020"}, "model": ok,
                 "store": ok, "disk": {**ok, "text": "41 GB free"},
             }, "counts": dict(self.counts), "since_utc_ms": self.started_utc_ms, "cycle_ms": {"p50": 31.4, "p99": 44.0},

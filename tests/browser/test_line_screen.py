@@ -1,0 +1,238 @@
+"""What an operator sees, in a real browser."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inspector.demo.parts import Kind
+from tests.support.browser import Open, Watched
+from tests.support.fake_daemon import FakeDaemon
+from tests.support.page import page_process, site_in, until
+
+pytestmark = pytest.mark.browser
+
+WIDE, PHONE = (1280, 800), (390, 844)
+STALE_WITHIN_S = 2.0
+RESULT_WITHIN_S = 0.3
+CAMERA_ALARM = {
+    "id": "camera", "cause": "camera: link lost within 2 s", "priority": "high", "since_utc_ms": 1_790_000_000_000,
+    "consequence": "The station is not ready; every part that comes now is a reject.",
+    "action": "Check the camera's cable and power; it reconnects by itself.",
+}  # fmt: skip
+
+
+@pytest.fixture
+async def daemon(tmp_path: Path) -> AsyncIterator[FakeDaemon]:
+    fake = FakeDaemon(tmp_path)
+    for n in range(14):
+        fake.part({4: Kind.STAIN, 7: Kind.DENT}.get(n, Kind.GOOD))
+    await fake.start()
+    yield fake
+    await fake.stop()
+
+
+@pytest.fixture
+async def origin(daemon: FakeDaemon, tmp_path: Path) -> AsyncIterator[str]:
+    site = site_in(tmp_path)
+    async with page_process(site) as address:
+        await until(lambda: site.feed.ready)
+        yield address
+
+
+async def shows(page: Any, word: str, within_s: float = 5.0) -> float:
+    """Wait for the big word; returns how long it took, in seconds."""
+    began = time.monotonic()
+    ask = "w => document.querySelector('#verdict-word').textContent === w"
+    await page.wait_for_function(ask, arg=word, timeout=within_s * 1000, polling=20)
+    return time.monotonic() - began
+
+
+async def panel(page: Any) -> dict[str, str]:
+    """Word, shape and colours of the big panel."""
+    found: dict[str, str] = await page.evaluate("""() => {
+        const p = document.querySelector('#verdict'), style = getComputedStyle(p);
+        const text = (id) => document.querySelector(id).textContent;
+        return {word: text('#verdict-word'), shape: p.querySelector('use').getAttribute('href'),
+                text: text('#verdict-text'), background: style.backgroundColor, ink: style.color}}""")
+    return found
+
+
+def channels(color: str) -> list[int]:
+    return [int(float(x)) for x in color[color.index("(") + 1 : -1].split(",")[:3]]
+
+
+def saturation(color: str) -> float:
+    low, high = min(channels(color)), max(channels(color))
+    return (high - low) / high if high else 0.0
+
+
+def contrast(one: str, other: str) -> float:
+    """WCAG contrast ratio of two colours, 1..21."""
+
+    def light(color: str) -> float:
+        linear = [
+            c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (x / 255 for x in channels(color))
+        ]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    dark, bright = sorted((light(one), light(other)))
+    return (bright + 0.05) / (dark + 0.05)
+
+
+def clean(seen: Watched) -> None:
+    assert seen.errors == [] and seen.foreign == []
+
+
+async def test_a_new_result_is_on_the_screen_with_word_shape_reason_and_picture(
+    daemon: FakeDaemon, origin: str, open_page: Open, shots: Path
+) -> None:
+    seen = await open_page(origin)
+    await shows(seen.page, "PASS")
+    calm = await panel(seen.page)
+    assert calm["shape"] == "#sign-pass" and saturation(calm["background"]) < 0.1
+    await seen.page.screenshot(path=shots / "line-pass.png")
+
+    part = daemon.part(Kind.SCRATCH)
+    assert await shows(seen.page, "FAIL") < RESULT_WITHIN_S * 3  # the bar, on a busy machine
+    alarming = await panel(seen.page)
+    assert alarming["shape"] == "#sign-fail" and alarming["text"] == "Defect found: scratch"
+    assert saturation(alarming["background"]) > 0.5
+    assert contrast(alarming["background"], alarming["ink"]) >= 4.5
+    await seen.page.wait_for_function("() => document.querySelector('#picture-img').naturalWidth === 320")
+    assert part["preview"] in await seen.page.get_attribute("#picture-img", "src")
+    assert await seen.page.get_attribute("#strip li:first-child", "data-no") == str(part["no"])
+    assert await seen.page.get_attribute("#pinned", "data-no") == str(part["no"])
+    await seen.page.screenshot(path=shots / "line-fail.png")
+    clean(seen)
+
+
+async def test_the_last_fail_stays_pinned_while_good_parts_pass(
+    daemon: FakeDaemon, origin: str, open_page: Open
+) -> None:
+    fail = daemon.part(Kind.DENT)
+    seen = await open_page(origin)
+    await shows(seen.page, "FAIL")
+    daemon.part(Kind.GOOD)
+    await shows(seen.page, "PASS")
+    assert await seen.page.get_attribute("#pinned", "data-no") == str(fail["no"])
+    clean(seen)
+
+
+async def test_each_state_differs_in_word_and_shape_and_reads_in_light_and_dark(
+    daemon: FakeDaemon, origin: str, open_page: Open, shots: Path
+) -> None:
+    for dark in (False, True):
+        seen, told = await open_page(origin, dark=dark), []
+        await shows(seen.page, "PASS")
+        told.append(await panel(seen.page))
+        for word, kind, changes in (
+            ("FAIL", Kind.SCRATCH, {}), ("FAULT", Kind.EMPTY, {}), ("TEST", Kind.SCRATCH, {"code": 5}),
+        ):  # fmt: skip
+            daemon.part(kind, **changes)
+            await shows(seen.page, word)
+            told.append(await panel(seen.page))
+            await seen.page.screenshot(path=shots / f"line-{word.lower()}-{'dark' if dark else 'light'}.png")
+        daemon.part(Kind.GOOD)
+        assert len({t["word"] for t in told}) == len({t["shape"] for t in told}) == 4
+        assert all(contrast(t["background"], t["ink"]) >= 4.5 for t in told)
+        clean(seen)
+        await seen.page.close()
+
+
+async def test_not_ready_says_why_and_the_alarm_says_what_to_do(
+    daemon: FakeDaemon, origin: str, open_page: Open, shots: Path
+) -> None:
+    seen = await open_page(origin)
+    await shows(seen.page, "PASS")
+    camera = {"ok": False, "text": "link lost within 2 s", "age_s": None}
+    parts = {**daemon.status()["parts"], "camera": camera}
+    daemon.changes = {"ready": False, "offline_reason": 4, "parts": parts, "alarms": [CAMERA_ALARM]}
+    assert await shows(seen.page, "NOT READY") <= STALE_WITHIN_S
+    assert (await panel(seen.page))["text"] == "Camera does not answer"
+    alarm = await seen.page.inner_text("#alarms")
+    for told in ("Camera: link lost", CAMERA_ALARM["consequence"], CAMERA_ALARM["action"]):
+        assert str(told) in alarm
+    await seen.page.screenshot(path=shots / "line-not-ready.png")
+    daemon.changes = {}
+    await shows(seen.page, "PASS")
+    clean(seen)
+
+
+async def test_a_daemon_that_hangs_shows_stale_within_two_seconds(
+    daemon: FakeDaemon, origin: str, open_page: Open, shots: Path
+) -> None:
+    seen = await open_page(origin)
+    await shows(seen.page, "PASS")
+    daemon.push("status", daemon.status())  # the worst case: it dies just after it spoke
+    daemon.hang()
+    assert await shows(seen.page, "STALE") <= STALE_WITHIN_S
+    await seen.page.screenshot(path=shots / "line-stale.png")
+    clean(seen)
+
+
+async def test_a_daemon_that_dies_shows_offline_and_comes_back_by_itself(
+    daemon: FakeDaemon, origin: str, open_page: Open, tmp_path: Path, shots: Path
+) -> None:
+    seen = await open_page(origin)
+    await shows(seen.page, "PASS")
+    await daemon.stop()
+    assert await shows(seen.page, "OFFLINE") <= STALE_WITHIN_S
+    await seen.page.screenshot(path=shots / "line-offline.png")
+    again = FakeDaemon(tmp_path)
+    await again.start()
+    try:
+        await shows(seen.page, "READY")
+        again.part(Kind.GOOD)
+        await shows(seen.page, "PASS")
+    finally:
+        await again.stop()
+    clean(seen)
+
+
+async def test_a_page_process_that_dies_shows_stale_within_two_seconds_and_comes_back(
+    daemon: FakeDaemon, tmp_path: Path, open_page: Open
+) -> None:
+    site = site_in(tmp_path)
+    async with page_process(site) as address:
+        await until(lambda: site.feed.ready)
+        seen = await open_page(address)
+        await shows(seen.page, "PASS")
+    assert await shows(seen.page, "STALE") <= STALE_WITHIN_S
+    port = int(address.rsplit(":", 1)[1])
+    async with page_process(site_in(tmp_path, port=port)):
+        await shows(seen.page, "PASS")
+
+
+async def test_a_panel_pc_shows_it_all_without_scrolling_and_a_phone_without_sideways(
+    daemon: FakeDaemon, origin: str, open_page: Open, shots: Path
+) -> None:
+    daemon.part(Kind.SCRATCH)
+    seen = await open_page(origin, size=WIDE)
+    await shows(seen.page, "FAIL")
+    assert await seen.page.evaluate("document.documentElement.scrollHeight <= innerHeight")
+    assert (
+        await seen.page.evaluate("parseFloat(getComputedStyle(document.querySelector('#verdict-word')).fontSize)") > 120
+    )
+    phone = await open_page(origin, size=PHONE)
+    await shows(phone.page, "FAIL")
+    assert await phone.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert await phone.page.evaluate("document.querySelector('#picture').getBoundingClientRect().bottom <= innerHeight")
+    await phone.page.screenshot(path=shots / "line-phone.png", full_page=True)
+    clean(seen)
+    clean(phone)
+
+
+async def test_simulated_pictures_are_announced_and_real_ones_are_not(
+    daemon: FakeDaemon, origin: str, open_page: Open
+) -> None:
+    seen = await open_page(origin)
+    await shows(seen.page, "PASS")
+    assert await seen.page.is_visible("#simulated")
+    daemon.changes = {"simulated": False}
+    await seen.page.wait_for_selector("#simulated", state="hidden", timeout=3000)
+    clean(seen)

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from inspector.web import words
+from inspector.web.present import counts_view, explain, part_view, percent, sign_of, state_view, status_view
+from plc.registers import OfflineReason, Reason, Verdict
+
+WEB = Path(words.__file__).parent
+PART = {
+    "no": 7, "trigger_id": 7, "part_id": 4711, "utc_ms": 1_790_000_000_000, "code": 1, "reason": 0, "label": "good",
+    "confidence": 0.97, "novelty_score": 1.0, "anomaly_score": None, "elapsed_ms": 31.0, "preview": "7.jpg",
+    "test_part": False, "refused": False,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("reason", list(Reason))
+def test_every_reason_of_the_contract_has_plain_words(reason: Reason) -> None:
+    found = words.reason_words(reason, "missing_hole")
+    assert found.text and found.hint
+    assert "{" not in found.text + found.hint and "_" not in found.text
+
+
+@pytest.mark.parametrize("reason", list(OfflineReason))
+def test_every_offline_reason_says_what_to_do(reason: OfflineReason) -> None:
+    assert words.offline_words(reason).hint
+
+
+def test_a_number_that_the_page_does_not_know_is_shown_and_not_hidden() -> None:
+    assert "999" in words.reason_words(999).text
+    assert words.offline_words(999) == words.OFFLINE[OfflineReason.NONE]
+
+
+def test_a_reason_without_a_class_leaves_no_gap() -> None:
+    assert words.reason_words(Reason.CLASS).text == "Defect found"
+    assert words.reason_words(Reason.LOW_CONFIDENCE).hint == "A doubtful part is rejected."
+
+
+def test_every_key_that_a_template_or_module_uses_has_a_word() -> None:
+    used = set()
+    for path in [*WEB.glob("templates/*.html"), *WEB.glob("*.py")]:
+        used |= set(re.findall(r"\bw(?:ord)?\([\"']([a-z0-9_.]+)[\"']", path.read_text()))
+    assert len(used) > 60
+    assert {key for key in used if not key.endswith(".") and not words.has_word(key)} == set()
+
+
+def test_the_scripts_hold_no_sentence_of_their_own() -> None:
+    for path in WEB.glob("static/*.js"):
+        code = re.sub(r"(?:^|\s)//.*", "", path.read_text())
+        strings = re.findall(r"\"([^\"\n]*)\"|'([^'\n]*)'", code)
+        assert [s for pair in strings for s in pair if re.search(r"[A-Za-z]+ [A-Za-z]+ ", s)] == []
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "sign"),
+    [
+        (Verdict.PASS, 0, "pass"), (Verdict.FAIL, 10, "fail"), (Verdict.UNCERTAIN, 20, "fail"),
+        (Verdict.NOT_INSPECTED, 101, "fault"), (5, 0, "test"), (6, 0, "test"), (0, 0, "fault"), (77, 0, "fault"),
+    ],
+)  # fmt: skip
+def test_each_result_code_has_its_sign_and_an_unknown_one_is_a_fault(code: int, reason: int, sign: str) -> None:
+    assert sign_of(code, reason) == sign
+
+
+def test_only_result_code_one_shows_the_pass_sign() -> None:
+    for code in range(-1, 300):
+        for reason in (0, 10, 114):
+            assert (sign_of(code, reason) == "pass") is (code == 1)
+
+
+def test_a_station_that_collects_is_no_fault() -> None:
+    assert sign_of(4, Reason.COLLECTING, "collect") == "collect"
+    assert sign_of(4, Reason.COLLECTING, "monitor") == "monitor"
+
+
+def test_a_missed_challenge_part_is_urgent() -> None:
+    assert part_view({**PART, "code": 6})["urgent"]
+    assert not part_view({**PART, "code": 5})["urgent"]
+    assert "NOT" in explain(6, 0, "scratch").text
+
+
+def test_a_station_that_does_not_say_ready_is_not_ready() -> None:
+    for said in (False, None, "yes", 1):
+        view = status_view({"ready": said, "offline_reason": 4})
+        assert not view["ready"] and view["word"] == "NOT READY" and view["text"] == "Camera does not answer"
+
+
+def test_pictures_count_as_simulated_until_the_daemon_says_that_they_are_real() -> None:
+    assert status_view({})["simulated"]
+    assert not status_view({"simulated": False})["simulated"]
+
+
+def test_a_part_of_the_station_that_nobody_speaks_of_is_not_ok() -> None:
+    assert state_view("disk", None)["state"] == "unknown"
+    assert state_view("camera", {"ok": None, "text": ""})["state"] == "bad"
+
+
+def test_yield_leaves_out_test_parts_and_never_rounds_up_to_a_hundred() -> None:
+    counts = {"triggers": 1011, "pass": 9999, "fail": 1, "uncertain": 0, "not_inspected": 0, "test": 500}
+    assert counts_view(counts)["yield"] == "99.9 %"
+    assert counts_view({})["yield"] == percent(None)
+
+
+def test_a_score_that_is_no_number_shows_none() -> None:
+    assert part_view({**PART, "confidence": float("nan")})["confidence"] == percent(None)
