@@ -1,0 +1,80 @@
+"""May this frame be judged at all? A bad picture is NOT_INSPECTED, never a model's verdict."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from inspector.core.errors import FrameError
+from inspector.core.manifest import ZoneLimits
+from inspector.core.types import Frame, Image, Mode, Proof, Trigger
+from plc.registers import Reason
+
+Box = tuple[int, int, int, int]  # x, y, width, height in pixels of the view
+
+
+def zone_figures(view: Image, box: Box) -> tuple[float, float, float]:
+    """Brightness (mean grey, 0..255), contrast (deviation of grey) and sharpness (variance of the Laplacian) of a zone.
+
+    view: (H, W, 3) uint8 RGB. Sharpness after Pech-Pacheco et al., ICPR 2000.
+    """
+    x, y, w, h = box
+    grey = cv2.cvtColor(np.ascontiguousarray(view[y : y + h, x : x + w]), cv2.COLOR_RGB2GRAY)
+    return float(grey.mean()), float(grey.std()), float(cv2.Laplacian(grey, cv2.CV_32F).var())
+
+
+class FrameGate:
+    """Checks each frame before the model sees it.
+
+    size: (height, width) of the camera picture. roi: the view that the zones are in. In mode `collect` only what makes
+    a picture useless is refused: the verdict is never PASS there, and first pictures have no baseline yet.
+    """
+
+    def __init__(self, size: tuple[int, int] | None, roi: Box, zones: Sequence[ZoneLimits], mode: Mode) -> None:
+        self._size, self._roi, self._zones, self._mode = size, roi, tuple(zones), mode
+        self._last_id: int | None = None
+        self._last_hash = b""
+
+    def check(self, frame: Frame, trigger: Trigger) -> Frame:
+        """Return the frame if it may be judged. Raises FrameError with the reason the PLC is told."""
+        self._check_shape(frame)
+        self._check_fresh(frame, trigger)
+        if self._mode is not Mode.COLLECT:
+            if frame.proof is Proof.NONE:
+                raise FrameError(Reason.NO_PROOF, "this camera cannot prove that the frame is of this trigger")
+            if frame.proof is Proof.SIMULATED and not trigger.simulator:
+                raise FrameError(Reason.SIMULATED, "a simulated picture towards a real PLC")
+            self._check_light(frame.image)
+        return frame
+
+    def _check_shape(self, frame: Frame) -> None:
+        image = frame.image
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            raise FrameError(Reason.CAMERA, f"not an 8-bit RGB picture: {image.shape} {image.dtype}")
+        if self._size is not None and image.shape[:2] != self._size:
+            raise FrameError(Reason.CAMERA, f"picture is {image.shape[:2]}, the recipe is for {self._size}")
+
+    def _check_fresh(self, frame: Frame, trigger: Trigger) -> None:
+        if frame.seq != trigger.seq:
+            raise FrameError(Reason.CAMERA, f"frame of trigger {frame.seq}, not of {trigger.seq}")
+        if not frame.exposed_mono_s >= trigger.accepted_mono_s:
+            raise FrameError(Reason.CAMERA, "frame was exposed before its trigger")
+        digest = hashlib.blake2b(frame.image.tobytes(), digest_size=16).digest()
+        repeated = frame.frame_id == self._last_id or digest == self._last_hash
+        self._last_id, self._last_hash = frame.frame_id, digest
+        if repeated:
+            raise FrameError(Reason.CAMERA, "the same frame again: the camera is frozen")
+
+    def _check_light(self, image: Image) -> None:
+        x, y, w, h = self._roi
+        view = image[y : y + h, x : x + w]
+        for zone in self._zones:
+            figures = zone_figures(view, zone.box)
+            limits = (zone.brightness, zone.contrast, zone.sharpness)
+            for name, value, (low, high) in zip(("brightness", "contrast", "sharpness"), figures, limits, strict=True):
+                if not low <= value <= high:  # two-sided: a dead lamp may make scores better
+                    text = f"zone {zone.name}: {name} {value:.1f} is outside {low:.1f} to {high:.1f}"
+                    raise FrameError(Reason.IMAGE_QUALITY, text)
