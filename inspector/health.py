@@ -1,4 +1,4 @@
-"""Is the station fit to say PASS? Freshness of every part -> READY, alarms with cause, consequence and action; watchdog."""
+"""Is the station fit to say PASS? Freshness of every part -> READY; alarms with cause, consequence and action."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from inspector.core.errors import InspectorError, ModelError, PartError
+from inspector.core.errors import InspectorError, ModelError, PartError, StoreError
 from inspector.core.ports import Clock
 from inspector.core.types import Inspection
 from plc.registers import OfflineReason, Reason
@@ -60,10 +60,13 @@ class HealthState:
 
 
 NOT_READY = "The station is not ready; every part that comes now is a reject."
+_ACTIONS = {
+    "camera": (OfflineReason.CAMERA, "Check the camera's cable and power; it reconnects by itself."),
+    "model": (OfflineReason.MODEL, "Restart the service; if it stays, install the former bundle."),
+    "store": (OfflineReason.STORAGE, "Make room on the disk or replace it; it recovers by itself."),
+}
 WATCHED: Mapping[str, Watched] = {
-    "camera": Watched(2.0, OfflineReason.CAMERA, NOT_READY, "Check the camera's cable and power; it reconnects by itself."),
-    "model": Watched(2.0, OfflineReason.MODEL, NOT_READY, "Restart the service; if it stays, install the former bundle."),
-    "store": Watched(2.0, OfflineReason.STORAGE, NOT_READY, "Make room on the disk or replace it; it recovers by itself."),
+    part: Watched(2.0, reason, NOT_READY, action) for part, (reason, action) in _ACTIONS.items()
 }
 _REASON_OF = {
     OfflineReason.CAMERA: Reason.CAMERA,
@@ -114,7 +117,7 @@ class Health:
         reason = done.outcome.reason
         if isinstance(error, PartError) and not isinstance(error, ModelError):
             log.info("part not inspected", no=done.no, reason=reason.name, text=str(error))
-        if reason is Reason.STORAGE:
+        if reason is Reason.STORAGE or isinstance(error, StoreError):
             self.down("store", "a record was not committed in time")
         for kind in (Reason.INFERENCE, Reason.DEADLINE):
             self._in_row[kind] = self._in_row.get(kind, 0) + 1 if reason is kind else 0

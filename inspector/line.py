@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from inspector.core.decide import judge
-from inspector.core.errors import PartError, reason_of
+from inspector.core.errors import PartError, StoreError, reason_of
 from inspector.core.ports import Archive, Camera, Clock, Model, Plc, Results
-from inspector.core.types import Frame, Image, Inspection, JudgedBy, Limits, Mode, Outcome, Refusal, Trigger
+from inspector.core.types import Delivery, Frame, Image, Inspection, JudgedBy, Limits, Mode, Outcome, Refusal, Trigger
 from plc.registers import Verdict
 
 
@@ -82,7 +82,7 @@ async def inspect_part(trigger: Trigger, st: Station) -> Inspection:
     at("decided")
     delivery = await st.plc.publish(decided)
     at("published")
-    await st.results.stamp(decided, delivery)
+    error = await _stamp(decided, delivery, st) or error
     at("stamped")
     done = replace(decided, delivery=delivery)
     st.archive.offer(done, frame)
@@ -96,10 +96,19 @@ async def refuse_part(refusal: Refusal, st: Station) -> Inspection:
     decided = await st.results.refuse(refusal)
     st.failpoint("refused")
     delivery = await st.plc.publish(decided)
-    await st.results.stamp(decided, delivery)
+    error = await _stamp(decided, delivery, st)
     done = replace(decided, delivery=delivery)
-    st.watch(done, None)
+    st.watch(done, error)
     return done
+
+
+async def _stamp(decided: Inspection, delivery: Delivery, st: Station) -> StoreError | None:
+    """The PLC has been told already: a stamp that fails drops READY, the row's delivery stays unknown."""
+    try:
+        await st.results.stamp(decided, delivery)
+    except StoreError as exc:
+        return exc
+    return None
 
 
 class _Stages:

@@ -88,11 +88,11 @@ class Results(Protocol):
         ...
 
     async def refuse(self, refusal: Refusal) -> Inspection:
-        """Commit a row of kind `refused`. Raises StoreError."""
+        """Commit a row of kind `refused`; 4/112 if that failed. A standing id that has a row keeps its own."""
         ...
 
     async def stamp(self, decided: Inspection, delivery: Delivery) -> None:
-        """Note on the row what the PLC was told."""
+        """Note on the row what the PLC was told. Raises StoreError."""
         ...
 
     async def alive(self) -> None:

@@ -1,0 +1,68 @@
+"""Between the data path and the PLC: the contract's parts become triggers, inspections become records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from inspector.core.types import Delivery, DeliveryState, Inspection, Limits, Refusal, Trigger
+from plc.client import PlcClient
+from plc.handshake import Part, Record
+from plc.registers import Reason, Verdict
+
+U16 = 0xFFFF
+
+
+@dataclass(slots=True)
+class PlcLink:
+    """Implements ports.Plc. `simulated`: the station's camera does not show this moment (contract, P12)."""
+
+    client: PlcClient
+    simulated: bool
+    recipe: int
+    limits: Limits | None = None
+    anomaly_median: float | None = None
+    _parts: dict[tuple[int, float], Part] = field(default_factory=dict)
+
+    async def next(self) -> Trigger | Refusal:
+        part, lot, serial = await self.client.next()
+        self._parts[part.trigger_id, part.accepted_s] = part
+        if part.refused is not None:
+            return Refusal(part.trigger_id, part.part_id, part.refused, part.accepted_s, part.has_row)
+        return Trigger(
+            part.trigger_id, part.part_id, part.deadline_s, part.accepted_s, part.encoder, lot, serial,
+            part.test_part, part.simulator,
+        )  # fmt: skip
+
+    async def publish(self, decided: Inspection) -> Delivery:
+        part = self._parts.pop((decided.trigger.seq, decided.trigger.accepted_mono_s))
+        told = await self.client.publish(part, self.record(decided))
+        return Delivery(told.record.code, told.record.reason, DeliveryState(told.state), told.mono_s)
+
+    def record(self, decided: Inspection) -> Record:
+        """The registers of section 3.2 of the contract, scaled and clamped."""
+        p, by, outcome = decided.prediction, decided.judged_by, decided.outcome
+        return Record(
+            code=int(outcome.verdict),
+            reason=Reason(outcome.reason),
+            inspection_no=decided.no,
+            class_id=p.class_id if p else 0,
+            confidence=_clamp(p.confidence * 10_000) if p else 0,
+            anomaly=self._anomaly(p.anomaly_score) if p and p.anomaly_score is not None else 0,
+            defect_bits=1 << p.class_id & U16 if p else 0,
+            recipe_used=by.recipe or self.recipe,
+            model_rev=by.model_rev,
+            utc_ms=0,
+            simulated=self.simulated,
+            would_pass=outcome.verdict is Verdict.PASS,
+        )
+
+    def _anomaly(self, score: float) -> int:
+        """10000 x (score - m) / (threshold - m), m = median of the calibration's good parts."""
+        limit, median = self.limits and self.limits.max_anomaly_score, self.anomaly_median
+        if limit is None or median is None or limit == median:
+            return 0
+        return _clamp(10_000 * (score - median) / (limit - median))
+
+
+def _clamp(value: float) -> int:
+    return round(max(0.0, min(float(U16), value))) if value == value else U16  # NaN reads as far too strange
