@@ -1,6 +1,6 @@
 """From a training run to an unsigned bundle with its report. Reads top to bottom: each line is one stage.
 
-    weights -> FP32 IR -> INT8 IR -> SVMs on its features -> fused IR -> limits -> figures -> golden pictures -> bundle
+weights -> FP32 IR -> INT8 IR -> SVMs on its features -> fused IR -> limits -> figures -> golden pictures -> bundle
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import torch
 from edge_deploy import golden
 from edge_deploy.calibrate import Calibrated, CalibrationConfig, calibrate, default_limits
 from edge_deploy.convert import NetworkInput, embed_preprocessing, resnet50_of, to_ir
+from edge_deploy.drift import Scores, drift_on
 from edge_deploy.errors import DeployError
 from edge_deploy.fuse import NoveltyHead, SvmConfig, attach, fit_novelty
 from edge_deploy.manifest import describe
@@ -87,7 +88,7 @@ class _Context:
 
 
 def build(run_directory: Path, data: Path, out: Path, options: BuildOptions, steps: Steps | None = None) -> Built:
-    """Write the unsigned bundle `out` and `out` with suffix .html. Raises DeployError, RunError, DataError: what to do."""
+    """Write the unsigned bundle `out`, and its report as .html. Raises DeployError, RunError, DataError: what to do."""
     instruction_sets_for(options.target)  # before any work
     torch.set_num_threads(options.threads)
     run = read_run(run_directory)
@@ -150,8 +151,8 @@ def instruction_sets_for(target: TargetCpu) -> tuple[str, ...]:
 def _refuse_without_negatives(pictures: Pictures, data: Path, options: BuildOptions) -> None:
     if not pictures.negatives and not options.no_negatives:
         raise DeployError(
-            f"{data}/negatives holds no pictures. Without them nothing shows that an empty station, half a part or a wrong "
-            f"part is refused. Put 10 or more pictures of each into {data}/negatives/empty, half_part and wrong_part, or "
+            f"{data}/negatives holds no pictures. Without them nothing shows that an empty station, half a part or a "
+            f"wrong part is refused. Put 10 or more of each into {data}/negatives/empty, half_part and wrong_part, or "
             "build with --no-negatives, which the report and the page will show"
         )
 
@@ -199,9 +200,7 @@ def _predict(ctx: _Context, networks: _Networks, which: Sequence[Picture], what:
         return predict_all(of_ir(networks.fused, ctx.run.labels), ctx.pictures, which, tick)
 
 
-def _predict_by_truth(
-    ctx: _Context, networks: _Networks, which: Sequence[Picture]
-) -> dict[str, list[Prediction]]:
+def _predict_by_truth(ctx: _Context, networks: _Networks, which: Sequence[Picture]) -> dict[str, list[Prediction]]:
     by_truth: dict[str, list[Prediction]] = defaultdict(list)
     for picture, prediction in zip(which, _predict(ctx, networks, which, "negatives"), strict=True):
         by_truth[picture.truth].append(prediction)
@@ -242,7 +241,9 @@ def _qualify(
         with ctx.steps.bar(f"test, {name}", len(which)) as tick:
             found[name] = predict_all(predict, ctx.pictures, which, tick)
     flat = [prediction for of_kind in negatives.values() for prediction in of_kind]
-    notes = () if ctx.pictures.test else ("there is no test split: all figures are from the calibration's own pictures",)
+    notes = (
+        () if ctx.pictures.test else ("there is no test split: all figures are from the calibration's own pictures",)
+    )
     return qualify([p.truth for p in which], found, flat, labels, limits), notes
 
 
@@ -266,9 +267,9 @@ def _select_golden(
     if not ctx.options.no_negatives:
         candidates += [golden.Candidate(p, "negative", next(remaining[p.truth])) for p in ctx.pictures.negatives]
 
-    def drift_of(pool: Sequence[golden.Candidate]) -> golden.Scores:
+    def drift_of(pool: Sequence[golden.Candidate]) -> Scores:
         ctx.steps.say(f"drift of {len(pool)} golden candidates on other instruction sets")
         views = [ctx.pictures.view(candidate.picture) for candidate in pool]
-        return golden.drift_on(ctx.work / BUNDLE, views, ctx.run.labels)
+        return drift_on(ctx.work / BUNDLE, views, ctx.run.labels)
 
     return golden.select(candidates, limits, drift_of, ctx.options.golden)

@@ -66,7 +66,11 @@ def calibrate(
     novelty, unsure = np.array([p.novelty_score for p in right]), np.array([_unsure(p.confidence) for p in right])
     middle, above, below = _tails(novelty, cfg.tail)
     unsure_middle, unsure_above, _ = _tails(unsure, cfg.tail)
-    tails = [(novelty - middle) / above, (middle - novelty) / below / cfg.low_slack, (unsure - unsure_middle) / unsure_above]
+    tails = [
+        (novelty - middle) / above,
+        (middle - novelty) / below / cfg.low_slack,
+        (unsure - unsure_middle) / unsure_above,
+    ]
     k, notes = _reach(np.max(tails, axis=0), len(good) - len(right), cfg)
     low, high = middle - k * cfg.low_slack * below, middle + k * above
     confidence = float(np.clip(_sure(unsure_middle + k * unsure_above), *cfg.confidence))
@@ -121,9 +125,9 @@ def _refuse_inside(negatives: Mapping[str, Sequence[Prediction]], low: float, hi
     ]
     if told:
         raise DeployError(
-            f"negatives lie inside the novelty limits {low:.3g} to {high:.3g}: {'; '.join(told)}. A picture without a whole, "
-            "right part could pass. Look at these pictures first (is one of them a good part?); more good and defect "
-            "pictures make the limits tighter; --overkill sets how many good parts they may cost"
+            f"negatives lie inside the novelty limits {low:.3g} to {high:.3g}: {'; '.join(told)}. A picture without a "
+            "whole, right part could pass. Look at these pictures first (is one of them a good part?); more good and "
+            "defect pictures make the limits tighter; --overkill sets how many good parts they may cost"
         )
 
 

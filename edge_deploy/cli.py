@@ -31,11 +31,19 @@ def build(
     product: Annotated[str | None, typer.Option(help="name; else the run's")] = None,
     version: Annotated[int, typer.Option(min=1, help="only grows, per product: a box takes none that is older")] = 1,
     roi: Annotated[str | None, typer.Option(help="x,y,width,height in camera pixels; else the run's, else all")] = None,
-    target_cpu: Annotated[str, typer.Option(help="avx2: any CPU with AVX2; native: CPUs with VNNI, as this one")] = "avx2",
+    target_cpu: Annotated[
+        str, typer.Option(help="avx2: any CPU with AVX2; native: CPUs with VNNI, as this one")
+    ] = "avx2",
     overkill: Annotated[str, typer.Option(help="share of good parts that may be rejected, e.g. 0.5%")] = "0.5%",
-    no_negatives: Annotated[bool, typer.Option("--no-negatives", help="build without; report and page show it")] = False,
-    sizes: Annotated[Path | None, typer.Option(help="CSV path,size_px: the report shows detection against size")] = None,
-    parent: Annotated[list[str] | None, typer.Option(help="id of a bundle that this one follows; may be repeated")] = None,
+    no_negatives: Annotated[
+        bool, typer.Option("--no-negatives", help="build without; report and page show it")
+    ] = False,
+    sizes: Annotated[
+        Path | None, typer.Option(help="CSV path,size_px: the report shows detection against size")
+    ] = None,
+    parent: Annotated[
+        list[str] | None, typer.Option(help="id of a bundle that this one follows; may be repeated")
+    ] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads")] = 2,
 ) -> None:
     """Convert, quantise, fit, calibrate, qualify and pack; a person then approves.
@@ -64,7 +72,9 @@ def build(
         for note in built.notes:
             typer.echo(f"note: {note}")
         for bound in built.manifest.limits.bounds:
-            typer.echo(f"{bound.name}: {bound.failures} of {bound.of}, at most {bound.upper_95:.2%} with 95 % confidence")
+            typer.echo(
+                f"{bound.name}: {bound.failures} of {bound.of}, at most {bound.upper_95:.2%} with 95 % confidence"
+            )
         typer.echo(f"{built.bundle} is built and not approved. Read {built.report}, then:")
         typer.echo(f"  inspector-deploy approve {built.bundle} --key KEY")
 
@@ -79,6 +89,42 @@ def inspect(bundle: Annotated[Path, typer.Argument(help="a bundle, approved or n
         from edge_deploy.show import describe_bundle
 
         typer.echo(describe_bundle(bundle))
+
+
+@app.command()
+def keygen(
+    directory: Annotated[Path, typer.Argument(help="folder for approve.key (keep it off the box) and approve.pub")],
+    with_passphrase: Annotated[
+        bool, typer.Option("--with-passphrase", help="ask for one that protects the key")
+    ] = False,
+) -> None:
+    """Make the key pair of a person who approves bundles.
+
+    Example: inspector-deploy keygen keys --with-passphrase
+    """
+    with _clear_errors():
+        from edge_deploy.pack import keygen as make_keys
+
+        passphrase = typer.prompt("passphrase", hide_input=True, confirmation_prompt=True) if with_passphrase else None
+        private, public = make_keys(directory, passphrase)
+        typer.echo(f"{private} approves bundles: keep it off the box. {public} goes into the box's trusted_keys.")
+
+
+@app.command()
+def approve(
+    bundle: Annotated[Path, typer.Argument(help="a bundle that build wrote; it is signed in place")],
+    key: Annotated[Path, typer.Option(help="approve.key of the person who read the report")],
+    with_passphrase: Annotated[bool, typer.Option("--with-passphrase", help="the key has one: ask for it")] = False,
+) -> None:
+    """Sign a bundle, after reading its report.
+
+    Example: inspector-deploy approve disc-3.bundle --key keys/approve.key
+    """
+    with _clear_errors():
+        from edge_deploy.pack import approve as sign
+
+        key_id = sign(bundle, key, typer.prompt("passphrase", hide_input=True) if with_passphrase else None)
+        typer.echo(f"{bundle} is approved with key {key_id}; any box that trusts this key takes it")
 
 
 def share_of(text: str) -> float:
@@ -120,7 +166,9 @@ def _clear_errors() -> Iterator[None]:
     except ModuleNotFoundError as exc:
         if exc.name not in EXTRA:
             raise
-        typer.echo(f"error: {exc.name} is not installed; install the workstation's part: pip install '.[train]'", err=True)
+        typer.echo(
+            f"error: {exc.name} is not installed; install the workstation's part: pip install '.[train]'", err=True
+        )
         raise typer.Exit(1) from exc
 
 

@@ -1,4 +1,4 @@
-"""PyTorch -> OpenVINO IR: a ResNet50 with its probabilities, embedding and pooled taps, and the preprocessing in the graph."""
+"""PyTorch -> OpenVINO IR: a ResNet50 with its probabilities, embedding and taps, and the preprocessing in the graph."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class NetworkInput:
 
 
 class TappedResNet(nn.Module):
-    """torchvision's ResNet50 from normalised (B, 3, H, W) to OUTPUTS: probabilities (B, K) and the means of three stages.
+    """torchvision's ResNet50 from normalised (B, 3, H, W) to OUTPUTS: probabilities (B, K) and means of three stages.
 
     The last stage answers to what it was taught; the earlier ones still know how much disc, edge and belt is in view.
     """

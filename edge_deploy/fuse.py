@@ -176,7 +176,7 @@ def _usable(
 
 
 def _whitening(classes: Mapping[str, Float], acceptable: Collection[str], cfg: SvmConfig) -> Float:
-    """(F, d) principal directions of the spread within classes, each scaled by its deviation to the power -whitening."""
+    """(F, d) principal directions of the spread within classes, each scaled by deviation to the power -whitening."""
     rows = []
     for name, e in classes.items():
         weight = 1.0 if name in acceptable else cfg.defect_weight
@@ -191,7 +191,7 @@ def _whitening(classes: Mapping[str, Float], acceptable: Collection[str], cfg: S
 
 
 def _principal(rows: Float, most: int) -> tuple[Float, Float, float]:
-    """The largest variances (d,), their directions (F, d), and the mean of all variances; by the smaller Gram matrix."""
+    """The d largest variances, their directions (F, d), and the mean of all variances, by the smaller Gram matrix."""
     from scipy.linalg import eigh
 
     n, width = rows.shape
@@ -205,7 +205,7 @@ def _principal(rows: Float, most: int) -> tuple[Float, Float, float]:
 
 
 def _body(z: Float, cfg: SvmConfig, rng: np.random.Generator) -> tuple[Float, Float, float]:
-    """Support vectors (M, d), their weights (M,) with sum 1, and the width: the median squared distance in the class."""
+    """Support vectors (M, d), their weights (M,) with sum 1, and the width: the class's median squared distance."""
     from sklearn.svm import OneClassSVM
 
     z = z[rng.permutation(len(z))[: cfg.max_landmarks]]

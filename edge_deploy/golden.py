@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from edge_deploy.drift import Scores
 from edge_deploy.errors import DeployError
 from edge_deploy.pictures import Picture, Pictures
 from inspector.core.decide import decide
 from inspector.core.manifest import Expected, Golden, GoldenTolerance
-from inspector.core.types import Image, Limits, Prediction
-from inspector.model import load_ir, to_prediction
-from inspector.runtime import ISA_LIMIT
+from inspector.core.types import Limits, Prediction
 from plc.registers import Verdict
 
 Role = Literal["good", "defect", "negative"]
-Scores = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +27,9 @@ class GoldenConfig:
     """How many pictures of each kind, and how far scores may drift.
 
     Drift is the largest difference between this CPU as it is, the same CPU narrowed to AVX2, and the same graph without
-    low-precision transformations (other rounding throughout). Of `pool` times the wanted pictures, the typical ones of a
-    kind, the steadiest are taken. The tolerance is `drift_margin` times their largest drift and at least `least_*`; their
-    scores stay `guard` tolerances away from each limit.
+    low-precision transformations (other rounding throughout). Of `pool` times the wanted pictures, the typical ones of
+    a kind, the steadiest are taken. The tolerance is `drift_margin` times their largest drift and at least `least_*`;
+    their scores stay `guard` tolerances away from each limit.
     """
 
     good: int = 4
@@ -78,7 +71,9 @@ def select(
     """
     pool = _typical(candidates, limits, cfg)
     drift = drift_of(pool)
-    steady = sorted(range(len(pool)), key=lambda i: (drift[i, 0] / cfg.least_confidence + drift[i, 1] / cfg.least_novelty))
+    steady = sorted(
+        range(len(pool)), key=lambda i: drift[i, 0] / cfg.least_confidence + drift[i, 1] / cfg.least_novelty
+    )
     kinds: dict[tuple[Role, str], list[int]] = defaultdict(list)
     for i in steady:
         of_kind = kinds[pool[i].role, pool[i].picture.truth]
@@ -116,40 +111,6 @@ def expected(prediction: Prediction, limits: Limits) -> Expected:
     )
 
 
-def drift_on(directory: Path, views: Sequence[Image], labels: Sequence[str]) -> Scores:
-    """(N, 2) drift of the IR in `directory` on these views. Raises DeployError: the narrowed child failed."""
-    here = scores(directory, views, labels)
-    others = [scores(directory, views, labels, {"LP_TRANSFORMS_MODE": "NO"}), narrowed_scores(directory, views, labels)]
-    return np.asarray(np.max([np.abs(other - here) for other in others], axis=0), np.float64)
-
-
-def scores(
-    directory: Path, views: Sequence[Image], labels: Sequence[str], properties: Mapping[str, str] | None = None
-) -> Scores:
-    """(N, 2): confidence and novelty score of each view."""
-    ir = load_ir(directory, (views[0].shape[0], views[0].shape[1]), threads=1, properties=properties)
-    found = [to_prediction(ir.infer(view), labels) for view in views]
-    return np.array([[p.confidence, p.novelty_score] for p in found])
-
-
-def narrowed_scores(
-    directory: Path, views: Sequence[Image], labels: Sequence[str], isa: str = "AVX2"
-) -> Scores:
-    """The same on this CPU narrowed to `isa`, in a child process: the plugin reads the variable once."""
-    stacked = directory / "drift_views.npy"
-    np.save(stacked, np.stack(views), allow_pickle=False)
-    command = [sys.executable, "-m", "edge_deploy.golden", str(directory), str(stacked), *labels]
-    try:
-        done = subprocess.run(
-            command, env=os.environ | {ISA_LIMIT: isa}, capture_output=True, text=True, timeout=600, check=False
-        )
-    finally:
-        stacked.unlink()
-    if done.returncode != 0:
-        raise DeployError(f"the model does not run on a CPU with {isa} alone:\n{done.stderr.strip()[-800:]}")
-    return np.array(json.loads(done.stdout.splitlines()[-1]))
-
-
 def _typical(candidates: Sequence[Candidate], limits: Limits, cfg: GoldenConfig) -> list[Candidate]:
     """Those judged as they should be, nearest to the middle of their kind; `pool` times as many as wanted."""
     kinds: dict[tuple[Role, str], list[Candidate]] = defaultdict(list)
@@ -177,8 +138,8 @@ def _refuse_gaps(candidates: Sequence[Candidate], chosen: Sequence[Candidate]) -
     have = {(c.role, c.picture.truth) for c in chosen}
     for role, truth in {(c.role, c.picture.truth) for c in candidates if c.role != "defect"} - have:
         raise DeployError(
-            f"no {role} picture of {truth!r} is judged as it should be and lies clear of the limits: the model is not ready "
-            "for this product; the report shows where its scores lie"
+            f"no {role} picture of {truth!r} is judged as it should be and lies clear of the limits: the model is not "
+            "ready for this product; the report shows where its scores lie"
         )
     if any(c.role == "defect" for c in candidates) and not any(c.role == "defect" for c in chosen):
         raise DeployError("no defect picture is rejected clear of the limits: the model is not ready for this product")
@@ -188,7 +149,9 @@ def _as_it_should(c: Candidate, limits: Limits) -> bool:
     verdict = decide(c.prediction, limits).verdict
     if c.role == "good":
         return verdict is Verdict.PASS
-    return verdict is Verdict.NOT_INSPECTED if c.role == "negative" else verdict not in (Verdict.PASS, Verdict.UNCERTAIN)
+    return (
+        verdict is Verdict.NOT_INSPECTED if c.role == "negative" else verdict not in (Verdict.PASS, Verdict.UNCERTAIN)
+    )
 
 
 def _clear(p: Prediction, limits: Limits, tolerance: GoldenTolerance, guard: float) -> bool:
@@ -201,13 +164,3 @@ def _clear(p: Prediction, limits: Limits, tolerance: GoldenTolerance, guard: flo
     # The confidence matters only where novelty lets it speak; close to 1 there is less room than the tolerance.
     wanted = min(guard * tolerance.confidence, (1 - limits.min_confidence) / 2)
     return not inside or abs(p.confidence - limits.min_confidence) > wanted
-
-
-def main(arguments: Sequence[str]) -> None:
-    """The narrowed child: directory, views.npy, labels -> JSON on stdout."""
-    directory, views, *labels = arguments
-    print(json.dumps(scores(Path(directory), list(np.load(views, allow_pickle=False)), labels).tolist()))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -54,7 +54,7 @@ class Pictures:
 
 
 def load_pictures(data: Path, rows: Sequence[SplitRow], roi: Roi | None) -> Pictures:
-    """Find and check the run's pictures under `data`. Raises DeployError: missing or changed, or none to calibrate on."""
+    """Find and check the run's pictures under `data`. Raises DeployError: missing, changed, or none to calibrate on."""
     for row in rows:
         _check_unchanged(data / row.path, row.sha256)
 

@@ -26,7 +26,9 @@ def confusion_matrix(matrix: NDArray[np.int64], labels: Sequence[str]) -> str:
     shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(matrix):
-        axes.text(column, row, str(count), ha="center", va="center", color="white" if shares[row, column] > 0.6 else "black")
+        axes.text(
+            column, row, str(count), ha="center", va="center", color="white" if shares[row, column] > 0.6 else "black"
+        )
     axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
     axes.set_yticks(range(len(labels)), labels)
     axes.set_xlabel("predicted")

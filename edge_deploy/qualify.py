@@ -118,9 +118,7 @@ def _flips(stages: Mapping[str, StageResult]) -> dict[str, int]:
     names = list(stages)
     pairs = dict.fromkeys([*pairwise(names), (names[0], names[-1])])
     return {
-        f"{a}_{b}": sum(
-            x.verdict is not y.verdict for x, y in zip(stages[a].outcomes, stages[b].outcomes, strict=True)
-        )
+        f"{a}_{b}": sum(x.verdict is not y.verdict for x, y in zip(stages[a].outcomes, stages[b].outcomes, strict=True))
         for a, b in pairs
         if a != b
     }

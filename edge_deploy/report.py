@@ -27,7 +27,7 @@ figure{display:inline-block;margin:.4rem;font-size:12px;width:200px}img{max-widt
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Report:
-    """What the page shows. sizes: square root of the defect's area per test picture, None where unknown or not given."""
+    """What the page shows. sizes: square root of the defect's area per test picture, None where unknown."""
 
     manifest: Manifest
     qualification: Qualification
@@ -50,7 +50,8 @@ def write_report(report: Report, path: Path) -> None:
         *_warnings(report),
         "<h2>Promises</h2>" + _promises(report),
         "<h2>PyTorch, FP32 and INT8</h2>" + _stages(report),
-        "<h2>Confusion (INT8, test)</h2>" + plots.confusion_matrix(report.qualification.stages["int8"].matrix, _labels(m)),
+        "<h2>Confusion (INT8, test)</h2>"
+        + plots.confusion_matrix(report.qualification.stages["int8"].matrix, _labels(m)),
         "<h2>Scores and limits</h2>" + _scores(report),
         *_sizes(report),
         "<h2>Golden pictures</h2>" + _golden(report),
@@ -81,7 +82,10 @@ def _what(report: Report) -> str:
     rows = [
         ("product, version", f"{m.product}, {m.version}"),
         ("limits chosen by", m.limits.chosen_by),
-        ("novelty, lowest allowed to pass", f"{low.default:.4g} (a recipe may set {low.allowed[0]:.4g} to {low.allowed[1]:.4g})"),
+        (
+            "novelty, lowest allowed to pass",
+            f"{low.default:.4g} (a recipe may set {low.allowed[0]:.4g} to {low.allowed[1]:.4g})",
+        ),
         ("novelty, highest allowed to pass", f"{high.default:.4g} ({high.allowed[0]:.4g} to {high.allowed[1]:.4g})"),
         ("confidence, lowest allowed to pass", f"{m.limits.min_confidence.default:.4g}"),
         ("runs on CPUs with", " or ".join(m.calibration.instruction_sets)),
@@ -130,7 +134,10 @@ def _scores(report: Report) -> str:
     good = frozenset(entry.name for entry in m.classes if entry.acceptable)
     novelty, confidence = defaultdict(list), defaultdict(list)
     pairs = [
-        *((f"{truth} (limits)", p, truth) for truth, p in zip(report.calibration_truths, report.calibration, strict=True)),
+        *(
+            (f"{truth} (limits)", p, truth)
+            for truth, p in zip(report.calibration_truths, report.calibration, strict=True)
+        ),
         *((f"{truth} (test)", p, truth) for truth, p in zip(q.truths, q.stages["int8"].predictions, strict=True)),
         *((f"{kind} (negative)", p, "") for kind, of in report.negatives.items() for p in of),
     ]
@@ -169,7 +176,7 @@ def _golden(report: Report) -> str:
         figures.append(f"<figure>{plots.thumbnail(image)}<figcaption>{text}</figcaption></figure>")
     drift = report.selection.drift.max(0)
     return "".join(figures) + (
-        f"<p>Largest drift seen on other instruction sets and roundings: confidence {drift[0]:.2g}, novelty {drift[1]:.2g}; "
+        f"<p>Largest drift on other instruction sets and roundings: confidence {drift[0]:.2g}, novelty {drift[1]:.2g}; "
         f"allowed: {tolerance.confidence:.2g} and {tolerance.novelty_score:.2g}.</p>"
     )
 

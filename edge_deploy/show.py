@@ -32,7 +32,7 @@ def describe_bundle(bundle: Path) -> str:
     m = read_manifest(bundle)
     limits, calibration = m.limits, m.calibration
     lines = [
-        f"{m.bundle_id}  ({'approved with key ' + m.key_id if m.key_id else 'NOT APPROVED'}; signature not checked here)",
+        f"{m.bundle_id}  ({'approved with ' + m.key_id if m.key_id else 'NOT APPROVED'}; signature not checked here)",
         f"created       {m.created_utc}, from {m.training.images} pictures, {m.training.initial_weights}",
         f"classes       {', '.join(c.name + (' (may pass)' if c.acceptable else '') for c in m.classes)}",
         f"camera        {m.view.camera_width} x {m.view.camera_height}, judged region {m.view.roi}",
@@ -44,7 +44,7 @@ def describe_bundle(bundle: Path) -> str:
         f"              novelty at most  {_limit(limits.novelty_high)}",
         f"              confidence at least {_limit(limits.min_confidence)}",
         *(
-            f"promise       {b.name}: {b.failures} of {b.of} failed on test; at most {b.upper_95:.2%} with 95 % confidence"
+            f"promise       {b.name}: {b.failures} of {b.of} failed; at most {b.upper_95:.2%} with 95 % confidence"
             for b in limits.bounds
         ),
         *(

@@ -130,7 +130,7 @@ def check_cpu(qualified: Sequence[str]) -> None:
     here = instruction_sets()
     if here.isdisjoint(qualified):
         raise BundleError(
-            f"this CPU has {', '.join(sorted(here)) or 'no AVX2'}, the bundle was qualified for {', '.join(qualified)}; "
+            f"this CPU has {', '.join(sorted(here)) or 'no AVX2'}; the bundle is qualified for {', '.join(qualified)}: "
             "build it for this CPU (--target-cpu avx2 runs on any CPU with AVX2)"
         )
 

@@ -10,7 +10,13 @@ from typing import Any
 
 CPUINFO = Path("/proc/cpuinfo")
 ISA_LIMIT = "ONEDNN_MAX_CPU_ISA"  # narrows OpenVINO's CPU plugin too, so one machine can stand for several
-_NARROWED = {"AVX2": frozenset({"avx2"}), "AVX2_VNNI": frozenset({"avx2", "avx_vnni"})}
+_NARROWED: dict[str, frozenset[str]] = {
+    "SSE41": frozenset(),
+    "AVX": frozenset(),
+    "AVX2": frozenset({"avx2"}),
+    "AVX2_VNNI": frozenset({"avx2", "avx_vnni"}),
+    "AVX512_CORE": frozenset({"avx2"}),
+}
 _FLAGS = ("avx2", "avx_vnni", "avx512_vnni", "amx_int8")
 
 

@@ -31,6 +31,7 @@ def test_the_line_sees_what_training_saw(networks: Networks, size: tuple[int, in
 def test_the_embedded_resize_is_torchvisions_antialiased_one(size: tuple[int, int]) -> None:
     spec = NetworkInput(64, 64, (0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255))  # grey values stay grey values
     noise = np.random.default_rng(3).integers(0, 256, (*size, 3)).astype(np.uint8)
-    ours = openvino().compile_model(preprocessing_only(spec), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(noise[None])[0]
+    graph = openvino().compile_model(preprocessing_only(spec), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    ours = graph(noise[None])[0]
     theirs = as_training_sees(noise, NetworkInput(64, 64, spec.mean, (1.0, 1.0, 1.0))).numpy() * 255
     assert np.abs(ours - theirs).max() < 0.01

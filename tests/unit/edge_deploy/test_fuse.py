@@ -20,7 +20,8 @@ def parts(seed: int, n: int, centre: float = 0.0) -> np.ndarray:
     """(n, 44) features of one kind; kinds with another centre lie elsewhere."""
     rng = np.random.default_rng([seed, 1])
     offset = np.sin(np.arange(sum(SIZES)) * (1.0 + centre)) * (centre != 0)
-    return 5.0 + offset + 0.05 * rng.normal(size=(n, 6)) @ SPREAD + 0.002 * rng.normal(size=(n, sum(SIZES)))
+    noise = 0.002 * rng.normal(size=(n, sum(SIZES)))
+    return np.asarray(5.0 + offset + 0.05 * rng.normal(size=(n, 6)) @ SPREAD + noise)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,7 @@ def graph_of(head: NoveltyHead) -> Any:
     return attach(ov.Model(results, inputs, "head"), head)
 
 
-def fused(head: NoveltyHead) -> Callable[[np.ndarray], np.ndarray]:
+def fused(head: NoveltyHead) -> Callable[[np.ndarray], Any]:
     compiled = openvino().compile_model(graph_of(head), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     groups = np.cumsum(head.sizes)[:-1]
     return lambda row: compiled([g[None].astype(np.float32) for g in np.split(row, groups)])["novelty_score"]

@@ -1,0 +1,200 @@
+"""One whole build on drawn pictures: a random ResNet50 whose classifier alone is fitted, which is enough for them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import torchvision
+from safetensors.torch import save_file
+from typer.testing import CliRunner
+
+from edge_deploy.build import BuildOptions, Built, build
+from edge_deploy.calibrate import CalibrationConfig, default_limits
+from edge_deploy.cli import app
+from edge_deploy.convert import TappedResNet
+from edge_deploy.errors import DeployError
+from inspector.bundle.keys import load_key
+from inspector.bundle.verify import VerifiedBundle, verify
+from inspector.core.decide import decide
+from inspector.core.manifest import ClassEntry, Licence
+from inspector.core.types import Image, JudgedBy
+from inspector.model import load_model
+from inspector.threads import DeviceThread
+from plc.registers import Verdict
+from training.runs import SPLITS, DatasetInfo, Run, Split, SplitRow, write_run, write_splits
+from training.views import MEAN, STD, read_image, view_transform
+
+SIZE, CAMERA, ROI = 64, (80, 100), (10, 5, 72, 70)
+COUNTS: dict[Split, int] = {"train": 40, "val": 40, "test": 24}
+
+pytestmark = pytest.mark.slow
+
+
+def part(kind: str, seed: int) -> Image:
+    """A grey disc on a dark belt; a dent is a bright bar on it, an empty belt has no disc."""
+    rng = np.random.default_rng([seed, len(kind)])
+    image = np.full((*CAMERA, 3), 40.0)
+    x, y = 46 + int(rng.integers(-2, 3)), 40 + int(rng.integers(-2, 3))
+    if kind != "empty":
+        cv2.circle(image, (x, y), 26, (130.0, 130.0, 128.0), -1)
+    if kind == "dent":
+        cv2.rectangle(image, (x - 12, y - 6), (x + 12, y + 6), (230.0, 230.0, 220.0), -1)
+    return np.clip(image * rng.uniform(0.95, 1.05) + rng.normal(0, 3, image.shape), 0, 255).astype(np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    run: Path
+    data: Path
+
+
+def draw(data: Path) -> list[SplitRow]:
+    rows = []
+    for split, count in COUNTS.items():
+        for kind in ("good", "dent"):
+            folder = data / split / kind
+            folder.mkdir(parents=True)
+            for i in range(count):
+                file = folder / f"{i}.png"
+                cv2.imwrite(str(file), part(kind, i + 1000 * len(split)))
+                digest = hashlib.sha256(file.read_bytes()).hexdigest()
+                rows.append(SplitRow(file.relative_to(data).as_posix(), kind, split, digest[:16], digest))
+    (data / "negatives" / "empty").mkdir(parents=True)
+    for i in range(6):
+        cv2.imwrite(str(data / "negatives" / "empty" / f"{i}.png"), part("empty", i))
+    return rows
+
+
+def fit_classifier(net: torchvision.models.ResNet, data: Path, rows: list[SplitRow]) -> None:
+    """Least squares from the embedding to the two classes."""
+    x, y, w, h = ROI
+    transform, model = view_transform((SIZE, SIZE)), TappedResNet(net).eval()
+    train = [row for row in rows if row.split == "train"]
+    views = [torch.from_numpy(read_image(data / row.path)[y : y + h, x : x + w].copy()) for row in train]
+    with torch.no_grad():
+        e = torch.cat([model(transform(view.permute(2, 0, 1))[None])[1] for view in views])
+        target = torch.tensor([[6.0, 0.0] if row.label == "good" else [0.0, 6.0] for row in train])
+        centred = e - e.mean(0)
+        weight = torch.linalg.solve(centred @ centred.T + 1e-3 * torch.eye(len(e)), target - target.mean(0))
+        net.fc.weight.copy_((centred.T @ weight).T)
+        net.fc.bias.copy_(target.mean(0) - net.fc.weight @ e.mean(0))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    torch.manual_seed(1)
+    torch.set_num_threads(2)
+    root = tmp_path_factory.mktemp("build")
+    run, data = root / "run", root / "data"
+    rows = draw(data)
+    net = torchvision.models.resnet50(weights=None, num_classes=2).eval()
+    fit_classifier(net, data, rows)
+    run.mkdir()
+    save_file(net.state_dict(), run / "model.safetensors")
+    write_splits(run, rows)
+    classes = (ClassEntry(0, "good", True), ClassEntry(1, "dent", False))
+    write_run(run, Run(
+        schema=1, product="disc", classes=classes, network_size=(SIZE, SIZE), mean=MEAN, std=STD, roi=ROI,
+        head="linear", initial_weights="none", git_commit="", seed=1, config={}, metrics={"val_recall": 1.0},
+        dataset=DatasetInfo("0" * 64, len(rows), SPLITS), licences=(Licence("drawn", "Apache-2.0", "tests"),),
+    ))  # fmt: skip
+    return Trained(run, data)
+
+
+OPTIONS = BuildOptions(version=3, quantisation_images=24, calibration=CalibrationConfig(overkill=0.05))
+
+
+@pytest.fixture(scope="module")
+def built(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Built:
+    sizes = trained.data.parent / "sizes.csv"
+    sizes.write_text("path,size_px\n" + "".join(f"test/dent/{i}.png,{10 + i}\n" for i in range(COUNTS["test"])))
+    out = tmp_path_factory.mktemp("out") / "disc.bundle"
+    return build(trained.run, trained.data, out, replace(OPTIONS, sizes=sizes))
+
+
+@pytest.fixture(scope="module")
+def approved(built: Built, tmp_path_factory: pytest.TempPathFactory) -> VerifiedBundle:
+    """As a person does it: keygen, approve; then as the box does it: verify."""
+    keys, runner = tmp_path_factory.mktemp("keys"), CliRunner()
+    assert runner.invoke(app, ["keygen", str(keys)]).exit_code == 0
+    signed = runner.invoke(app, ["approve", str(built.bundle), "--key", str(keys / "approve.key")])
+    assert signed.exit_code == 0, signed.output
+    return verify(built.bundle, [load_key(str(keys / "approve.pub"))], keys / "unpacked")
+
+
+def test_a_run_becomes_a_bundle_that_the_box_takes_and_judges_with(approved: VerifiedBundle, built: Built) -> None:
+    m = approved.manifest
+    assert (m.product, m.version, m.view.roi, m.calibration.instruction_sets) == ("disc", 3, ROI, ("avx2",))
+    assert [output.name for output in m.outputs] == ["probabilities", "embedding", "novelty_score"]
+    thread = DeviceThread("model")
+    try:
+        model = load_model(approved, (ROI[3], ROI[2]), threads=2, judged_by=JudgedBy(m.bundle_id), thread=thread)
+        limits = default_limits(m.limits, frozenset({"good"}))
+        for golden in m.golden:
+            x, y, w, h = ROI
+            view = read_image(approved.directory / golden.file)[y : y + h, x : x + w]
+            found = model.predict_blocking(view)
+            assert int(decide(found, limits).verdict) == golden.expected.verdict
+            assert found.novelty_score == pytest.approx(golden.expected.novelty_score, abs=1e-5)
+    finally:
+        thread.close()
+
+
+def test_golden_pictures_show_good_parts_defects_and_negatives(built: Built) -> None:
+    shown = {(g.role, g.truth): Verdict(g.expected.verdict) for g in built.manifest.golden}
+    assert shown[("good", "good")] is Verdict.PASS
+    assert shown[("negative", "empty")] is Verdict.NOT_INSPECTED
+    assert shown[("defect", "dent")] in (Verdict.FAIL, Verdict.NOT_INSPECTED)
+
+
+def test_both_precisions_are_measured_and_the_promises_are_from_the_test_split(built: Built) -> None:
+    m = built.manifest
+    assert m.metrics["fp32_accuracy"] >= 0.95 and m.metrics["int8_accuracy"] >= 0.95
+    assert m.metrics["training_val_recall"] == 1.0
+    bounds = {b.name: b.of for b in m.limits.bounds}
+    assert bounds == {"overkill": 24, "escape": 24, "escape:dent": 24, "negatives": 6}
+
+
+def test_the_report_is_one_page_that_loads_nothing_from_elsewhere(built: Built) -> None:
+    page = built.report.read_text()
+    assert not re.search(r'(src|href)="(?!data:)', page)
+    for needed in ("Promises", "macro-F1", "Detection against defect size", "golden", "disc-3-", "escape:dent"):
+        assert needed in page
+
+
+def test_inspect_prints_the_bundle_for_a_person(built: Built) -> None:
+    shown = CliRunner().invoke(app, ["inspect", str(built.bundle)])
+    assert shown.exit_code == 0
+    assert "novelty at most" in shown.output and "golden_00.png" in shown.output
+
+
+def test_nothing_is_left_beside_the_bundle_but_its_report(built: Built) -> None:
+    assert sorted(file.name for file in built.bundle.parent.iterdir()) == ["disc.bundle", "disc.html"]
+
+
+def test_a_picture_that_changed_since_training_stops_the_build(trained: Trained, tmp_path: Path) -> None:
+    file = trained.data / "train" / "good" / "0.png"
+    before = file.read_bytes()
+    try:
+        cv2.imwrite(str(file), part("good", 77))
+        with pytest.raises(DeployError, match="has changed since"):
+            build(trained.run, trained.data, tmp_path / "x.bundle", OPTIONS)
+    finally:
+        file.write_bytes(before)
+
+
+def test_without_negatives_the_build_must_be_told_so(trained: Trained, tmp_path: Path) -> None:
+    folder = trained.data / "negatives"
+    folder.rename(trained.data / "ground_truth")
+    try:
+        with pytest.raises(DeployError, match="--no-negatives"):
+            build(trained.run, trained.data, tmp_path / "x.bundle", OPTIONS)
+    finally:
+        (trained.data / "ground_truth").rename(folder)

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from edge_deploy.cli import app, share_of
+
+
+@pytest.mark.parametrize(("text", "share"), [("0.5%", 0.005), ("0.5 %", 0.005), ("0.02", 0.02)])
+def test_an_overkill_is_given_in_percent_or_as_a_share(text: str, share: float) -> None:
+    assert share_of(text) == pytest.approx(share)
+
+
+@pytest.mark.parametrize("text", ["0", "100%", "half", "-1%", "nan"])
+def test_an_overkill_that_is_no_share_is_refused(text: str) -> None:
+    with pytest.raises(typer.BadParameter):
+        share_of(text)
+
+
+@pytest.mark.parametrize("command", ["build", "approve", "keygen", "inspect"])
+def test_each_command_shows_how_it_is_used(command: str) -> None:
+    shown = CliRunner().invoke(app, [command, "--help"])
+    assert shown.exit_code == 0
+    assert f"inspector-deploy {command}" in " ".join(shown.stdout.split())
+
+
+def test_help_does_not_wait_for_torch() -> None:
+    program = "import sys; import edge_deploy.cli; sys.exit('torch' in sys.modules or 'openvino' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_a_folder_without_a_run_says_what_to_do(tmp_path: Path) -> None:
+    told = CliRunner().invoke(
+        app, ["build", str(tmp_path), "--data", str(tmp_path), "--out", str(tmp_path / "x.bundle")]
+    )
+    assert told.exit_code == 1
+    assert "make one with: inspector-train fit" in told.output
+
+
+def test_what_is_no_bundle_is_named(tmp_path: Path) -> None:
+    (tmp_path / "x.bundle").write_bytes(b"not a tar")
+    told = CliRunner().invoke(app, ["inspect", str(tmp_path / "x.bundle")])
+    assert told.exit_code == 1
+    assert "x.bundle is no bundle" in told.output
+
+
+def test_a_key_pair_is_never_overwritten(tmp_path: Path) -> None:
+    assert CliRunner().invoke(app, ["keygen", str(tmp_path)]).exit_code == 0
+    assert "never overwritten" in CliRunner().invoke(app, ["keygen", str(tmp_path)]).output
