@@ -68,5 +68,5 @@ async def page_process(site: Site) -> AsyncIterator[str]:
 async def until(condition: Any, within_s: float = 5.0) -> None:
     """Wait until `condition()` holds. Raises TimeoutError."""
     async with asyncio.timeout(within_s):
-        while not condition():  # noqa: ASYNC110: any condition, and only in tests
+        while not condition():  # noqa: ASYNC110 - any condition, and only in tests
             await asyncio.sleep(0.01)

@@ -6,15 +6,20 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from inspector.core.errors import ConfigError
 from inspector.demo.parts import Kind
 from inspector.web import app, feed
+from inspector.web.daemon import connect
 from inspector.web.feed import Screen, encode
+from inspector.web.guard import Guard
 from tests.support.fake_daemon import FakeDaemon
 from tests.support.page import page_process, settings_in, site_in, until
 
@@ -62,6 +67,19 @@ async def test_nothing_can_be_written_through_the_page(tmp_path: Path, method: s
     async with client_of(site_in(tmp_path)) as client:
         for route in ("/", "/history", "/part/1", "/events", "/preview/x.jpg"):
             assert (await client.request(method, route)).status_code == 405
+
+
+async def test_a_request_that_may_write_never_reaches_what_the_guard_protects() -> None:
+    reached: list[str] = []
+
+    async def eager(scope: Scope, receive: Receive, send: Send) -> None:
+        reached.append(scope["method"])
+        await Response("done")(scope, receive, send)
+
+    transport = httpx.ASGITransport(app=Guard(eager, None))
+    async with httpx.AsyncClient(transport=transport, base_url="http://any") as client:
+        answers = [(await client.request(method, "/")).status_code for method in ("POST", "DELETE", "GET", "HEAD")]
+    assert answers == [405, 405, 200, 200] and reached == ["GET", "HEAD"]
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:8080", ""])
@@ -132,6 +150,17 @@ async def test_ready_follows_the_daemon_and_health_does_not(daemon: FakeDaemon, 
         answer = await client.get("/readyz")
         assert answer.status_code == 503 and answer.json()["reason"] == "The inspection is not running"
         assert (await client.get("/healthz")).status_code == 200
+
+
+async def test_a_silent_daemon_is_not_ready_two_seconds_after_its_last_word(daemon: FakeDaemon, tmp_path: Path) -> None:
+    site, now = site_in(tmp_path), [100.0]
+    site.feed = feed.Feed(partial(connect, site.settings.socket), monotonic_s=lambda: now[0])
+    async with page_process(site):
+        await until(lambda: site.feed.ready)
+        daemon.hang()
+        await asyncio.sleep(0.05)
+        now[0] += feed.FRESH_S + 0.1
+        assert site.feed.up and not site.feed.ready
 
 
 async def test_without_a_daemon_the_page_opens_and_says_offline(tmp_path: Path) -> None:
@@ -206,9 +235,10 @@ async def test_the_process_ends_at_once_though_screens_are_open(daemon: FakeDaem
     origin = f"http://127.0.0.1:{sock.getsockname()[1]}"
     task = asyncio.create_task(app.serve(site, sock))
     async with httpx.AsyncClient(base_url=origin) as client, client.stream("GET", "/events") as stream:
-        await anext(stream.aiter_lines())
+        lines = stream.aiter_lines()  # held: dropped, it would close the stream itself
+        await anext(lines)
         os.kill(os.getpid(), signal.SIGTERM)
-        async with asyncio.timeout(2.0):
+        async with asyncio.timeout(1.0):  # well before uvicorn itself would cut the streams off
             await task
 
 
