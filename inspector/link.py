@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from inspector.core.types import Delivery, DeliveryState, Inspection, Limits, Refusal, Trigger
@@ -19,6 +21,7 @@ class PlcLink:
     client: PlcClient
     simulated: bool
     recipe: int
+    utc_s: Callable[[], float] = time.time
     limits: Limits | None = None
     anomaly_median: float | None = None
     _parts: dict[tuple[int, float], Part] = field(default_factory=dict)
@@ -51,14 +54,15 @@ class PlcLink:
             defect_bits=1 << p.class_id & U16 if p else 0,
             recipe_used=by.recipe or self.recipe,
             model_rev=by.model_rev,
-            utc_ms=0,
+            utc_ms=int(self.utc_s() * 1000),
             simulated=self.simulated,
             would_pass=outcome.verdict is Verdict.PASS,
         )
 
     def _anomaly(self, score: float) -> int:
         """10000 x (score - m) / (threshold - m), m = median of the calibration's good parts."""
-        limit, median = self.limits and self.limits.max_anomaly_score, self.anomaly_median
+        limit = self.limits.max_anomaly_score if self.limits is not None else None
+        median = self.anomaly_median
         if limit is None or median is None or limit == median:
             return 0
         return _clamp(10_000 * (score - median) / (limit - median))

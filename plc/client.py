@@ -1,7 +1,7 @@
 """Client direction: we poll the PLC's memory and write our results into it. A thin adapter on the handshake.
 
-One pymodbus client object for each TCP connection, our own reconnect, `retries=0`, every reply checked: pymodbus resends
-writes, accepts short replies and backs off for minutes otherwise (docs/decisions/0002-libraries.md).
+One pymodbus client object for each TCP connection, our own reconnect, `retries=0`, every reply checked: otherwise
+pymodbus resends writes, accepts short replies and backs off for minutes (docs/decisions/0002-libraries.md).
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.exceptions import ModbusException
 
 from plc.handshake import Handshake, HealthInput, Link, Part, Record
 from plc.images import Image, WordOrder
-from plc.registers import CTRL, DIAG, IDENT, STAT
+from plc.registers import CTRL, DIAG, IDENT, STAT, Reason, Verdict
 
 OWN_CONFLICTS = 3  # foreign heartbeats in our STAT before we stop writing
 
@@ -43,7 +43,7 @@ class LinkConfig:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the PLC was told of a part. `state` is confirmed, unknown (written, not confirmed) or none (never written)."""
+    """What the PLC was told of a part. state: confirmed, unknown (written, not confirmed) or none (never written)."""
 
     record: Record
     state: str
@@ -170,14 +170,17 @@ class PlcClient:
             self.handshake.link_down(self._now())
 
     async def _serve(self) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            try:
-                tasks.create_task(self._beat_forever(), name="plc-heartbeat")
-                await self._poll_until_stopped()
-            finally:
-                for task in asyncio.all_tasks():
-                    if task.get_name() == "plc-heartbeat":
-                        task.cancel()
+        """Poll and heartbeat side by side, until one of them ends; its fault is ours."""
+        beat = asyncio.create_task(self._beat_forever(), name="plc-heartbeat")
+        poll = asyncio.create_task(self._poll_until_stopped(), name="plc-poll")
+        try:
+            done, _ = await asyncio.wait((beat, poll), return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in (beat, poll):
+                task.cancel()
+            await asyncio.gather(beat, poll, return_exceptions=True)
 
     async def _poll_until_stopped(self) -> None:
         c, hs = self.cfg, self.handshake
@@ -291,10 +294,6 @@ class PlcClient:
 
 def _not_pass(record: Record) -> Record:
     """A record that was never told cannot count as a PASS."""
-    from dataclasses import replace
-
-    from plc.registers import Reason, Verdict
-
     if record.code != Verdict.PASS:
         return record
     return replace(record, code=int(Verdict.NOT_INSPECTED), reason=Reason.LINK_LOST)

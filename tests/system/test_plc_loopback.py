@@ -1,0 +1,121 @@
+"""Real Modbus on loopback: our client direction against the simulated PLC."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import pytest
+
+from plc.client import LinkConfig, PlcClient
+from plc.handshake import Handshake, HandshakeConfig, HealthInput, Record
+from plc.registers import STAT, OfflineReason, Reason, Verdict
+from plc.sim import SimConfig, SimPlc
+
+READY = HealthInput(True, OfflineReason.NONE)
+PASS = Record(int(Verdict.PASS), Reason.NONE, inspection_no=7, recipe_used=1)
+
+
+class Appliance:
+    """A client whose judge says PASS to even parts and FAIL to odd ones, after `delay_s`."""
+
+    def __init__(self, port: int, **link: float) -> None:
+        config = HandshakeConfig(active_recipe=1, deadline_s=0.3, max_trigger_age_s=0.2)
+        self.handshake = Handshake(config, known=lambda id_: False)
+        self.client = PlcClient(LinkConfig(port=port, **link), self.handshake)
+        self.client.set_health(READY)
+        self.told = {}
+        self.delay_s = 0.0
+
+    async def judge_forever(self):
+        while True:
+            part, _, _ = await self.client.next()
+            await asyncio.sleep(self.delay_s)
+            record = PASS if part.part_id % 2 == 0 else Record(int(Verdict.FAIL), Reason.CLASS, recipe_used=1)
+            if part.refused is not None:
+                record = Record(int(Verdict.NOT_INSPECTED), part.refused, recipe_used=1)
+            self.told[part.trigger_id, part.part_id] = await self.client.publish(part, record)
+
+
+@contextlib.asynccontextmanager
+async def line(sim_config=None):
+    sim = SimPlc(sim_config or SimConfig())
+    await sim.start()
+    appliance = Appliance(sim.port)
+    tasks = [asyncio.create_task(appliance.client.run()), asyncio.create_task(appliance.judge_forever())]
+    try:
+        yield sim, appliance
+    finally:
+        await appliance.client.stop()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await sim.close()
+
+
+async def test_fifty_parts_give_fifty_results_and_each_is_its_own():
+    async with line() as (sim, appliance):
+        results = await sim.play(range(100, 150))
+    assert [r.verdict for r in results] == ["good", "reject"] * 25
+    assert all(appliance.told[r.trigger_id, r.part_id].record.code == r.code for r in results)
+    assert all(told.state == "confirmed" for told in appliance.told.values())
+    assert appliance.handshake.counts["TRIGGERS"] == 50
+
+
+async def test_a_plc_without_the_signature_is_never_written_to():
+    async with line() as (sim, _):
+        sim.ctrl["SIGNATURE"] = 0x1234
+        await sim.idle_for(0.1)
+        sim.server.writes = 0
+        assert not await sim.wait_ready(0.5)
+        assert sim.server.writes == 0
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.05])
+async def test_a_cut_cable_rejects_its_part_and_the_next_one_is_fine(delay_s):
+    async with line() as (sim, appliance):
+        await sim.play([100])
+        appliance.delay_s = 0.1
+        cut = asyncio.create_task(sim.play([102]))
+        await asyncio.sleep(0.05 + delay_s)
+        await sim.server.drop_connections()
+        (result,) = await cut
+        appliance.delay_s = 0.0
+        (after,) = await sim.play([104])
+    assert result.verdict == "reject"
+    assert after.verdict == "good"
+
+
+async def test_a_verdict_after_the_deadline_is_a_reject():
+    async with line() as (sim, appliance):
+        appliance.delay_s = 0.35
+        (result,) = await sim.play([100])
+    assert (result.code, result.reason, result.verdict) == (Verdict.NOT_INSPECTED, Reason.DEADLINE, "reject")
+
+
+async def test_a_plc_in_stop_whose_server_still_answers_is_not_ready():
+    async with line() as (sim, appliance):
+        assert await sim.wait_ready(5)
+        sim.frozen = True
+        await sim.idle_for(0.8)
+        assert sim.stat()["OFFLINE_REASON"] == OfflineReason.PLC_HEARTBEAT
+
+
+async def test_a_dirty_result_left_in_the_plc_is_cleared_before_ready():
+    sim = SimPlc()
+    sim.memory.words[STAT.base] = 0x8180  # ONLINE, VALID, PASS of a former life
+    await sim.start()
+    appliance = Appliance(sim.port)
+    task = asyncio.create_task(appliance.client.run())
+    await sim.idle_for(0.3)
+    assert sim.stat()["STATUS"] & 0x0380 == 0
+    await appliance.client.stop()
+    await task
+    await sim.close()
+
+
+async def test_an_orderly_stop_leaves_online_0_in_the_plc():
+    async with line() as (sim, appliance):
+        assert await sim.wait_ready(5)
+        await appliance.client.stop()
+        assert sim.stat()["STATUS"] & 0x8001 == 0
