@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from training.config import FitConfig
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, rich_markup_mode="markdown")
-MISSING = "inspector-train needs the training extra: pip install 'inspector[train]'"
+MISSING = "inspector-train needs the training extra: pip install '.[train]'"
 
 Data = Annotated[Path, typer.Argument(help="Folder with train/, val/, test/ of class folders, or class folders alone.")]
 Out = Annotated[Path, typer.Option(help="Run directory to write; an interrupted run in it is taken up again.")]
@@ -36,7 +36,7 @@ DataLicence = Annotated[str, typer.Option(help="SPDX identifier of the pictures'
 
 
 @app.callback()
-def main() -> None:
+def about() -> None:
     """Train on a workstation; a GPU is used where there is one."""
 
 
@@ -149,5 +149,9 @@ def _leave(text: str, status: int = 1) -> NoReturn:
     sys.exit(status)
 
 
-if __name__ == "__main__":
+def main() -> None:
     app()
+
+
+if __name__ == "__main__":
+    main()

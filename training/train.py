@@ -59,7 +59,7 @@ def fit(cfg: FitConfig) -> Run:
                 logits = net(images)
             smoothing, weight = cfg.label_smoothing, learner.class_weights
             loss = F.cross_entropy(logits.float(), targets, weight=weight, label_smoothing=smoothing)
-            scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            scaler.scale(loss).backward()
             scaler.step(optimizer)
             scaler.update()
             optimizer.zero_grad(set_to_none=True)
@@ -152,7 +152,8 @@ def _finite(loss: float, epoch: int) -> float:
 def _shown(batches: Loader, epoch: int, cfg: FitConfig) -> Iterator[Any]:
     """The batches, under a progress bar that goes when the epoch ends."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=cfg.quiet, transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=cfg.quiet or not console.is_terminal, transient=True) as bar:
         yield from bar.track(batches, description=f"epoch {epoch + 1}/{cfg.epochs}")
 
 

@@ -29,7 +29,7 @@ def clopper_pearson(
 ) -> Interval:
     """Exact bounds of a share of which `k` in `n` were seen. One-sided: the other bound is 0 or 1.
 
-    With nothing seen (n = 0) everything is possible: 0 to 1. Raises ValueError: not 0 <= k <= n, or confidence not in 0..1.
+    With nothing seen (n = 0) everything is possible: 0 to 1. Raises ValueError: not 0 <= k <= n, or no confidence.
     """
     if not 0 <= k <= n:
         raise ValueError(f"{k} of {n} is no share")

@@ -62,6 +62,7 @@ def test_a_run_holds_what_a_bundle_needs(cfg: FitConfig) -> None:
         fit(cfg)
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_ends_with_the_weights_of_one_that_was_not(cfg: FitConfig) -> None:
     cfg = replace(cfg, freeze=Freeze.NONE, epochs=2)
     whole = fit(cfg)
@@ -97,6 +98,7 @@ def test_the_best_epoch_is_kept_and_a_stalled_training_stops(cfg: FitConfig) -> 
     assert run.metrics["val_loss"] == pytest.approx(best["val_loss"], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_the_loop_learns_bars_and_spots(cfg: FitConfig) -> None:
     run = fit(replace(cfg, freeze=Freeze.LAYER4, epochs=8, lr=3e-4, imbalance=Imbalance.BALANCED_SAMPLER, augment=()))
     assert run.metrics["test_macro_recall"] > 0.6  # chance is a third; above random features
@@ -164,4 +166,4 @@ def test_without_the_extra_the_command_prints_the_pip_line(
     monkeypatch.setitem(sys.modules, "torch", None)
     said = CliRunner().invoke(app, ["fit", str(pictures), "--out", str(tmp_path / "run")])
     assert said.exit_code == 1
-    assert "pip install 'inspector[train]'" in said.output
+    assert "pip install '.[train]'" in said.output
