@@ -1,0 +1,188 @@
+"""The only place that chooses parts and wires them: from a configuration to a running station."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import structlog
+
+from inspector.bundle.golden import limits_of, replay
+from inspector.bundle.keys import load_key
+from inspector.bundle.verify import VerifiedBundle, verify
+from inspector.cameras.rendered import RenderedCamera
+from inspector.config import PACKAGED_DEMO, AppConfig
+from inspector.core.clock import SystemClock
+from inspector.core.errors import BundleError, ConfigError, ModelError
+from inspector.core.types import Image, JudgedBy, Mode
+from inspector.failpoints import Failpoints
+from inspector.frames import FrameGate
+from inspector.health import WATCHED, Health, Watchdog
+from inspector.line import Station, inspect_forever
+from inspector.link import PlcLink
+from inspector.model import OpenVinoModel, load_model
+from inspector.sdnotify import notify
+from inspector.store.images import ImageArchive
+from inspector.store.results import SqliteResults
+from inspector.threads import DeviceThread
+from plc.client import LinkConfig, PlcClient
+from plc.handshake import Handshake, HandshakeConfig, HealthInput
+from plc.registers import OfflineReason
+
+log = structlog.get_logger(__name__)
+DEMO_BUNDLE = Path(__file__).parent / "demo" / "demo.bundle"
+HEALTH_PERIOD_S = 0.1
+FINISH_S = 1.0  # how long a part in flight may still take at an orderly end
+
+
+class Roi:
+    """The region of the camera picture that is judged."""
+
+    def __init__(self, x: int, y: int, width: int, height: int) -> None:
+        self._rows, self._columns = slice(y, y + height), slice(x, x + width)
+
+    def view(self, image: Image) -> Image:
+        return image[self._rows, self._columns].copy()
+
+
+async def run(cfg: AppConfig) -> None:
+    """Run the station until SIGTERM or SIGINT; ends with ONLINE=0 in the PLC."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with open_station(cfg) as (station, client, health):
+        watchdog = Watchdog(health)
+        parts = {"camera": station.camera.alive, "store": station.results.alive}
+        if station.model is not None:
+            parts["model"] = station.model.alive
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(client.run(), name="plc")]
+            running += [tasks.create_task(watchdog.turn_forever(p, a), name=p) for p, a in parts.items()]
+            running.append(tasks.create_task(_tell_health(health, client, watchdog), name="health"))
+            line = tasks.create_task(inspect_forever(station), name="line")
+            notify("READY=1")
+            await stop.wait()
+            notify("STOPPING=1")
+            client.handshake.stop(station.clock.monotonic_s())  # what is in flight becomes 4/110
+            await _until_idle(client)
+            await client.stop()
+            for task in (*running, line):
+                task.cancel()
+
+
+async def _until_idle(client: PlcClient) -> None:
+    try:
+        async with asyncio.timeout(FINISH_S):
+            while client.handshake.current is not None:
+                await asyncio.sleep(0.01)
+    except TimeoutError:
+        log.warning("a part was still in flight at the end; its row is closed at the next start")
+
+
+async def _tell_health(health: Health, client: PlcClient, watchdog: Watchdog) -> None:
+    """Health to the PLC ten times a second; systemd is fed only while every thread turns."""
+    errors_cleared = client.handshake.clear_errors
+    while True:
+        if client.handshake.clear_errors != errors_cleared:
+            errors_cleared = client.handshake.clear_errors
+            health.acknowledge()
+        state = health.state()
+        client.set_health(HealthInput(state.ready, state.offline_reason, state.error_code))
+        if watchdog.all_turned_within(2.0):
+            notify("WATCHDOG=1")
+        await asyncio.sleep(HEALTH_PERIOD_S)
+
+
+@asynccontextmanager
+async def open_station(cfg: AppConfig) -> AsyncIterator[tuple[Station, PlcClient, Health]]:
+    """Build everything in order; closes in reverse, even when half-built."""
+    clock = SystemClock()
+    async with AsyncExitStack() as stack:
+        threads = {name: DeviceThread(name) for name in ("store", "camera", "model")}
+        for thread in threads.values():
+            stack.callback(thread.close)
+        cfg.paths.run.mkdir(parents=True, exist_ok=True)
+        results = SqliteResults(cfg.paths.state / "results.db", cfg.station.id, clock, threads["store"])
+        recovered = await results.start()
+        stack.push_async_callback(results.close)
+        log.info("store open", boot=recovered.boot, undecided=recovered.undecided, unstamped=recovered.unstamped)
+        health = Health(clock, {p: w for p, w in WATCHED.items() if p != "model" or cfg.bundle is not None})
+        bundle, model = await _open_model(cfg, threads["model"], health)
+        camera = RenderedCamera(
+            clock, threads["camera"], cfg.camera.exposure_us, grab_timeout_s=cfg.camera.grab_timeout_ms / 1000
+        )
+        limits = limits_of(bundle.manifest) if bundle else None
+        client = PlcClient(_link_config(cfg), Handshake(_handshake_config(cfg), results.known))
+        link = PlcLink(client, camera.simulated, cfg.station.recipe, limits=limits)
+        archive = ImageArchive(cfg.paths.state / "pictures")
+        stack.callback(archive.close)
+        yield Station(
+            mode=cfg.station.mode, clock=clock, plc=link, camera=camera, gate=_gate(cfg, bundle), recipe=_roi(bundle),
+            model=model, limits=limits, judged_by=model.judged_by if model else JudgedBy(recipe=cfg.station.recipe),
+            results=results, archive=archive, failpoint=Failpoints(cfg.test.failpoints), watch=health.saw,
+        ), client, health  # fmt: skip
+
+
+async def _open_model(
+    cfg: AppConfig, thread: DeviceThread, health: Health
+) -> tuple[VerifiedBundle | None, OpenVinoModel | None]:
+    """Verify, load, replay the golden pictures. What fails here latches NOT READY with a text; the daemon runs on."""
+    if cfg.bundle is None:
+        return None, None
+    try:
+        return await thread.call(_open_bundle, cfg, thread)
+    except (BundleError, ConfigError, ModelError) as exc:
+        health.latch(OfflineReason.MODEL, f"the bundle cannot be used: {exc}", "Install a bundle that this box trusts.")
+        return None, None
+
+
+def _open_bundle(cfg: AppConfig, thread: DeviceThread) -> tuple[VerifiedBundle, OpenVinoModel]:
+    section = cfg.bundle
+    if section is None:
+        raise ConfigError("no [bundle]")
+    file = DEMO_BUNDLE if section.file == PACKAGED_DEMO else Path(section.file)
+    keys = [load_key(text) for text in section.trusted_keys]
+    target = cfg.paths.state / "bundles" / "active"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(target, ignore_errors=True)  # unpacked anew at every start, from the signed file
+    bundle = verify(file, keys, target)
+    _, _, width, height = bundle.manifest.view.roi
+    judged_by = JudgedBy(bundle.manifest.bundle_id, cfg.station.recipe, 1, bundle.manifest.version)
+    model = load_model(bundle, (height, width), threads=cfg.model.threads, judged_by=judged_by, thread=thread)
+    replay(bundle, model.predict_blocking)
+    return bundle, model
+
+
+def _roi(bundle: VerifiedBundle | None) -> Roi:
+    return Roi(*bundle.manifest.view.roi) if bundle else Roi(0, 0, 1 << 16, 1 << 16)
+
+
+def _gate(cfg: AppConfig, bundle: VerifiedBundle | None) -> FrameGate:
+    if bundle is None:
+        return FrameGate(None, (0, 0, 0, 0), (), Mode.COLLECT)
+    view = bundle.manifest.view
+    size = (view.camera_height, view.camera_width)
+    return FrameGate(size, view.roi, bundle.manifest.zones, cfg.station.mode)
+
+
+def _link_config(cfg: AppConfig) -> LinkConfig:
+    p = cfg.plc
+    return LinkConfig(
+        host=p.host, port=p.port, unit_id=p.unit_id, word_order=p.word_order, ctrl_base=p.ctrl_base,
+        stat_base=p.stat_base, diag_base=p.diag_base, ident_base=p.ident_base, poll_s=p.poll_ms / 1000,
+        armed_poll_s=p.armed_poll_ms / 1000, request_timeout_s=p.request_timeout_ms / 1000,
+        heartbeat_s=p.heartbeat_ms / 1000,
+    )  # fmt: skip
+
+
+def _handshake_config(cfg: AppConfig) -> HandshakeConfig:
+    s = cfg.station
+    return HandshakeConfig(
+        s.number, s.max_trigger_age_ms / 1000, s.deadline_ms / 1000, s.ack_timeout_ms / 1000,
+        cfg.plc.heartbeat_timeout_ms / 1000, s.recipe, cfg.plc.word_order,
+    )  # fmt: skip
