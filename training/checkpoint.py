@@ -22,6 +22,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str, 
     """Replace `path` in one step."""
     staged = path.with_name(f".{path.name}.new")
     save_file({name: value.detach().contiguous().cpu() for name, value in tensors.items()}, staged, dict(notes or {}))
+    staged.chmod(0o644)  # safetensors writes for its owner alone
     os.replace(staged, path)
 
 
