@@ -81,6 +81,14 @@ class ModelConfig(_Section):
     threads: int = Field(default=2, ge=1, le=64)
 
 
+class WebConfig(_Section):
+    """The operator's page, a process of its own (`inspector web`). It has no log-in: loopback unless said otherwise."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=1, le=65_535)
+    allow_remote_view: bool = Field(default=False, description="anyone who reaches `host` may look")
+
+
 class TestConfig(_Section):
     """Only tests set this: where to break a cycle on purpose."""
 
@@ -96,6 +104,7 @@ class AppConfig(_Section):
     camera: CameraConfig = CameraConfig()
     bundle: BundleConfig | None = None
     model: ModelConfig = ModelConfig()
+    web: WebConfig = WebConfig()
     test: TestConfig = TestConfig()
 
     @model_validator(mode="after")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from inspector.config import AppConfig
 from inspector.core.errors import ConfigError
 from inspector.web.guard import LOCAL_NAMES, is_loopback
 
@@ -34,3 +35,16 @@ class WebSettings:
     def names(self) -> frozenset[str] | None:
         """Host names that are answered; None: any."""
         return None if self.allow_remote_view else LOCAL_NAMES | {self.host}
+
+
+def settings_of(cfg: AppConfig) -> WebSettings:
+    """The page's part of the configuration. Raises ConfigError."""
+    return WebSettings(
+        socket=cfg.paths.run / "control.sock",
+        previews=cfg.paths.run / "previews",
+        results_db=cfg.paths.state / "results.db",
+        archive=cfg.paths.state / "pictures",
+        host=cfg.web.host,
+        port=cfg.web.port,
+        allow_remote_view=cfg.web.allow_remote_view,
+    ).checked()
