@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal, Self
 
@@ -50,7 +51,7 @@ class PlcConfig(_Section):
         blocks = {"ctrl": (self.ctrl_base, 20), "stat": (self.stat_base, 44),
                   "diag": (self.diag_base, 40), "ident": (self.ident_base, 30)}  # fmt: skip
         spans = sorted((base, base + size, name) for name, (base, size) in blocks.items())
-        for (_, end, one), (begin, _, two) in zip(spans, spans[1:], strict=False):
+        for (_, end, one), (begin, _, two) in pairwise(spans):
             if begin < end:
                 raise ValueError(f"{one}_base and {two}_base overlap in the PLC's memory")
         return self

@@ -19,8 +19,8 @@ _ACTIONS = ("kill", "stop", "stall")
 class Failpoints:
     """Call it with a stage's name: kills, stops or stalls the process where the config says so.
 
-    Each entry is `point = "kill"`, `"stop"` (SIGSTOP) or `"stall:400"` (blocks the loop for 400 ms), with `@n` to act at
-    the n-th time only: `"kill@5"`.
+    Each entry is `point = "kill"`, `"stop"` (SIGSTOP) or `"stall:400"` (blocks the loop for 400 ms); with `@n` it acts
+    at the n-th time only: `"kill@5"`.
     """
 
     def __init__(self, spec: Mapping[str, str]) -> None:

@@ -14,7 +14,6 @@ from enum import Enum
 
 from plc.images import Image, WordOrder, clear_record, seal_record
 from plc.registers import (
-    CTRL,
     LATCHED2,
     SIGNATURE,
     SIMULATOR_SIGNATURE,

@@ -1,8 +1,8 @@
 """Maker's tool: render the pictures that the demo's bundle is fitted, calibrated and checked on, and describe its run.
 
 The network itself was taught on fresh renders (training/dense.py); no picture here was among them. Streams: TRAIN from
-seed 10,000,000 fits, CALIBRATION sets limits and shows the negatives, VALIDATION gives the build's own figures. The TEST
-stream stays untouched for docs/results.md.
+seed 10,000,000 fits, CALIBRATION sets limits and shows the negatives, VALIDATION gives the build's own figures. The
+TEST stream stays untouched for docs/results.md.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Maker's tool: teach a ResNet50 from nothing on the demo's renders, with the renderer's own masks as dense truth.
 
-Plain classification from random weights finds almost nothing in an affordable time: one label a picture says too little.
-The renderer knows what every pixel shows, so 1x1 heads on layer2, layer3 and layer4 learn which labels are present in
-each cell, and a linear head on the embedding learns how much of the picture each label covers. The heads are thrown
-away; the ResNet50 with its classifier is what remains. Every step sees parts that were never rendered before.
+Plain classification from random weights finds almost nothing in an affordable time: one label a picture says too
+little. The renderer knows what every pixel shows, so 1x1 heads on layer2, layer3 and layer4 learn which labels are
+present in each cell, and a linear head on the embedding learns how much of the picture each label covers. The heads are
+thrown away; the ResNet50 with its classifier is what remains. Every step sees parts that were never rendered before.
 """
 
 from __future__ import annotations
@@ -204,7 +204,7 @@ class _State:
         parts: dict[str, dict[str, Tensor]] = {"model": {}, "ema": {}, "optimizer": {}}
         with safe_open(path, "pt") as file:
             self.used_s, self.step = float(file.metadata()["used_s"]), int(file.metadata()["step"])
-            for key in file.keys():  # noqa: SIM118: not a mapping
+            for key in file.keys():  # noqa: SIM118 - not a mapping
                 part, _, name = key.partition(".")
                 parts[part][name] = file.get_tensor(key)
         self.model.load_state_dict(parts["model"])

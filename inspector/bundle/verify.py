@@ -1,4 +1,4 @@
-"""Only what is verified may run: signature first, then the manifest is parsed, then every byte is checked against it."""
+"""Only what is verified may run: signature first, then the manifest is parsed, then every byte is checked."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The bundle's manifest: what a signed model says of itself. Final format, schema 1.
 
-Plain frozen dataclasses; `inspector.bundle.verify` parses and checks them (unknown keys are errors) after the signature.
+Plain frozen dataclasses; `inspector.bundle.verify` parses and checks them after the signature; unknown keys are errors.
 A bundle is an uncompressed tar with flat names: manifest.json, manifest.sig (Ed25519 over manifest.json's bytes),
 model.xml, model.bin, golden_*.png. Optional parts of the format are None here until a bundle carries them.
 """
@@ -193,4 +193,4 @@ for _cls in (
     BundleFile, ClassEntry, InputSpec, ViewSpec, OutputSpec, LimitSpec, BoundSpec, LimitsSpec, ZoneLimits, Expected,
     Golden, GoldenTolerance, CalibrationSpec, TrainingSpec, Licence, Manifest,
 ):  # fmt: skip
-    setattr(_cls, "__pydantic_config__", _STRICT)  # noqa: B010: the class has no such attribute to type
+    setattr(_cls, "__pydantic_config__", _STRICT)  # noqa: B010 - the class has no such attribute to type

@@ -101,9 +101,9 @@ def _line(results: list[SimResult]) -> str:
 def main(parts: int, headless: bool, as_json: bool) -> int:
     """Play, print the counts, and return the exit status: 1 if any count differs."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with tempfile.TemporaryDirectory(prefix="inspector-demo-") as name:
-        with contextlib.nullcontext() if headless else Progress(*columns) as show:
-            counts = asyncio.run(play(parts, Path(name), show))
+    progress = contextlib.nullcontext() if headless else Progress(*columns)
+    with tempfile.TemporaryDirectory(prefix="inspector-demo-") as name, progress as show:
+        counts = asyncio.run(play(parts, Path(name), show))
     print(json.dumps(counts) if as_json else "\n".join(f"{key:>14}  {value}" for key, value in counts.items()))
     sys.stdout.flush()
     same = counts["triggers"] == counts["rows"] == counts["plc_results"] and counts["mismatches"] == 0

@@ -94,7 +94,7 @@ async def test_a_verdict_after_the_deadline_is_a_reject():
 
 
 async def test_a_plc_in_stop_whose_server_still_answers_is_not_ready():
-    async with line() as (sim, appliance):
+    async with line() as (sim, _):
         assert await sim.wait_ready(5)
         sim.frozen = True
         await sim.idle_for(0.8)

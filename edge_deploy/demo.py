@@ -1,0 +1,135 @@
+"""Maker's tool: judge the demo's bundle on parts that nothing was fitted, calibrated or chosen on, and write it down.
+
+Counts are those that docs/decisions/0003-demo-parts.md fixed before the first training.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from inspector.bundle.golden import limits_of
+from inspector.bundle.keys import load_key
+from inspector.bundle.verify import VerifiedBundle, verify
+from inspector.core.decide import decide
+from inspector.core.stats import clopper_pearson
+from inspector.core.types import JudgedBy
+from inspector.demo.parts import KNOWN, NEGATIVES, NEVER_SHOWN, ROI, Kind, Stream, render
+from inspector.model import OpenVinoModel, load_model
+from inspector.runtime import cpu_model, instruction_sets
+from inspector.threads import DeviceThread
+from plc.registers import Verdict
+
+COUNTS = {
+    Kind.GOOD: 1000,
+    **dict.fromkeys(KNOWN[1:], 150),
+    **dict.fromkeys(NEVER_SHOWN, 200),
+    **dict(zip(NEGATIVES, (67, 67, 66), strict=True)),
+}
+SIDES_PX = (0.0, 5.0, 6.5, 8.0, 10.0, 12.5, 99.0)  # of a defect at the network's input
+SCALE = 0.4  # camera pixels to network pixels
+BEGIN, END = "<!-- demo bundle -->", "<!-- /demo bundle -->"
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    kind: Kind
+    side_px: float  # at the network's input
+    verdict: Verdict
+
+
+def judge_test_parts(bundle: VerifiedBundle, model: OpenVinoModel) -> Iterator[Judged]:
+    """Every part of the TEST stream, judged with the signed limits."""
+    limits = limits_of(bundle.manifest)
+    x, y, w, h = ROI
+    for kind, count in COUNTS.items():
+        for seed in tqdm(range(count), desc=kind, leave=False):
+            part = render(seed, kind, Stream.TEST)
+            view = np.ascontiguousarray(part.image[y : y + h, x : x + w])
+            yield Judged(kind, part.side_px * SCALE, decide(model.predict_blocking(view), limits).verdict)
+
+
+def table(judged: list[Judged], bundle_id: str) -> str:
+    """The section of docs/results.md, in Markdown."""
+    lines = [
+        BEGIN, "## Demo bundle on fresh parts", "",
+        f"`{bundle_id}`, 2,200 rendered parts of the TEST stream, signed limits; {cpu_model()} "
+        f"({', '.join(sorted(instruction_sets()))}). Command: `python -m edge_deploy.demo`.", "",
+        "| kind | parts | PASS | FAIL | UNCERTAIN | NOT_INSPECTED | wrong | 95 % interval | bar |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- | --- |",
+    ]  # fmt: skip
+    for kind in COUNTS:
+        of_kind = [j for j in judged if j.kind is kind]
+        passed = sum(j.verdict is Verdict.PASS for j in of_kind)
+        wrong = len(of_kind) - passed if kind is Kind.GOOD else passed
+        by_verdict = " | ".join(str(sum(j.verdict is v for j in of_kind)) for v in Verdict)
+        lines.append(
+            f"| {kind} | {len(of_kind)} | {by_verdict} | {_share(wrong, len(of_kind))} | "
+            f"{_interval(wrong, len(of_kind))} | {_bar(kind)} |"
+        )
+    known = [j for j in judged if j.kind in KNOWN[1:]]
+    escaped = sum(j.verdict is Verdict.PASS for j in known)
+    share, interval = _share(escaped, len(known)), _interval(escaped, len(known))
+    lines += ["", f"Escape of all taught kinds: {share}, 95 % interval {interval}; bar: at most 2 %.", ""]
+    return "\n".join([*lines, *_by_size(judged), END, ""])
+
+
+def _by_size(judged: list[Judged]) -> list[str]:
+    bins = list(pairwise(SIDES_PX))
+    head = " | ".join(f"under {high:g}" if low == 0 else f"{low:g} to {high:g}" for low, high in bins[:-1])
+    lines = ["Rejected, by defect size (square root of the area, px at the network's input):", "",
+             f"| kind | {head} | {bins[-1][0]:g} and more |", "| --- |" + " ---: |" * len(bins)]  # fmt: skip
+    for kind in (*KNOWN[1:], *NEVER_SHOWN):
+        cells = []
+        for low, high in bins:
+            inside = [j for j in judged if j.kind is kind and low <= j.side_px < high]
+            cells.append(_share(sum(j.verdict is not Verdict.PASS for j in inside), len(inside)) if inside else "")
+        lines.append(f"| {kind} | {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
+def _share(k: int, n: int) -> str:
+    return f"{k} of {n} ({100 * k / n:.1f} %)"
+
+
+def _interval(k: int, n: int) -> str:
+    bounds = clopper_pearson(k, n)
+    return f"{100 * bounds.low:.1f} to {100 * bounds.high:.1f} %"
+
+
+def _bar(kind: Kind) -> str:
+    if kind is Kind.GOOD:
+        return "overkill at most 2 %"
+    if kind in NEVER_SHOWN:
+        return "passes at most 10 %"
+    return "all rejected" if kind in NEGATIVES else "together at most 2 %"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bundle", type=Path, default=Path("inspector/demo/demo.bundle"))
+    parser.add_argument("--key", required=True, help="the public key that approved it: 64 hex digits or a PEM file")
+    parser.add_argument("--out", type=Path, default=Path("docs/results.md"))
+    args = parser.parse_args()
+    thread = DeviceThread("model")
+    with tempfile.TemporaryDirectory() as name:
+        bundle = verify(args.bundle, [load_key(args.key)], Path(name) / "bundle")
+        model = load_model(bundle, (ROI[3], ROI[2]), threads=2, judged_by=JudgedBy(), thread=thread)
+        section = table(list(judge_test_parts(bundle, model)), bundle.manifest.bundle_id)
+    thread.close()
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    text = args.out.read_text() if args.out.exists() else "# Results\n\n"
+    head, found, rest = text.partition(BEGIN)
+    args.out.write_text(head + section + (rest.partition(END)[2].lstrip("\n") if found else ""))
+    print(section)
+
+
+if __name__ == "__main__":
+    main()
