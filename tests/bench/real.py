@@ -1,0 +1,193 @@
+"""`make real`: the whole product on public pictures, from training to every part counted by the simulated PLC.
+
+Steel strip (xsdd): a classifier. Magnetic tiles: good parts only, on the features of that classifier. Each stage is
+done once and noted in the state file under runs/real/<weights>; after an interruption the same command goes on.
+
+    python -m tests.bench.real --data ../shared/data --weights ../shared/weights/resnet50_standin.safetensors
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from inspector.core.manifest import Manifest
+from tests.bench.real_deploy import build_and_approve, read_manifest, tile_scores
+from tests.bench.real_line import replay
+from tests.bench.real_page import write_section
+from tests.bench.real_pictures import STEEL, TABLE, TILE, PictureSet, prepare
+from training.choices import Precision
+from training.config import FitConfig
+from training.oneclass import good_only
+from training.runs import RUN, Run, read_run
+from training.train import fit
+
+Result = dict[str, Any]
+OVERKILL = "5%"  # what some hundred good pictures can promise; fixed before the first run
+EPOCHS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """source: the folder of the picture sets; root: where everything of these weights is kept."""
+
+    source: Path
+    weights: str
+    root: Path
+    threads: int
+    page: Path
+
+    def data(self, pictures: PictureSet) -> Path:
+        return self.root / "data" / pictures.name
+
+    def run(self, pictures: PictureSet) -> Path:
+        return self.root / pictures.name
+
+    def bundle(self, pictures: PictureSet) -> Path:
+        return self.root / f"{pictures.name}.bundle"
+
+    def line(self, pictures: PictureSet) -> Path:
+        return self.root / "line" / pictures.name
+
+
+def pictures_of_one_size(bench: Bench) -> Result:
+    return {one.name: prepare(bench.source / one.name, bench.data(one), one) for one in (STEEL, TILE)}
+
+
+def train_steel(bench: Bench) -> Result:
+    """Classifier on the set's own split; stem to layer3 stay as they are, unless the start is random."""
+    cfg = FitConfig(
+        data=bench.data(STEEL),
+        out=bench.run(STEEL),
+        product="steel",
+        weights=bench.weights,
+        network_size=(STEEL.network, STEEL.network),
+        epochs=EPOCHS,
+        precision=Precision.BF16 if _bfloat16_is_fast() else Precision.FP32,
+        data_licence=STEEL.licence,
+        threads=bench.threads,
+    )
+    return _figures(_finished(cfg.out) or fit(cfg))
+
+
+def take_tiles(bench: Bench) -> Result:
+    """Good tiles on the features of the steel run; val is dealt from train by tile."""
+    cfg = FitConfig(
+        data=bench.data(TILE),
+        out=bench.run(TILE),
+        product="tile",
+        weights=str(bench.run(STEEL)),
+        network_size=(TILE.network, TILE.network),
+        group_by=str(bench.data(TILE) / TABLE),
+        data_licence=TILE.licence,
+    )
+    return _figures(_finished(cfg.out) or good_only(cfg))
+
+
+def bundle_steel(bench: Bench) -> Result:
+    return _bundle(bench, STEEL)
+
+
+def bundle_tiles(bench: Bench) -> Result:
+    return _bundle(bench, TILE)
+
+
+def score_tiles(bench: Bench) -> Result:
+    """AUROC of novelty on the test tiles, with the INT8 graph of the bundle."""
+    return tile_scores(bench.bundle(TILE), bench.data(TILE), bench.run(TILE), bench.threads)
+
+
+def line_steel(bench: Bench) -> Result:
+    return replay(bench.bundle(STEEL), bench.data(STEEL), bench.line(STEEL))
+
+
+def line_tiles(bench: Bench) -> Result:
+    return replay(bench.bundle(TILE), bench.data(TILE), bench.line(TILE))
+
+
+STAGES: tuple[Callable[[Bench], Result], ...] = (
+    pictures_of_one_size,
+    train_steel,
+    bundle_steel,
+    line_steel,
+    take_tiles,
+    bundle_tiles,
+    score_tiles,
+    line_tiles,
+)
+
+
+def play(bench: Bench) -> dict[str, Result]:
+    """Every stage that is not noted as done, in order; then the page."""
+    state_file = bench.root / "state.json"
+    state: dict[str, Result] = json.loads(state_file.read_text()) if state_file.exists() else {}
+    for stage in STAGES:
+        name = stage.__name__
+        if name in state:
+            print(f"{name}: done before", flush=True)
+            continue
+        print(f"{name} ...", flush=True)
+        begun_s = time.monotonic()
+        state[name] = {**stage(bench), "seconds": round(time.monotonic() - begun_s, 1)}
+        staged = state_file.with_suffix(".new")
+        staged.write_text(json.dumps(state, indent=2), encoding="utf-8")
+        staged.replace(state_file)
+        print(f"{name}: {state[name]['seconds']} s", flush=True)
+    write_section(bench.page, state, bench.weights, read_run(bench.run(STEEL)))
+    print(f"written: {bench.page}, section 'Real pictures'")
+    return state
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder with xsdd and magnetic_tile")
+    parser.add_argument("--weights", default="imagenet", help="imagenet, none, or a file: where the backbone starts")
+    parser.add_argument("--runs", type=Path, default=Path("runs/real"))
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--page", type=Path, default=Path("docs/results.md"))
+    args = parser.parse_args()
+    missing = [one.name for one in (STEEL, TILE) if not (args.data / one.name / "train").is_dir()]
+    if missing:
+        print(f"skipped: {args.data} holds no {' and no '.join(missing)}. Real pictures are optional; --data FOLDER")
+        return 0
+    root = args.runs / Path(args.weights).stem
+    root.mkdir(parents=True, exist_ok=True)
+    play(Bench(args.data, args.weights, root, args.threads, args.page))
+    return 0
+
+
+def _bundle(bench: Bench, pictures: PictureSet) -> Result:
+    manifest: Manifest = read_manifest(
+        build_and_approve(bench.run(pictures), bench.data(pictures), bench.bundle(pictures), bench.root, OVERKILL)
+    )
+    return {
+        "bundle_id": manifest.bundle_id,
+        "metrics": dict(manifest.metrics),
+        "bounds": [asdict(bound) for bound in manifest.limits.bounds],
+        "chosen_by": manifest.limits.chosen_by,
+        "calibration": {"good": manifest.calibration.images_good, "groups": manifest.calibration.groups},
+    }
+
+
+def _bfloat16_is_fast() -> bool:
+    """Where the CPU has no instructions for it, bfloat16 is slower than float32."""
+    flags = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def _finished(run: Path) -> Run | None:
+    return read_run(run) if (run / RUN).exists() else None
+
+
+def _figures(run: Run) -> Result:
+    return {"metrics": dict(run.metrics), "initial_weights": run.initial_weights, "dataset": run.dataset.sha256}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
