@@ -5,9 +5,13 @@ BIN := $(VENV)/bin
 # the exact torch build of constraints.txt exists for CPython 3.11 to 3.13
 PIP_INSTALL = $(1)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help test test-fast check demo-bundle apt clean
+DEMO := .venv-demo
+PARTS ?= 200
+
+.PHONY: help demo test test-fast check demo-bundle apt clean
 
 help:
+	@echo "make demo         install the appliance alone and play a line: simulated PLC, daemon, rendered parts"
 	@echo "make test         install everything, check, run all tests"
 	@echo "make test-fast    the part of the tests that takes under a minute"
 	@echo "make check        ruff, mypy --strict, import-linter"
@@ -19,6 +23,15 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(call PIP_INSTALL,$(VENV)) torch torchvision
 	$(call PIP_INSTALL,$(VENV)) -e '.[train,dev]'
 	@touch $@
+
+$(DEMO)/.installed: pyproject.toml constraints.txt
+	@test -n "$(PY)" || { echo "Python 3.11 or newer with venv is needed (Debian: apt-get install python3-venv)"; exit 1; }
+	$(PY) -m venv $(DEMO)
+	$(call PIP_INSTALL,$(DEMO)) .
+	@touch $@
+
+demo: $(DEMO)/.installed
+	$(DEMO)/bin/inspector demo --parts $(PARTS)
 
 # Debian packages that some tests need: installed where we may, else named, and those tests skip with that reason.
 apt:
