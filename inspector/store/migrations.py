@@ -4,10 +4,36 @@ from __future__ import annotations
 
 import apsw
 
+from inspector.core.errors import StoreError
+
+# What a row counts as, once what happened to it is known: what the PLC was told, else what was decided. A test part
+# whose delivery is unknown is counted as one, and not as the product that it is not.
+_CODE = "coalesce({row}.published_code, iif({row}.test_part, 6, {row}.decided_code))"
+_REASON = "iif({row}.published_code IS NULL, {row}.decided_reason, {row}.published_reason)"
+_PERIOD = "(SELECT max(period) FROM periods WHERE from_no <= {row}.no)"
+_COUNTED = "decided_code, decided_reason, published_code, published_reason, delivery"
+_KEY = f"{_PERIOD}, {_CODE}, {_REASON}"
+
+
+def _count(row: str) -> str:
+    return (
+        f"INSERT INTO counts (period, code, reason, n) VALUES ({_KEY.format(row=row)}, 1)"
+        " ON CONFLICT DO UPDATE SET n = n + 1;"
+    )
+
+
+def _uncount(row: str) -> str:
+    return f"UPDATE counts SET n = n - 1 WHERE (period, code, reason) = ({_KEY.format(row=row)});"
+
+
 STEPS = (
-    """
-    CREATE TABLE boots (boot INTEGER PRIMARY KEY AUTOINCREMENT, started_utc_ms INTEGER NOT NULL);
-    CREATE TABLE alive (id INTEGER PRIMARY KEY CHECK (id = 1), utc_ms INTEGER NOT NULL);
+    f"""
+    CREATE TABLE boots (
+        boot INTEGER PRIMARY KEY AUTOINCREMENT,
+        started_utc_ms INTEGER NOT NULL,
+        ended_utc_ms INTEGER  -- NULL: still running, or it ended without saying so
+    );
+    CREATE TABLE heartbeat (id INTEGER PRIMARY KEY CHECK (id = 1), utc_ms INTEGER NOT NULL);
     CREATE TABLE inspections (
         no INTEGER PRIMARY KEY AUTOINCREMENT,
         station TEXT NOT NULL,
@@ -19,23 +45,53 @@ STEPS = (
         decided_code INTEGER, decided_reason INTEGER,
         label TEXT, class_id INTEGER, confidence REAL, novelty_score REAL, anomaly_score REAL,
         bundle_id TEXT, recipe INTEGER, recipe_revision INTEGER, model_rev INTEGER,
-        elapsed_ms REAL, stages TEXT,
+        elapsed_ms REAL,
+        stages TEXT,  -- JSON: stage -> ms since accept at its end
         published_code INTEGER, published_reason INTEGER, published_utc_ms INTEGER,
         delivery TEXT CHECK (delivery IN ('confirmed', 'unknown', 'none')),
-        image TEXT
+        image TEXT,  -- path below the archive's folder
+        CHECK (published_code IS NULL OR decided_code IS NOT NULL)
     );
-    CREATE INDEX inspections_by_part ON inspections (part_id);
+    CREATE INDEX inspections_by_part ON inspections (part_id, no);
     CREATE INDEX inspections_by_trigger ON inspections (trigger_id, no);
     CREATE INDEX inspections_by_time ON inspections (opened_utc_ms);
+    CREATE INDEX inspections_by_code ON inspections (coalesce(published_code, decided_code), no);
+    CREATE INDEX inspections_by_label ON inspections (label, no) WHERE label IS NOT NULL;
+    CREATE INDEX inspections_unsettled ON inspections (no) WHERE decided_code IS NULL OR delivery IS NULL;
+
+    CREATE TABLE earlier_deliveries (  -- a standing id may be told 4/107 or 4/108 after its verdict: both are kept
+        no INTEGER NOT NULL REFERENCES inspections (no),
+        code INTEGER NOT NULL, reason INTEGER NOT NULL, utc_ms INTEGER, delivery TEXT
+    );
+    CREATE INDEX earlier_deliveries_by_no ON earlier_deliveries (no);
+    CREATE TRIGGER keep_earlier_delivery BEFORE UPDATE OF published_code ON inspections
+    WHEN OLD.published_code IS NOT NULL BEGIN
+        INSERT INTO earlier_deliveries
+        VALUES (OLD.no, OLD.published_code, OLD.published_reason, OLD.published_utc_ms, OLD.delivery);
+    END;
+
+    CREATE TABLE periods (  -- counting begins anew with each; rows stay
+        period INTEGER PRIMARY KEY,
+        from_no INTEGER NOT NULL, since_utc_ms INTEGER NOT NULL, actor TEXT NOT NULL, why TEXT NOT NULL
+    );
+    CREATE TABLE counts (  -- kept by the triggers below, so it is always what the rows say
+        period INTEGER NOT NULL, code INTEGER NOT NULL, reason INTEGER NOT NULL, n INTEGER NOT NULL,
+        PRIMARY KEY (period, code, reason)
+    ) WITHOUT ROWID;
+    CREATE TRIGGER count_new AFTER INSERT ON inspections WHEN NEW.delivery IS NOT NULL BEGIN {_count("NEW")} END;
+    CREATE TRIGGER uncount_old BEFORE UPDATE OF {_COUNTED}
+    ON inspections WHEN OLD.delivery IS NOT NULL BEGIN {_uncount("OLD")} END;
+    CREATE TRIGGER count_changed AFTER UPDATE OF {_COUNTED}
+    ON inspections WHEN NEW.delivery IS NOT NULL BEGIN {_count("NEW")} END;
     """,
 )
 
 
 def migrate(db: apsw.Connection) -> None:
-    """Bring the schema up to date, one transaction a step. Raises RuntimeError: written by a newer version."""
+    """Bring the schema up to date, one transaction a step. Raises StoreError: written by a newer version."""
     have = int(db.pragma("user_version") or 0)
     if have > len(STEPS):
-        raise RuntimeError(f"results.db has schema {have}, this version knows {len(STEPS)}: install the newer version")
+        raise StoreError(f"it has schema {have}, this version knows {len(STEPS)}: install the newer version")
     for number, step in enumerate(STEPS[have:], have + 1):
         with db:
             db.execute(step)

@@ -1,63 +1,88 @@
-"""The durable record: SQLite by apsw on one thread, every decision committed before the PLC may see it."""
+"""The durable record: SQLite on one thread, every decision on the disk before the PLC may see it."""
 
 from __future__ import annotations
 
 import asyncio
-import ctypes
-import json
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
-import apsw
+import structlog
 
 from inspector.core.errors import StoreError
 from inspector.core.ports import Clock, OpenRow
-from inspector.core.types import Delivery, Inspection, JudgedBy, Outcome, Prediction, Refusal, Trigger
-from inspector.store.migrations import migrate
+from inspector.core.types import (
+    Delivery,
+    DeliveryState,
+    Inspection,
+    JudgedBy,
+    Outcome,
+    Prediction,
+    Refusal,
+    Trigger,
+)
+from inspector.store import rows
+from inspector.store.counts import Counts, begin_period
+from inspector.store.database import Database
+from inspector.store.ledger import Ledger, Recovered
 from inspector.threads import DeviceThread
 from plc.registers import Reason, Verdict
 
+log = structlog.get_logger(__name__)
+P = ParamSpec("P")
+R = TypeVar("R")
+
 STORAGE = Outcome(Verdict.NOT_INSPECTED, Reason.STORAGE)
-BUSY_MS = 1000  # the page reads in short transactions; WAL readers never block us longer
-
-
-@dataclass(frozen=True, slots=True)
-class Recovered:
-    """What a start found: rows that the former life left open, and decisions it never stamped."""
-
-    boot: int
-    undecided: int
-    unstamped: int
+GRACE_S = 0.25  # a reject waits so long for its row past the deadline: the PLC's own timer has rejected already
+BEHIND_S = 1.0  # a write that takes longer means that the store is behind
+RECENT = 1000  # newest rows whose ids a PLC may still hold; ids wrap, so older ones do not count
+MIN_FREE_BYTES = 64 * 1024 * 1024  # below it no part is accepted; what is left is for the rows of the refused
 
 
 class SqliteResults:
-    """Implements ports.Results. The only writer of results.db."""
+    """Implements ports.Results; the only writer of results.db.
 
-    def __init__(self, path: Path, station: str, clock: Clock, thread: DeviceThread) -> None:
-        self._path, self._station, self._clock, self._thread = path, station, clock, thread
-        self._db: apsw.Connection | None = None
-        self._boot = 0
-        self._opening: dict[int, Future[int]] = {}
-        self._tickets = 0
+    INSPECTION_NO is given out at once, so that a picture or a register can name a row whose commit still runs. A row
+    that could not be committed stays in memory, bounded, and goes along with the next commit that succeeds.
+    """
+
+    def __init__(
+        self, path: Path, station: str, clock: Clock, thread: DeviceThread, *,
+        min_free_bytes: int = MIN_FREE_BYTES, vfs: str | None = None,
+    ) -> None:  # fmt: skip
+        self._station, self._clock, self._thread, self._min_free_bytes = station, clock, thread, min_free_bytes
+        self._database = Database(path, vfs=vfs)
+        self._ledger = Ledger(self._database)  # on the store's thread only
+        self._next_no = 0
+        self._opening: dict[int, Future[float]] = {}
+        self._recent: dict[int, int] = {}  # trigger id -> no of its newest row, oldest first
+        self._turn: Future[None] | None = None
+        self._bug: BaseException | None = None
+        self.boot = 0
 
     async def start(self) -> Recovered:
-        """Open, migrate and recover. Raises StoreError."""
-        try:
-            return await self._thread.call(self._start)
-        except (apsw.Error, OSError, RuntimeError) as exc:
-            raise StoreError(f"{self._path} cannot be opened: {exc}") from exc
+        """Open, migrate, settle what the former life left open. Raises StoreError."""
+        recovered = await self._thread.call(self._start)
+        self.boot, self._next_no = recovered.boot, recovered.next_no
+        for trigger_id, no in recovered.recent:
+            self._remember(trigger_id, no)
+        return recovered
 
     async def close(self) -> None:
-        await self._thread.call(self._close)
+        """Commit what waits and close. Bounded; what cannot be done in time is settled at the next start."""
+        try:
+            await self._until(self._submit(self._close), self._clock.monotonic_s() + BEHIND_S)
+        except (StoreError, TimeoutError) as exc:
+            log.error("record not closed in order", error=str(exc))
 
     def open(self, trigger: Trigger) -> OpenRow:
-        """Queue the row's insert; a failure surfaces in decide()."""
-        self._tickets += 1
-        row = OpenRow(trigger, self._tickets)
-        self._opening[row.ticket] = self._thread.submit(self._insert, trigger, "accepted")
-        return row
+        """Begin the row of an accepted trigger. A failure surfaces in decide()."""
+        no = self._new_no(trigger.seq)
+        self._opening[no] = self._submit(self._open, no, trigger, self._utc_ms())
+        return OpenRow(trigger, no)
 
     async def decide(
         self,
@@ -67,157 +92,171 @@ class SqliteResults:
         judged_by: JudgedBy,
         stamps: Mapping[str, float],
     ) -> Inspection:
-        """Commit the decision. 4/112 if the commit failed, or was not done by the trigger's deadline."""
-        trigger = opened.trigger
-        inserted = self._opening.pop(opened.ticket)
-        done = Inspection(0, trigger, outcome, prediction, judged_by, 0.0, dict(stamps))
-        writing = asyncio.wrap_future(self._thread.submit(self._decide, inserted, done))
-        rejected = outcome.verdict is Verdict.NOT_INSPECTED
+        """Commit the decision. 4/112 if a commit failed, or was not done by the trigger's deadline."""
+        trigger, no = opened.trigger, opened.ticket
+        judged = Inspection(no, trigger, outcome, prediction, judged_by, 0.0, dict(stamps))
+        writing = self._submit(self._decide, judged, self._opening.pop(no))
+        not_after_s = trigger.deadline_mono_s
+        if outcome.verdict is Verdict.NOT_INSPECTED:
+            not_after_s = max(not_after_s, self._clock.monotonic_s() + GRACE_S)
         try:
-            wait_s = max(trigger.deadline_mono_s - self._clock.monotonic_s(), 0.25 if rejected else 0.0)
-            no = await asyncio.wait_for(asyncio.shield(writing), wait_s)
-        except (apsw.Error, OSError):
-            return replace(done, outcome=STORAGE, elapsed_ms=self._elapsed_ms(trigger))
-        except TimeoutError:
-            writing.add_done_callback(_seen)  # it goes on; a failure shows in alive()
-            no = inserted.result() if inserted.done() and inserted.exception() is None else 0
-            return replace(done, no=no, outcome=STORAGE, elapsed_ms=self._elapsed_ms(trigger))
-        return replace(done, no=no, elapsed_ms=self._elapsed_ms(trigger))
+            return self._ended(await self._until(writing, not_after_s))
+        except (StoreError, TimeoutError) as exc:
+            log.error("decision not committed in time", no=no, error=str(exc) or "late")
+            self._submit(self._ledger.change, no, rows.outcome_of(STORAGE))  # the row too shall say so, when it can
+            return self._ended(replace(judged, outcome=STORAGE))
 
     async def refuse(self, refusal: Refusal) -> Inspection:
-        """Commit a refused row; a standing id that has a row keeps its own. 4/112 if the commit failed."""
+        """Commit a refused row; a standing id that has a row keeps its own. 4/112 if that was not committed."""
         trigger = Trigger(refusal.seq, refusal.part_id, refusal.accepted_mono_s, refusal.accepted_mono_s)
         outcome = Outcome(Verdict.NOT_INSPECTED, refusal.reason)
+        standing = self._recent.get(refusal.seq) if refusal.has_row else None
+        no = standing if standing is not None else self._new_no(refusal.seq)
+        refused = Inspection(no, trigger, outcome, None, JudgedBy(), 0.0)
+        if standing is None:
+            refused = self._ended(replace(refused, stamps={"trigger": refusal.accepted_mono_s}))
+            writing = self._submit(self._refuse, refused, self._utc_ms())
+        else:
+            writing = self._submit(self._ledger.commit)
         try:
-            no = await self._thread.call(self._refuse, refusal, trigger)
-        except (apsw.Error, OSError):
-            return Inspection(0, trigger, STORAGE, None, JudgedBy(), 0.0)
-        return Inspection(no, trigger, outcome, None, JudgedBy(), self._elapsed_ms(trigger))
+            await self._until(writing, self._clock.monotonic_s() + GRACE_S)
+        except (StoreError, TimeoutError) as exc:
+            log.error("refusal not committed in time", no=no, error=str(exc) or "late")
+            return replace(refused, outcome=STORAGE)
+        return refused
 
     async def stamp(self, decided: Inspection, delivery: Delivery) -> None:
-        """Note what the PLC was told. Raises StoreError."""
-        if not decided.no:
-            return
+        """Note on the row what the PLC was told. Raises StoreError: not yet; it is tried again with every commit."""
+        age_s = self._clock.monotonic_s() - delivery.mono_s
+        writing = self._submit(self._stamp, decided, delivery, self._utc_ms() - round(1000 * age_s))
         try:
-            await self._thread.call(self._stamp, decided, delivery)
-        except (apsw.Error, OSError) as exc:
-            raise StoreError(f"row {decided.no} could not be stamped: {exc}") from exc
+            await self._until(writing, self._clock.monotonic_s() + BEHIND_S)
+        except TimeoutError as exc:
+            raise StoreError(f"row {decided.no} was not stamped within {BEHIND_S} s") from exc
 
     async def alive(self) -> None:
-        """A write transaction through the thread. Raises StoreError."""
-        try:
-            await self._thread.call(self._beat)
-        except (apsw.Error, OSError) as exc:
-            raise StoreError(f"results.db cannot be written: {exc}") from exc
+        """A full turn through the thread with a write.
 
-    def known(self, trigger_id: int) -> bool:
-        """True if one of the newest rows is of this id (ids wrap, so old rows do not count). Raises StoreError."""
+        Raises StoreError: behind, a commit fails, or too little room. A thread that still hangs at the next call makes
+        that call hang too, so that the watchdog sees it.
+        """
+        if self._turn is not None:
+            with contextlib.suppress(StoreError):  # told already
+                await asyncio.shield(asyncio.wrap_future(self._turn))
+        if self._bug is not None:
+            raise self._bug
+        self._turn = self._submit(self._beat)
         try:
-            return self._thread.submit(self._find, trigger_id).result(timeout=2) is not None
-        except (apsw.Error, OSError, TimeoutError) as exc:
-            raise StoreError(f"results.db cannot be read: {exc}") from exc
+            await self._until(self._turn, self._clock.monotonic_s() + BEHIND_S)
+        except TimeoutError as exc:
+            raise StoreError(f"the record is behind: no commit within {BEHIND_S} s") from exc
+        self._turn = None
 
-    # -- on the store's thread -----------------------------------------------------------------------------------------
+    def note_image(self, no: int, name: str | None) -> None:
+        """The archive keeps this row's picture under `name`, or dropped it. From any thread; written by and by."""
+        self._submit(self._ledger.keep, no, {"image": name})
+
+    async def begin_period(self, actor: str, why: str) -> None:
+        """Count anew from the next row on; nothing is deleted. Raises StoreError."""
+        await self._thread.call(self._begin_period, self._next_no, actor, why)
 
     @property
-    def _open_db(self) -> apsw.Connection:
-        if self._db is None:
-            raise apsw.ConnectionClosedError("results.db is not open")
-        return self._db
+    def counts(self) -> Counts:
+        """Of the running period, as of the last commit."""
+        return self._ledger.counts
 
-    def _start(self) -> Recovered:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        db = apsw.Connection(str(self._path))
-        db.set_busy_timeout(BUSY_MS)
-        db.pragma("journal_mode", "wal")
-        db.pragma("synchronous", "full")
-        flag = ctypes.c_int(1)
-        db.file_control("main", apsw.SQLITE_FCNTL_PERSIST_WAL, ctypes.addressof(flag))  # the page reads it read-only
-        migrate(db)
-        self._db = db
-        with db:
-            db.execute("INSERT INTO boots (started_utc_ms) VALUES (?)", (self._utc_ms(),))
-            self._boot = db.last_insert_rowid()
-            db.execute(
-                "UPDATE inspections SET decided_code = ?, decided_reason = ?, delivery = 'unknown'"
-                " WHERE decided_code IS NULL",
-                (int(Verdict.NOT_INSPECTED), int(Reason.RESTARTED)),
-            )
-            undecided = db.changes()
-            db.execute("UPDATE inspections SET delivery = 'unknown' WHERE delivery IS NULL")
-            unstamped = db.changes()
-        return Recovered(self._boot, undecided, unstamped)
+    def known(self, trigger_id: int) -> bool:
+        """True if one of the newest rows is of this id."""
+        return trigger_id in self._recent
 
-    def _close(self) -> None:
-        if self._db is not None:
-            self._db.close()
-            self._db = None
+    def last_id(self) -> int:
+        """TRIGGER_ID of the newest row; 0 = none yet."""
+        return next(reversed(self._recent), 0)
 
-    def _insert(self, trigger: Trigger, kind: str) -> int:
-        with self._open_db as db:
-            db.execute(
-                "INSERT INTO inspections (station, boot, kind, trigger_id, part_id, encoder, lot, serial, test_part,"
-                " opened_utc_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (self._station, self._boot, kind, trigger.seq, trigger.part_id, trigger.encoder, trigger.lot,
-                 trigger.serial, int(trigger.test_part), self._utc_ms()),
-            )  # fmt: skip
-        return db.last_insert_rowid()
+    # -- helpers -------------------------------------------------------------------------------------------------------
 
-    def _decide(self, inserted: Future[int], done: Inspection) -> int:
-        no = inserted.result()  # ran before us on this thread; raises what it raised
-        p, by = done.prediction, done.judged_by
-        with self._open_db as db:
-            db.execute(
-                "UPDATE inspections SET decided_code = ?, decided_reason = ?, label = ?, class_id = ?, confidence = ?,"
-                " novelty_score = ?, anomaly_score = ?, bundle_id = ?, recipe = ?, recipe_revision = ?, model_rev = ?,"
-                " elapsed_ms = ?, stages = ? WHERE no = ?",
-                (int(done.outcome.verdict), int(done.outcome.reason), p and p.label, p and p.class_id,
-                 p and p.confidence, p and p.novelty_score, p and p.anomaly_score, by.bundle_id, by.recipe,
-                 by.recipe_revision, by.model_rev, self._elapsed_ms(done.trigger), _stages(done), no),
-            )  # fmt: skip
+    def _new_no(self, trigger_id: int) -> int:
+        no, self._next_no = self._next_no, self._next_no + 1
+        self._remember(trigger_id, no)
         return no
 
-    def _refuse(self, refusal: Refusal, trigger: Trigger) -> int:
-        if refusal.has_row and (no := self._find(refusal.seq)) is not None:
-            return no
-        no = self._insert(trigger, "refused")
-        with self._open_db as db:
-            db.execute(
-                "UPDATE inspections SET decided_code = ?, decided_reason = ? WHERE no = ?",
-                (int(Verdict.NOT_INSPECTED), int(refusal.reason), no),
-            )
-        return no
+    def _remember(self, trigger_id: int, no: int) -> None:
+        self._recent.pop(trigger_id, None)
+        self._recent[trigger_id] = no
+        if len(self._recent) > RECENT:
+            del self._recent[next(iter(self._recent))]
 
-    def _stamp(self, decided: Inspection, delivery: Delivery) -> None:
-        with self._open_db as db:
-            db.execute(
-                "UPDATE inspections SET published_code = ?, published_reason = ?, published_utc_ms = ?, delivery = ?"
-                " WHERE no = ?",
-                (int(delivery.code), int(delivery.reason), self._utc_ms(), str(delivery.state), decided.no),
-            )
+    def _submit(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Future[R]:
+        """Queue on the store's thread; never raises. What is no StoreError is a bug, and alive() raises it."""
+        try:
+            future = self._thread.submit(fn, *args, **kwargs)
+        except RuntimeError:  # the thread was closed
+            future = Future()
+            future.set_exception(StoreError("the record is closed"))
+        future.add_done_callback(self._note_bug)
+        return future
 
-    def _find(self, trigger_id: int) -> int | None:
-        newest = "SELECT no, trigger_id FROM inspections ORDER BY no DESC LIMIT 1000"
-        found = self._open_db.execute(f"SELECT no FROM ({newest}) WHERE trigger_id = ? LIMIT 1", (trigger_id,)).get
-        return None if found is None else int(found)
+    def _note_bug(self, future: Future[R]) -> None:
+        if not future.cancelled() and (exc := future.exception()) and not isinstance(exc, StoreError):
+            self._bug = exc
 
-    def _beat(self) -> None:
-        with self._open_db as db:
-            db.execute("INSERT OR REPLACE INTO alive (id, utc_ms) VALUES (1, ?)", (self._utc_ms(),))
+    async def _until(self, writing: Future[R], not_after_s: float) -> R:
+        """Wait, but not longer. Raises TimeoutError; the write then goes on by itself."""
+        async with self._clock.deadline(not_after_s):
+            return await asyncio.shield(asyncio.wrap_future(writing))
+
+    def _ended(self, done: Inspection) -> Inspection:
+        now = self._clock.monotonic_s()
+        elapsed_ms = (now - done.trigger.accepted_mono_s) * 1000
+        return replace(done, elapsed_ms=elapsed_ms, stamps={**done.stamps, "decided": now})
 
     def _utc_ms(self) -> int:
         return int(self._clock.utc_s() * 1000)
 
-    def _elapsed_ms(self, trigger: Trigger) -> float:
-        return (self._clock.monotonic_s() - trigger.accepted_mono_s) * 1000
+    # -- on the store's thread -----------------------------------------------------------------------------------------
 
+    def _start(self) -> Recovered:
+        self._database.open()
+        return self._ledger.recover(self._utc_ms(), RECENT)
 
-def _stages(done: Inspection) -> str:
-    """Milliseconds since accept at the end of each stage, as JSON."""
-    begun = done.trigger.accepted_mono_s
-    return json.dumps({stage: round((at - begun) * 1000, 3) for stage, at in done.stamps.items()})
+    def _open(self, no: int, trigger: Trigger, utc_ms: int) -> float:
+        self._ledger.change(no, rows.opened(trigger, "accepted", self._station, self.boot, utc_ms))
+        return self._clock.monotonic_s()
 
+    def _decide(self, judged: Inspection, opening: Future[float]) -> Inspection:
+        """The opening ran before us on this thread; where it failed, the part is 4/112 whatever comes now."""
+        failed = opening.exception()
+        if failed is None:
+            judged = replace(judged, stamps={**judged.stamps, "opened": opening.result()})
+        elif isinstance(failed, StoreError):
+            judged = replace(judged, outcome=STORAGE)
+        else:
+            raise failed
+        self._ledger.change(judged.no, rows.decided(self._ended(judged)))
+        return judged
 
-def _seen(task: asyncio.Future[int]) -> None:
-    if not task.cancelled():
-        task.exception()
+    def _refuse(self, refused: Inspection, utc_ms: int) -> None:
+        row = rows.opened(refused.trigger, "refused", self._station, self.boot, utc_ms)
+        self._ledger.change(refused.no, {**row, **rows.decided(refused)})
+
+    def _stamp(self, decided: Inspection, delivery: Delivery, utc_ms: int) -> None:
+        if delivery.state is DeliveryState.NONE and self._ledger.was_told(decided.no):
+            return  # nothing new reached the PLC: what it was told before stands
+        self._ledger.change(decided.no, rows.told(decided, delivery, utc_ms))
+
+    def _beat(self) -> None:
+        self._ledger.beat(self._utc_ms())
+        free = self._database.free_bytes()
+        if free < self._min_free_bytes:
+            raise StoreError(f"only {free >> 20} MB free, {self._min_free_bytes >> 20} MB are needed")
+
+    def _begin_period(self, from_no: int, actor: str, why: str) -> None:
+        with self._database.transaction() as db:
+            begin_period(db, from_no, self._utc_ms(), actor, why)
+        self._ledger.recount()
+
+    def _close(self) -> None:
+        try:
+            self._ledger.end(self._utc_ms())
+        finally:
+            self._database.close()

@@ -1,0 +1,71 @@
+"""What of a part goes into which column. Pure but for the two statements at the end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import apsw
+
+from inspector.core.types import Delivery, Inspection, Outcome, Trigger
+
+Columns = dict[str, Any]
+
+
+def opened(trigger: Trigger, kind: str, station: str, boot: int, utc_ms: int) -> Columns:
+    """The columns that a row begins with."""
+    return {
+        "station": station, "boot": boot, "kind": kind, "trigger_id": trigger.seq, "part_id": trigger.part_id,
+        "encoder": trigger.encoder, "lot": trigger.lot, "serial": trigger.serial, "test_part": int(trigger.test_part),
+        "opened_utc_ms": utc_ms,
+    }  # fmt: skip
+
+
+def outcome_of(outcome: Outcome) -> Columns:
+    return {"decided_code": int(outcome.verdict), "decided_reason": int(outcome.reason)}
+
+
+def decided(done: Inspection) -> Columns:
+    """The columns that a decision adds."""
+    p, by = done.prediction, done.judged_by
+    judged: Columns = {} if p is None else {
+        "label": p.label, "class_id": p.class_id, "confidence": p.confidence, "novelty_score": p.novelty_score,
+        "anomaly_score": p.anomaly_score,
+    }  # fmt: skip
+    return {
+        **outcome_of(done.outcome), **judged, "bundle_id": by.bundle_id, "recipe": by.recipe,
+        "recipe_revision": by.recipe_revision, "model_rev": by.model_rev, "elapsed_ms": done.elapsed_ms,
+        "stages": stages(done.trigger, done.stamps),
+    }  # fmt: skip
+
+
+def told(done: Inspection, delivery: Delivery, utc_ms: int) -> Columns:
+    """The columns that a delivery adds; the times are now known to the end."""
+    timing: Columns = {}
+    if "decided" in done.stamps:
+        timing = {
+            "elapsed_ms": done.elapsed_ms,
+            "stages": stages(done.trigger, {**done.stamps, "publishing": delivery.mono_s}),
+        }
+    return {
+        "published_code": int(delivery.code), "published_reason": int(delivery.reason), "published_utc_ms": utc_ms,
+        "delivery": str(delivery.state), **timing,
+    }  # fmt: skip
+
+
+def stages(trigger: Trigger, stamps: Mapping[str, float]) -> str:
+    """Milliseconds since accept at the end of each stage, as JSON."""
+    begun = trigger.accepted_mono_s
+    return json.dumps({stage: round((at - begun) * 1000, 3) for stage, at in stamps.items()})
+
+
+def write(db: apsw.Connection, no: int, columns: Columns) -> None:
+    """Insert the row, or change it where it exists. Column names are ours, from the functions above."""
+    if "kind" in columns:
+        names = ", ".join(columns)
+        marks = ", ".join("?" * (len(columns) + 1))
+        db.execute(f"INSERT INTO inspections (no, {names}) VALUES ({marks})", (no, *columns.values()))
+    else:
+        changes = ", ".join(f"{name} = ?" for name in columns)
+        db.execute(f"UPDATE inspections SET {changes} WHERE no = ?", (*columns.values(), no))
