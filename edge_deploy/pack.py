@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -26,7 +27,7 @@ from edge_deploy.show import read_manifest
 from inspector.bundle.keys import key_id_of
 from inspector.bundle.verify import MANIFEST, SIGNATURE, check_manifest
 from inspector.core.errors import BundleError
-from inspector.core.manifest import Manifest
+from inspector.core.manifest import BundleFile, Manifest
 
 _MANIFEST: TypeAdapter[Manifest] = TypeAdapter(Manifest)
 
@@ -40,7 +41,7 @@ def canonical(manifest: Manifest) -> bytes:
 def pack(directory: Path, manifest: Manifest, out: Path) -> None:
     """Write an unsigned bundle of the manifest's files in `directory`. The same input gives the same bytes."""
     files = {entry.name: (directory / entry.name).read_bytes() for entry in manifest.files}
-    _write(out, {MANIFEST: canonical(replace(manifest, key_id="")), **files})
+    write_tar(out, {MANIFEST: canonical(replace(manifest, key_id="")), **files})
 
 
 def keygen(directory: Path, passphrase: str | None = None) -> tuple[Path, Path]:
@@ -66,31 +67,46 @@ def approve(bundle: Path, private_key: Path, passphrase: str | None = None) -> s
         raise DeployError(f"{private_key} cannot be used: {exc}") from exc
     if not isinstance(key, Ed25519PrivateKey):
         raise DeployError(f"{private_key} is no Ed25519 key; make one with: inspector-deploy keygen DIR")
-    key_id = key_id_of(key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw))
-    manifest = replace(read_manifest(bundle), key_id=key_id)
+    return sign(bundle, key)
+
+
+def sign(bundle: Path, key: Ed25519PrivateKey) -> str:
+    """As approve(), with the key in hand."""
+    manifest = replace(read_manifest(bundle), key_id=key_id(key))
     try:
         check_manifest(manifest)
     except BundleError as exc:
         raise DeployError(f"{bundle} would be refused by every box: {exc}") from exc
     raw = canonical(manifest)
     with tarfile.open(bundle, "r:") as tar:
-        files = {entry.name: _content(tar, entry.name) for entry in manifest.files}
-    _write(bundle, {MANIFEST: raw, SIGNATURE: key.sign(raw), **files})
-    return key_id
+        files = {entry.name: _content(tar, entry) for entry in manifest.files}
+    write_tar(bundle, {MANIFEST: raw, SIGNATURE: key.sign(raw), **files})
+    return manifest.key_id
 
 
-def _content(tar: tarfile.TarFile, name: str) -> bytes:
-    file = tar.extractfile(name)
-    if file is None:
-        raise DeployError(f"{name} in the bundle is no plain file")
-    return file.read()
+def key_id(key: Ed25519PrivateKey) -> str:
+    """The id by which a box knows `key`'s public half."""
+    return key_id_of(key.public_key().public_bytes_raw())
 
 
-def _write(out: Path, contents: Mapping[str, bytes]) -> None:
+def _content(tar: tarfile.TarFile, entry: BundleFile) -> bytes:
+    """Nobody signs what is damaged: the box would refuse it, far from the person who can help."""
+    try:
+        file = tar.extractfile(entry.name)
+    except KeyError:
+        file = None
+    content = file.read(entry.size + 1) if file else b""
+    if hashlib.sha256(content).hexdigest() != entry.sha256:
+        raise DeployError(f"{entry.name} in the bundle is not what its manifest says: build it again")
+    return content
+
+
+def write_tar(out: Path, contents: Mapping[str, bytes]) -> None:
+    """The tar of a bundle, in one rename. Nothing in it but names, sizes and contents: same input, same bytes."""
     staged = out.with_name(f".{out.name}.new")
     with tarfile.open(staged, "w:", format=tarfile.USTAR_FORMAT) as tar:
         for name, content in contents.items():
-            info = tarfile.TarInfo(name)  # mtime, uid and gid stay 0: same input, same bytes
+            info = tarfile.TarInfo(name)  # mtime, uid and gid stay 0
             info.size = len(content)
             tar.addfile(info, io.BytesIO(content))
     os.replace(staged, out)
