@@ -133,7 +133,7 @@ def _judge(ctx: _Context, networks: _Networks, data: Path) -> Report:
         calibration=tuple(held_out),
         calibration_truths=tuple(p.truth for p in pictures.val),
         negatives=negatives,
-        notes=calibrated.notes + notes,
+        notes=calibrated.notes + notes + selection.notes,
         selection=selection,
         thumbnails=tuple(pictures.camera_picture(c.picture) for c in selection.chosen),
         sizes=read_sizes(options.sizes, data, _test_pictures(ctx)) if options.sizes else None,

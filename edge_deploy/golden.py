@@ -20,6 +20,7 @@ from inspector.core.types import Limits, Prediction
 from plc.registers import Verdict
 
 Role = Literal["good", "defect", "negative"]
+Kind = tuple[Role, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +28,15 @@ class GoldenConfig:
     """How many pictures of each kind, and how far scores may drift.
 
     Drift is the largest difference between this CPU as it is, the same CPU narrowed to AVX2, and the same graph without
-    low-precision transformations (other rounding throughout). Of `pool` times the wanted pictures, the typical ones of
-    a kind, the steadiest are taken. The tolerance is `drift_margin` times their largest drift and at least `least_*`;
-    their scores stay `guard` tolerances away from each limit.
+    low-precision transformations (other rounding throughout). Allowed is `drift_margin` times that, and at least
+    `least_*`. A golden picture's scores stay `guard` times what it is allowed away from each limit. Of `pool` times the
+    wanted pictures, the typical ones of a kind, the steadiest are taken.
     """
 
     good: int = 4
     each_defect: int = 2
     each_negative: int = 2
-    pool: int = 3
+    pool: int = 4
     drift_margin: float = 4.0
     least_confidence: float = 0.01
     least_novelty: float = 0.02
@@ -51,12 +52,17 @@ class Candidate:
     role: Role
     prediction: Prediction
 
+    @property
+    def kind(self) -> Kind:
+        return self.role, self.picture.truth
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Selection:
     chosen: tuple[Candidate, ...]
     tolerance: GoldenTolerance
     drift: Scores  # (chosen, 2): confidence, novelty
+    notes: tuple[str, ...]
 
 
 def select(
@@ -67,24 +73,22 @@ def select(
 ) -> Selection:
     """Pick the golden pictures; drift_of gives (N, 2) drifts of confidence and novelty.
 
-    Raises DeployError: a kind of which no picture will do (a defect kind may be missing, but not all of them).
+    Raises DeployError: good parts, or a kind of negative, of which no picture will do. A defect of which none will do
+    is left out and noted: the replay would flip where the model itself is undecided.
     """
     pool = _typical(candidates, limits, cfg)
     drift = drift_of(pool)
-    steady = sorted(
-        range(len(pool)), key=lambda i: drift[i, 0] / cfg.least_confidence + drift[i, 1] / cfg.least_novelty
-    )
-    kinds: dict[tuple[Role, str], list[int]] = defaultdict(list)
-    for i in steady:
-        of_kind = kinds[pool[i].role, pool[i].picture.truth]
-        if len(of_kind) < cfg.wanted(pool[i].role):
+    allowed = np.maximum(cfg.drift_margin * drift, (cfg.least_confidence, cfg.least_novelty))
+    kinds: dict[Kind, list[int]] = defaultdict(list)
+    for i in sorted(range(len(pool)), key=lambda i: float((allowed[i] / allowed.min(0)).max())):
+        of_kind = kinds[pool[i].kind]
+        if len(of_kind) < cfg.wanted(pool[i].role) and _clear(pool[i].prediction, limits, cfg.guard * allowed[i]):
             of_kind.append(i)
     picked = sorted(i for of_kind in kinds.values() for i in of_kind)
-    tolerance = _tolerance(drift[picked], cfg)
-    clear = [i for i in picked if _clear(pool[i].prediction, limits, tolerance, cfg.guard)]
-    chosen = tuple(pool[i] for i in clear)
-    _refuse_gaps(candidates, chosen)
-    return Selection(chosen, tolerance, drift[clear])
+    chosen = tuple(pool[i] for i in picked)
+    notes = _refuse_gaps(candidates, chosen)
+    worst = allowed[picked].max(0)
+    return Selection(chosen, GoldenTolerance(float(worst[0]), float(worst[1]), None), drift[picked], notes)
 
 
 def write(chosen: Sequence[Candidate], pictures: Pictures, limits: Limits, directory: Path) -> tuple[Golden, ...]:
@@ -112,11 +116,12 @@ def expected(prediction: Prediction, limits: Limits) -> Expected:
 
 
 def _typical(candidates: Sequence[Candidate], limits: Limits, cfg: GoldenConfig) -> list[Candidate]:
-    """Those judged as they should be, nearest to the middle of their kind; `pool` times as many as wanted."""
-    kinds: dict[tuple[Role, str], list[Candidate]] = defaultdict(list)
+    """Those judged as they should be, clear of limits, nearest to their kind's middle: `pool` times those wanted."""
+    least = cfg.guard * np.array([cfg.least_confidence, cfg.least_novelty])
+    kinds: dict[Kind, list[Candidate]] = defaultdict(list)
     for candidate in candidates:
-        if _as_it_should(candidate, limits):
-            kinds[candidate.role, candidate.picture.truth].append(candidate)
+        if _as_it_should(candidate, limits) and _clear(candidate.prediction, limits, least):
+            kinds[candidate.kind].append(candidate)
     pool = []
     for (role, _), of_kind in kinds.items():
         middle = float(np.median([c.prediction.novelty_score for c in of_kind]))
@@ -125,24 +130,16 @@ def _typical(candidates: Sequence[Candidate], limits: Limits, cfg: GoldenConfig)
     return pool
 
 
-def _tolerance(drift: Scores, cfg: GoldenConfig) -> GoldenTolerance:
-    worst = drift.max(0) if len(drift) else np.zeros(2)
-    return GoldenTolerance(
-        confidence=max(cfg.least_confidence, cfg.drift_margin * float(worst[0])),
-        novelty_score=max(cfg.least_novelty, cfg.drift_margin * float(worst[1])),
-        anomaly_score=None,
-    )
-
-
-def _refuse_gaps(candidates: Sequence[Candidate], chosen: Sequence[Candidate]) -> None:
-    have = {(c.role, c.picture.truth) for c in chosen}
-    for role, truth in {(c.role, c.picture.truth) for c in candidates if c.role != "defect"} - have:
-        raise DeployError(
-            f"no {role} picture of {truth!r} is judged as it should be and lies clear of the limits: the model is not "
-            "ready for this product; the report shows where its scores lie"
-        )
-    if any(c.role == "defect" for c in candidates) and not any(c.role == "defect" for c in chosen):
-        raise DeployError("no defect picture is rejected clear of the limits: the model is not ready for this product")
+def _refuse_gaps(candidates: Sequence[Candidate], chosen: Sequence[Candidate]) -> tuple[str, ...]:
+    missing = {c.kind for c in candidates} - {c.kind for c in chosen}
+    for role, truth in sorted(missing):
+        if role != "defect":
+            raise DeployError(
+                f"no {role} picture of {truth!r} is judged as it should be and clear of the limits: the model is not "
+                "ready for this product; train longer, or add pictures of good parts to set the limits from"
+            )
+    left = sorted(truth for _, truth in missing)
+    return tuple(f"no picture of {truth!r} is rejected clear of the limits: none is golden" for truth in left)
 
 
 def _as_it_should(c: Candidate, limits: Limits) -> bool:
@@ -154,13 +151,12 @@ def _as_it_should(c: Candidate, limits: Limits) -> bool:
     )
 
 
-def _clear(p: Prediction, limits: Limits, tolerance: GoldenTolerance, guard: float) -> bool:
-    """No limit within `guard` tolerances of its score, so that another CPU's rounding cannot flip it."""
-    away = [abs(p.novelty_score - limit) for limit in limits.novelty_range]
+def _clear(p: Prediction, limits: Limits, reach: Scores) -> bool:
+    """No limit within `reach` (confidence, novelty) of its score, so that another CPU's rounding cannot flip it."""
     low, high = limits.novelty_range
-    if min(away) <= guard * tolerance.novelty_score:
+    if min(abs(p.novelty_score - low), abs(p.novelty_score - high)) <= reach[1]:
         return False
     inside = low < p.novelty_score < high
-    # The confidence matters only where novelty lets it speak; close to 1 there is less room than the tolerance.
-    wanted = min(guard * tolerance.confidence, (1 - limits.min_confidence) / 2)
+    # The confidence matters only where novelty lets it speak; close to 1 there is less room than the reach.
+    wanted = min(float(reach[0]), (1 - limits.min_confidence) / 2)
     return not inside or abs(p.confidence - limits.min_confidence) > wanted

@@ -66,6 +66,12 @@ def test_a_kind_of_negative_without_a_clear_picture_stops_the_build() -> None:
         select([*GOODS, candidate("negative", "empty", "good", 2.01)], LIMITS, steady)
 
 
+def test_a_defect_without_a_clear_picture_is_left_out_and_noted() -> None:
+    made = select([*GOODS, candidate("defect", "dent", "dent", 2.01)], LIMITS, steady)
+    assert {c.role for c in made.chosen} == {"good"}
+    assert "no picture of 'dent'" in made.notes[0]
+
+
 def test_what_a_golden_picture_must_give_is_what_the_rule_says() -> None:
     made = expected(EMPTIES[0].prediction, LIMITS)
     assert (made.verdict, made.reason) == (Verdict.NOT_INSPECTED, Reason.NO_PART)
