@@ -26,7 +26,7 @@ from inspector.line import Station, inspect_forever
 from inspector.link import PlcLink
 from inspector.model import OpenVinoModel, load_model
 from inspector.sdnotify import notify
-from inspector.store.images import ImageArchive
+from inspector.store.images import ArchiveSettings, ImageArchive
 from inspector.store.results import SqliteResults
 from inspector.threads import DeviceThread
 from plc.client import LinkConfig, PlcClient
@@ -119,7 +119,7 @@ async def open_station(cfg: AppConfig) -> AsyncIterator[tuple[Station, PlcClient
         limits = limits_of(bundle.manifest) if bundle else None
         client = PlcClient(_link_config(cfg), Handshake(_handshake_config(cfg), results.known))
         link = PlcLink(client, camera.simulated, cfg.station.recipe, limits=limits)
-        archive = ImageArchive(cfg.paths.state / "pictures")
+        archive = ImageArchive(_archive_settings(cfg, bundle), limits, noted=results.note_image)
         stack.callback(archive.close)
         yield Station(
             mode=cfg.station.mode, clock=clock, plc=link, camera=camera, gate=_gate(cfg, bundle), recipe=_roi(bundle),
@@ -168,6 +168,15 @@ def _gate(cfg: AppConfig, bundle: VerifiedBundle | None) -> FrameGate:
     view = bundle.manifest.view
     size = (view.camera_height, view.camera_width)
     return FrameGate(size, view.roi, bundle.manifest.zones, cfg.station.mode)
+
+
+def _archive_settings(cfg: AppConfig, bundle: VerifiedBundle | None) -> ArchiveSettings:
+    return ArchiveSettings(
+        pictures=cfg.paths.state / "pictures",
+        previews=cfg.paths.run / "previews",
+        keep_all=cfg.station.mode is Mode.COLLECT,
+        roi=bundle.manifest.view.roi if bundle else None,
+    )
 
 
 def _link_config(cfg: AppConfig) -> LinkConfig:

@@ -2,67 +2,207 @@
 
 from __future__ import annotations
 
-import queue
-import shutil
+import errno
+import math
+import random
 import threading
-from dataclasses import dataclass
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ParamSpec
 
 import cv2
+import structlog
 
-from inspector.core.types import Frame, Inspection
+from inspector.core.types import Frame, Image, Inspection, Limits
+from inspector.store.previews import Preview, PreviewRing
+from inspector.store.shelf import Bounds, Kind, NoRoom, Shelf
+from inspector.threads import DeviceThread
 from plc.registers import Verdict
+
+log = structlog.get_logger(__name__)
+
+P = ParamSpec("P")
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+NEAR = 0.05  # of a limit's own range: nearer is a near-miss
+FASTEST_PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1]  # lossless at any level; the line's cores are wanted elsewhere
+CLOSE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class ArchiveLimits:
-    queue: int = 32  # pictures that wait; more are dropped
-    free_floor_bytes: int = 1 << 30  # nothing is written below this much free space
-    keep_every_pass: int = 50  # one pass in so many is kept, as an honest sample
+class ArchiveSettings:
+    """What is kept, and what may wait."""
+
+    pictures: Path
+    previews: Path
+    bounds: Bounds = field(default_factory=Bounds)
+    pass_share: float = 0.02  # of the passes, chosen at random
+    keep_all: bool = False  # mode collect
+    roi: tuple[int, int, int, int] | None = None  # of the view in the camera picture, for the heat map
+    max_waiting: int = 32  # pictures
+    max_waiting_bytes: int = 256 << 20  # and their memory
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveState:
+    """For the page."""
+
+    ok: bool
+    text: str
+    dropped: int  # pictures since the start
+    full: bool  # the last picture found no room
+
+
+def _nobody(*_: object) -> None:
+    """Nobody listens."""
 
 
 class ImageArchive:
-    """Implements ports.Archive: rejects and a sample of passes as PNG under `root`/<thousands>/<no>.png."""
+    """Implements ports.Archive. Whatever fails here costs pictures and is said in `state`; the line never waits for it.
 
-    def __init__(self, root: Path, limits: ArchiveLimits | None = None) -> None:
-        self._root, self._limits = root, limits or ArchiveLimits()
-        self._queue: queue.Queue[tuple[int, Frame] | None] = queue.Queue(self._limits.queue)
-        self.dropped = 0
-        self.failed = ""  # the last error, for the page; a picture never stops the line
-        self._thread = threading.Thread(target=self._work, name="archive", daemon=True)
-        self._thread.start()
+    noted: (no, path below the folder of pictures, or None: it gave way); previewed: the files for the screen are there.
+    Both are called on the archive's thread.
+    """
+
+    def __init__(
+        self, settings: ArchiveSettings, limits: Limits | None = None, *,
+        noted: Callable[[int, str | None], None] = _nobody, previewed: Callable[[Preview], None] = _nobody,
+        chance: Callable[[], float] = random.random,
+    ) -> None:  # fmt: skip
+        self._settings, self._limits = settings, limits
+        self._noted, self._previewed, self._chance = noted, previewed, chance
+        self._shelf = Shelf(settings.pictures, settings.bounds, lambda no: noted(no, None))
+        self._ring = PreviewRing(settings.previews, settings.roi)
+        self._lock = threading.Lock()  # for what follows
+        self._waiting = self._waiting_bytes = self._dropped = 0
+        self._trouble: dict[str, str] = {}  # what -> why it does not work
+        self._full = self._closing = False
+        self._thread = DeviceThread("archive")
+        self._begin(self._load)
+
+    @property
+    def state(self) -> ArchiveState:
+        with self._lock:
+            text = "; ".join(self._trouble.values()) or "working"
+            return ArchiveState(not self._trouble, text, self._dropped, self._full)
 
     def offer(self, decided: Inspection, frame: Frame | None) -> None:
-        passed = decided.outcome.verdict is Verdict.PASS
-        if frame is None or (passed and decided.no % self._limits.keep_every_pass):
+        """Queue the part's picture; dropped where too many wait."""
+        if frame is None:
             return
-        try:
-            self._queue.put_nowait((decided.no, frame))
-        except queue.Full:
-            self.dropped += 1
+        size = frame.image.nbytes
+        with self._lock:
+            room = self._waiting_bytes + size <= self._settings.max_waiting_bytes
+            if self._closing or self._waiting >= self._settings.max_waiting or not room:
+                self._dropped += 1
+                return
+            self._waiting += 1
+            self._waiting_bytes += size
+        kind = kind_of(decided, self._limits, self._settings, self._chance)
+        self._begin(self._keep, decided, frame, kind)
 
     def close(self) -> None:
-        """Write what waits, then end."""
-        self._queue.put(None)
-        self._thread.join(timeout=2)
+        """Write what waits, but not for long; then end."""
+        with self._lock:
+            self._closing = True
+        last = self._thread.submit(lambda: None)
+        try:
+            last.result(timeout=CLOSE_S)
+        except TimeoutError:
+            log.warning("pictures dropped at the end", waiting=self._waiting)
+        self._thread.close()
 
-    def path_of(self, no: int) -> Path:
-        return self._root / f"{no // 1000:06d}" / f"{no}.png"
+    def _begin(self, fn: Callable[..., None], *args: object) -> None:
+        self._thread.submit(fn, *args).add_done_callback(self._isolate)
 
-    def _work(self) -> None:
-        while (item := self._queue.get()) is not None:
-            no, frame = item
-            try:
-                self._write(self.path_of(no), frame)
-            except (OSError, cv2.error) as exc:
-                self.dropped += 1
-                self.failed = str(exc)
+    def _isolate(self, job: Future[None]) -> None:
+        """A bug in here is an alarm, and no reason to stop the line."""
+        if not job.cancelled() and (bug := job.exception()):
+            log.error("archive failed", exc_info=bug)
+            self._failed("archive", bug)
 
-    def _write(self, path: Path, frame: Frame) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if shutil.disk_usage(path.parent).free < self._limits.free_floor_bytes:
-            raise OSError("too little free space for pictures")
-        ok, png = cv2.imencode(".png", cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR))
-        if not ok:
-            raise OSError(f"picture {path.name} cannot be encoded")
-        path.write_bytes(png.tobytes())
+    # -- on the archive's thread ---------------------------------------------------------------------------------------
+
+    def _load(self) -> None:
+        self._try("previews", self._ring.load)
+        self._try("pictures", self._shelf.load)
+
+    def _keep(self, decided: Inspection, frame: Frame, kind: Kind | None) -> None:
+        try:
+            self._try("previews", self._show, decided, frame)
+            if kind is not None:
+                self._try("pictures", self._store, decided.no, frame, kind)
+        finally:
+            with self._lock:
+                self._waiting -= 1
+                self._waiting_bytes -= frame.image.nbytes
+
+    def _show(self, decided: Inspection, frame: Frame) -> None:
+        heat = decided.prediction.anomaly_map if decided.prediction else None
+        self._previewed(self._ring.write(decided.no, frame.image, heat))
+
+    def _store(self, no: int, frame: Frame, kind: Kind) -> None:
+        self._noted(no, self._shelf.put(kind, no, png_of(frame.image)))
+        with self._lock:
+            self._full = False
+
+    def _try(self, what: str, fn: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+        """What fails is dropped and told; what works again is told too."""
+        try:
+            fn(*args, **kwargs)
+        except (NoRoom, OSError, cv2.error) as exc:
+            self._failed(what, exc)
+            return
+        with self._lock:
+            was = self._trouble.pop(what, None)
+        if was is not None:
+            log.info("archive works again", what=what)
+
+    def _failed(self, what: str, exc: BaseException) -> None:
+        with self._lock:
+            first = what not in self._trouble
+            self._trouble[what] = f"{what}: {exc}"
+            self._full |= isinstance(exc, NoRoom) or (isinstance(exc, OSError) and exc.errno in _NO_ROOM)
+            self._dropped += 1
+        if first:
+            log.error("pictures are dropped", what=what, error=str(exc))
+
+
+def kind_of(
+    decided: Inspection, limits: Limits | None, settings: ArchiveSettings, chance: Callable[[], float]
+) -> Kind | None:
+    """Why this picture is kept; None: it is not. A part counts as what the PLC was told."""
+    delivery = decided.delivery
+    passed = decided.outcome.verdict is Verdict.PASS and (delivery is None or delivery.code == Verdict.PASS)
+    if settings.keep_all:
+        return Kind.COLLECT
+    if decided.trigger.test_part:
+        return Kind.TEST
+    if not passed:
+        return Kind.REJECT
+    if chance() < settings.pass_share:  # before near-misses, or the sample would hold none of them
+        return Kind.PASS
+    return Kind.NEAR if is_near_miss(decided, limits) else None
+
+
+def is_near_miss(decided: Inspection, limits: Limits | None) -> bool:
+    """True for a pass that is close to a limit."""
+    p = decided.prediction
+    if p is None or limits is None:
+        return False
+    low, high = limits.novelty_range
+    margin = NEAR * (high - low) if math.isfinite(high - low) else 0.0
+    novelty = p.novelty_score >= high - margin or p.novelty_score <= low + margin
+    confidence = p.confidence <= limits.min_confidence + NEAR * (1 - limits.min_confidence)
+    limit, score = limits.max_anomaly_score, p.anomaly_score
+    anomaly = limit is not None and score is not None and score >= limit - NEAR * abs(limit)
+    return novelty or confidence or anomaly
+
+
+def png_of(image: Image) -> bytes:
+    """Lossless. image: (H, W, 3) uint8 RGB. Raises OSError, cv2.error."""
+    ok, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), FASTEST_PNG)
+    if not ok:
+        raise OSError("a picture cannot be encoded")
+    return data.tobytes()

@@ -22,7 +22,8 @@ def test_every_part_of_the_headless_demo_is_triggered_recorded_and_read():
 
 def test_an_unreadable_configuration_is_one_clear_line(tmp_path):
     config = tmp_path / "station.toml"
-    config.write_text("[paths]\nstate = 'a'\nrun = 'b'\n\n[plc]\nhost = '127.0.0.1'\nprt = 502\n\n[station]\nid = 'x'\n")
+    plc = "[plc]\nhost = '127.0.0.1'\nprt = 502\n"
+    config.write_text(f"[paths]\nstate = 'a'\nrun = 'b'\n\n{plc}\n[station]\nid = 'x'\n")
     command = [sys.executable, "-m", "inspector", "check", str(config)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1

@@ -1,0 +1,96 @@
+"""Small pictures for the screen: the last 128 parts, and where the model looked. They may be lost at any time."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from inspector.core.types import Image
+
+LONGEST_SIDE = 640
+RING = 128
+QUALITY = 85
+Heat = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """File names in the folder of previews."""
+
+    no: int
+    picture: str
+    heat: str | None
+
+
+class PreviewRing:
+    """Blocking; one thread only. roi: x, y, width, height of the view in the camera picture; None: all of it."""
+
+    def __init__(self, folder: Path, roi: tuple[int, int, int, int] | None = None, size: int = RING) -> None:
+        self._folder, self._roi, self._size = folder, roi, size
+        self._files: deque[Preview] = deque()
+
+    def load(self) -> None:
+        """Begin with an empty ring: what lies there is of a former life. Raises OSError."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for path in (*self._folder.glob("*.jpg"), *self._folder.glob(".*.jpg.new")):
+            path.unlink()
+
+    def write(self, no: int, image: Image, heat: Heat | None) -> Preview:
+        """image: (H, W, 3) uint8 RGB; heat: (h, w) over the view, higher is stranger. Raises OSError, cv2.error."""
+        scale = min(1.0, LONGEST_SIDE / max(image.shape[:2]))
+        size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+        small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+        preview = Preview(no, f"{no:010d}.jpg", f"{no:010d}-heat.jpg" if heat is not None else None)
+        self._files.append(preview)  # before the files, so that a half-written pair leaves with the ring too
+        if preview.heat is not None and heat is not None:
+            self._save(preview.heat, heat_over(heat, image.shape[:2], size, self._roi))
+        self._save(preview.picture, small)
+        while len(self._files) > self._size:
+            self._remove(self._files.popleft())
+        return preview
+
+    def _save(self, name: str, image: Image) -> None:
+        ok, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+        if not ok:
+            raise OSError(f"{name} cannot be encoded")
+        staged = self._folder / f".{name}.new"
+        try:
+            staged.write_bytes(data.tobytes())
+            staged.replace(self._folder / name)  # the page sees the whole picture or none
+        except OSError:
+            staged.unlink(missing_ok=True)
+            raise
+
+    def _remove(self, old: Preview) -> None:
+        for name in (old.picture, old.heat):
+            if name is not None:
+                (self._folder / name).unlink(missing_ok=True)
+
+
+def heat_over(
+    heat: Heat, camera: tuple[int, ...], size: tuple[int, int], roi: tuple[int, int, int, int] | None
+) -> Image:
+    """The map in colours on black, to be laid over the preview (black: nothing there). size: width, height.
+
+    From the map's median, which is what most of the part looks like, to its highest spot.
+    """
+    high, calm = float(np.nanmax(heat)), float(np.nanmedian(heat))
+    span = high - calm
+    share = np.clip((heat - calm) / span, 0, 1) if np.isfinite(span) and span > 0 else np.zeros_like(heat)
+    grey = np.asarray(np.nan_to_num(share) * 255, np.uint8)
+    canvas = np.zeros((size[1], size[0], 3), np.uint8)
+    x, y, width, height = roi if roi is not None else (0, 0, camera[1], camera[0])
+    fx, fy = size[0] / camera[1], size[1] / camera[0]
+    left, top = round(x * fx), round(y * fy)
+    right, bottom = min(size[0], round((x + width) * fx)), min(size[1], round((y + height) * fy))
+    if right <= left or bottom <= top:
+        return canvas
+    spot = np.asarray(cv2.resize(grey, (right - left, bottom - top), interpolation=cv2.INTER_LINEAR), np.uint8)
+    colours = cv2.cvtColor(cv2.applyColorMap(spot, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
+    canvas[top:bottom, left:right] = colours
+    return canvas
