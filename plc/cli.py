@@ -20,7 +20,7 @@ def sim(
     port: Annotated[int, typer.Option(help="where the appliance finds this PLC on 127.0.0.1", min=0, max=65535)] = 5020,
     parts: Annotated[int, typer.Option(help="how many parts to bring", min=1)] = 100,
     rate: Annotated[float, typer.Option(help="parts a second; 0 = as fast as the appliance answers", min=0)] = 0.0,
-    scan_ms: Annotated[float, typer.Option(help="scan time of the PLC's program", gt=0)] = 5.0,
+    scan_ms: Annotated[float, typer.Option(help="scan time of the PLC's program", min=0.5)] = 5.0,
 ) -> None:
     """Play a line: one JSON object a part, with what the PLC read and whether it let the part go as good.
 

@@ -11,8 +11,8 @@ def markdown() -> str:
     """docs/registers.md. Addresses are 0-based as on the wire, of station 1; each further station adds 200."""
     lines = ["# Registers", "", "Made by `inspector-plc docs`; addresses are 0-based, of station 1.", ""]
     for block in BLOCKS:
-        lines += [f"## {block.name}, written by the {block.writer}", "", "| address | reference | name | type | meaning |"]
-        lines.append("| ---: | ---: | --- | --- | --- |")
+        lines += [f"## {block.name}, written by the {block.writer}", ""]
+        lines += ["| address | reference | name | type | meaning |", "| ---: | ---: | --- | --- | --- |"]
         for r in block.registers:
             first = block.base + r.offset
             where = str(first) if r.length == 1 else f"{first}..{first + r.length - 1}"
