@@ -1,0 +1,324 @@
+"""The daemon's control socket: status, events and commands for other processes of this box. JSON, one message a line.
+
+Request {v, id, method, params, actor}, reply {v, id, result} or {v, id, error: {code, text}}; after `subscribe` the
+peer also gets {v, event, data}. No peer can hold up the daemon: what it does not take in time costs it the connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import os
+import socket
+import stat
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from inspector.core.errors import InspectorError
+
+log = structlog.get_logger(__name__)
+
+VERSION = 1
+MAX_PEERS = 8
+MAX_REQUEST = 64 * 1024  # bytes of a line
+MAX_REPLY = 4 * 1024 * 1024
+QUEUE = 64  # messages that a peer may lag behind
+SEND_S = 5.0  # a peer that takes nothing for so long is dropped
+LAST_WORDS_S = 0.2
+MODE = 0o660
+_KEYS = {"v", "id", "method", "params", "actor"}
+
+Params = Mapping[str, Any]
+Handler = Callable[[Params, str], Awaitable[Any] | Any]  # params, actor -> what JSON can hold; may raise ControlError
+
+
+class ControlError(InspectorError):
+    """The request was refused, or the daemon cannot be reached; the text is for the person who asked."""
+
+
+class _Malformed(Exception):
+    """Not a request of this protocol: the peer is of another version, or broken."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    id: int
+    method: str
+    params: Params
+    actor: str
+
+
+class _Peer:
+    """One connection and the messages that it has not taken yet."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self.subscribed = False
+        self._writer = writer
+        self._queue: asyncio.Queue[bytes] = asyncio.Queue(QUEUE)
+
+    async def reply(self, message: bytes) -> None:
+        """Queue a reply; a peer that does not take its replies waits with its next request, and nobody else does."""
+        await self._queue.put(message)
+
+    def tell(self, message: bytes) -> None:
+        """Queue an event; a peer that is too far behind is cut off instead."""
+        try:
+            self._queue.put_nowait(message)
+        except asyncio.QueueFull:
+            self.drop("does not read")
+
+    def drop(self, why: str) -> None:
+        if not self._writer.transport.is_closing():
+            log.warning("control peer dropped", why=why)
+            self._writer.transport.abort()
+
+    async def deliver(self) -> None:
+        """Send for ever. Ends by ConnectionError, or by dropping a peer that takes nothing."""
+        while True:
+            self._writer.write(await self._queue.get())
+            try:
+                async with asyncio.timeout(SEND_S):
+                    await self._writer.drain()
+            except TimeoutError:
+                self.drop(f"took nothing for {SEND_S} s")
+                return
+
+    async def finish(self) -> None:
+        """Send what waits, but not for long."""
+        while not self._queue.empty() and not self._writer.transport.is_closing():
+            self._writer.write(self._queue.get_nowait())
+        async with asyncio.timeout(LAST_WORDS_S):
+            await self._writer.drain()
+
+
+class ControlServer:
+    """Serves `handlers` (method -> function) on a Unix socket at `path`. All on one event loop."""
+
+    def __init__(
+        self, path: Path, handlers: Mapping[str, Handler], *,
+        allowed_uids: frozenset[int] | None = None, allowed_gids: frozenset[int] | None = None,
+    ) -> None:  # fmt: skip
+        self._path, self._handlers = path, handlers
+        self._uids = allowed_uids if allowed_uids is not None else frozenset({os.geteuid(), 0})
+        self._gids = allowed_gids if allowed_gids is not None else frozenset({os.getegid()})
+        self._server: asyncio.Server | None = None
+        self._peers: dict[_Peer, asyncio.Task[None]] = {}
+
+    async def start(self) -> None:
+        """Listen. Raises ControlError: another daemon answers there, or the place is taken or not writable."""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._clear_the_place()
+            self._server = await asyncio.start_unix_server(self._accept, self._path, limit=MAX_REQUEST)
+            self._path.chmod(MODE)  # and every peer is asked who it is, early ones too
+        except OSError as exc:
+            raise ControlError(f"{self._path} cannot be served: {exc}") from exc
+
+    async def close(self) -> None:
+        """End all connections and remove the socket."""
+        if self._server is None:
+            return
+        self._server.close()
+        tasks = list(self._peers.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._path.unlink(missing_ok=True)
+        self._server = None
+
+    def push(self, event: str, data: object) -> None:
+        """Tell every subscriber; at once, and without waiting for any."""
+        message = _encode({"event": event, "data": data})
+        for peer in list(self._peers):
+            if peer.subscribed:
+                peer.tell(message)
+
+    @property
+    def peers(self) -> int:
+        return len(self._peers)
+
+    def _clear_the_place(self) -> None:
+        """Remove the socket of a process that is gone; never one that answers, and nothing that is no socket."""
+        if not self._path.exists():
+            return
+        if not stat.S_ISSOCK(self._path.stat().st_mode):
+            raise ControlError(f"{self._path} is not a socket; remove it if nobody needs it")
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(0.2)
+            try:
+                probe.connect(str(self._path))
+            except (ConnectionRefusedError, FileNotFoundError):
+                self._path.unlink(missing_ok=True)
+                return
+            except TimeoutError:
+                pass  # it listens, and does not come to answer
+        raise ControlError(f"another process serves {self._path}: is the daemon running twice?")
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer, refusal = _Peer(writer), self._refusal(writer)
+        this = asyncio.current_task()
+        if refusal is None and this is not None:
+            self._peers[peer] = this
+        sender = asyncio.create_task(peer.deliver(), name="control sender")
+        try:
+            if refusal is None:
+                await self._serve(peer, reader)
+            else:
+                log.warning("control peer refused", why=refusal)
+                await peer.reply(_error(None, "refused", refusal))
+        except ConnectionError:
+            pass  # the peer went away
+        finally:
+            self._peers.pop(peer, None)
+            await _end(sender)
+            await _last_words(peer)
+            writer.close()
+
+    def _refusal(self, writer: asyncio.StreamWriter) -> str | None:
+        """Why this peer is not served, by who it is and how many there are."""
+        credentials = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        pid, uid, gid = struct.unpack("iII", credentials)
+        if uid not in self._uids and gid not in self._gids:
+            return f"process {pid} of user {uid} may not control this station"
+        if len(self._peers) >= MAX_PEERS:
+            return f"{MAX_PEERS} peers are connected already"
+        return None
+
+    async def _serve(self, peer: _Peer, reader: asyncio.StreamReader) -> None:
+        while True:
+            try:
+                line = await reader.readline()
+                if not line:
+                    return
+                request = _parse(line)
+            except (_Malformed, ValueError) as exc:  # ValueError: the line is longer than we read
+                await peer.reply(_error(None, "malformed", str(exc)))
+                return
+            await peer.reply(await self._answer(peer, request))
+
+    async def _answer(self, peer: _Peer, request: _Request) -> bytes:
+        if request.method == "subscribe":
+            peer.subscribed = True
+            return _encode({"id": request.id, "result": True})
+        handler = self._handlers.get(request.method)
+        if handler is None:
+            return _error(request.id, "unknown_method", f"there is no method {request.method[:64]!r}")
+        try:
+            result = handler(request.params, request.actor)
+            if inspect.isawaitable(result):
+                result = await result
+            return _encode({"id": request.id, "result": result})
+        except InspectorError as exc:
+            return _error(request.id, "refused", str(exc))
+        except Exception:  # this peer's request failed by a bug of ours; the line goes on, and the log has it
+            log.exception("control request failed", method=request.method, actor=request.actor)
+            return _error(request.id, "internal", "the daemon failed at this request; see its log")
+
+
+class ControlClient:
+    """One connection to the daemon, for one task at a time. Made by `connect_control`."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, actor: str) -> None:
+        self._reader, self._writer, self._actor = reader, writer, actor
+        self._early: list[Mapping[str, Any]] = []  # events that came between a request and its reply
+        self._id = 0
+
+    async def call(self, method: str, params: Params | None = None) -> Any:
+        """Ask, and return the result. Raises ControlError: refused; ConnectionError: the daemon is gone."""
+        self._id += 1
+        request = {"id": self._id, "method": method, "params": dict(params or {}), "actor": self._actor}
+        self._writer.write(_encode(request))
+        await self._writer.drain()
+        while "result" not in (message := await self._read()) and "error" not in message:
+            self._early.append(message)
+        if message["id"] not in (self._id, None):
+            raise ControlError(f"a reply to request {message['id']} in place of {self._id}")
+        if "error" in message:
+            raise ControlError(message["error"]["text"])
+        return message["result"]
+
+    async def status(self) -> Mapping[str, Any]:
+        """Subscribe, and the status as it is now: no event can fall between the two."""
+        await self.call("subscribe")
+        found: Mapping[str, Any] = await self.call("status")
+        return found
+
+    async def recent(self) -> list[Mapping[str, Any]]:
+        """The last parts, newest first."""
+        found: list[Mapping[str, Any]] = await self.call("recent")
+        return found
+
+    async def events(self) -> AsyncIterator[tuple[str, Mapping[str, Any]]]:
+        """(event, data) for ever, once subscribed. Raises ConnectionError."""
+        while True:
+            message = self._early.pop(0) if self._early else await self._read()
+            if "event" in message:
+                yield message["event"], message["data"]
+
+    async def _read(self) -> Mapping[str, Any]:
+        line = await self._reader.readline()
+        if not line.endswith(b"\n"):
+            raise ConnectionResetError("the daemon closed the socket")
+        message: Mapping[str, Any] = json.loads(line)
+        return message
+
+
+@asynccontextmanager
+async def connect_control(path: Path, actor: str) -> AsyncIterator[ControlClient]:
+    """Connect to the daemon at `path`; `actor` is who asks, for the audit. Raises OSError."""
+    reader, writer = await asyncio.open_unix_connection(path, limit=MAX_REPLY)
+    try:
+        yield ControlClient(reader, writer, actor)
+    finally:
+        writer.close()
+
+
+def _parse(line: bytes) -> _Request:
+    """Raises _Malformed."""
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError) as exc:
+        raise _Malformed("not a line of JSON") from exc
+    if not isinstance(found, dict) or set(found) != _KEYS:
+        raise _Malformed(f"a request has exactly the keys {', '.join(sorted(_KEYS))}")
+    if type(found["v"]) is not int or found["v"] != VERSION:
+        raise _Malformed(f"version {found['v']!r}, this daemon speaks {VERSION}")
+    id_, method, params, actor = found["id"], found["method"], found["params"], found["actor"]
+    if not isinstance(id_, int) or isinstance(id_, bool) or not 0 <= id_ < 2**53:
+        raise _Malformed("id must be a whole number")
+    if not isinstance(method, str) or not isinstance(params, dict):
+        raise _Malformed("method must be a string and params an object")
+    if not isinstance(actor, str) or not 0 < len(actor) <= 64 or not actor.isprintable():
+        raise _Malformed("actor must be 1 to 64 printable characters")
+    return _Request(id_, method, params, actor)
+
+
+def _encode(message: Mapping[str, Any]) -> bytes:
+    return json.dumps({"v": VERSION, **message}, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+
+
+def _error(id_: int | None, code: str, text: str) -> bytes:
+    return _encode({"id": id_, "error": {"code": code, "text": text}})
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
+    if not task.cancelled() and (exc := task.exception()) and not isinstance(exc, ConnectionError):
+        raise exc
+
+
+async def _last_words(peer: _Peer) -> None:
+    try:
+        await peer.finish()
+    except TimeoutError:
+        peer.drop("took nothing at the end")
+    except ConnectionError:
+        pass  # it did not wait for them

@@ -1,0 +1,130 @@
+"""Disks that fail on demand, as SQLite's file layer: one stalls, one loses what no fsync kept."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import apsw
+
+SECTOR = 512
+Name = apsw.URIFilename | str | None  # the journal's is a str, a temporary file has none
+
+
+class _StallingFile(apsw.VFSFile):
+    def __init__(self, disk: StallingDisk, name: Name, flags: list[int]) -> None:
+        self._disk = disk
+        super().__init__("", name, flags)
+
+    def xSync(self, flags: int) -> None:  # noqa: N802
+        time.sleep(self._disk.stall_s)
+        if self._disk.error is not None:
+            raise self._disk.error
+        super().xSync(flags)
+
+
+class StallingDisk(apsw.VFS):
+    """Every fsync takes `stall_s` longer, or fails with `error`."""
+
+    def __init__(self, name: str = "stalling") -> None:
+        self.name, self.stall_s, self.error = name, 0.0, None
+        super().__init__(name, "")
+
+    def xOpen(self, name: Name, flags: list[int]) -> apsw.VFSFile:  # noqa: N802
+        return _StallingFile(self, name, flags)
+
+
+@dataclass
+class Op:
+    """One thing that was done to a file: what = write, truncate or sync; or `acknowledged` by whoever tests."""
+
+    what: str
+    file: str = ""
+    offset: int = 0
+    data: bytes = b""
+
+
+class _RecordedFile(apsw.VFSFile):
+    def __init__(self, ops: list[Op], name: Name, flags: list[int]) -> None:
+        plain = name if isinstance(name, str) else name.filename() if name is not None else ""
+        self._ops, self._file = ops, Path(plain).name
+        super().__init__("", name, flags)
+
+    def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802
+        self._ops.append(Op("write", self._file, offset, bytes(data)))
+        super().xWrite(data, offset)
+
+    def xTruncate(self, size: int) -> None:  # noqa: N802
+        self._ops.append(Op("truncate", self._file, size))
+        super().xTruncate(size)
+
+    def xSync(self, flags: int) -> None:  # noqa: N802
+        super().xSync(flags)
+        self._ops.append(Op("sync", self._file))
+
+
+@dataclass
+class _Image:
+    """What of one file is on the platter, and what is only on its way."""
+
+    kept: bytearray = field(default_factory=bytearray)
+    pending: list[Op] = field(default_factory=list)
+
+    def settle(self, ops: list[Op]) -> None:
+        for op in ops:
+            if op.what == "truncate":
+                del self.kept[op.offset :]
+            else:
+                self.kept.extend(bytes(max(0, op.offset + len(op.data) - len(self.kept))))
+                self.kept[op.offset : op.offset + len(op.data)] = op.data
+
+
+class LossyDisk(apsw.VFS):
+    """Records every write, so that a power cut can be played at any point: what no fsync kept is lost, kept or torn."""
+
+    def __init__(self, name: str = "lossy") -> None:
+        self.name, self.ops = name, []
+        super().__init__(name, "")
+
+    def xOpen(self, name: Name, flags: list[int]) -> apsw.VFSFile:  # noqa: N802
+        return _RecordedFile(self.ops, name, flags)
+
+    def cut(self, at: int, folder: Path, luck: random.Random) -> None:
+        """Lay into `folder` what a power cut after `at` operations may leave."""
+        files: dict[str, _Image] = {}
+        for op in self.ops[:at]:
+            image = files.setdefault(op.file, _Image())
+            if op.what == "sync":
+                image.settle(image.pending)
+                image.pending = []
+            else:
+                image.pending.append(op)
+        for name, image in files.items():
+            if name:
+                image.settle(list(_survivors(image.pending, luck)))
+                (folder / name).write_bytes(image.kept)
+
+
+def _survivors(pending: list[Op], luck: random.Random) -> Iterator[Op]:
+    """A disk writes in any order, sector by sector."""
+    for op in pending:
+        if op.what == "truncate":
+            if luck.random() < 0.5:
+                yield op
+            continue
+        for start in range(0, len(op.data), SECTOR):
+            if luck.random() < 0.5:
+                yield Op("write", op.file, op.offset + start, op.data[start : start + SECTOR])
+
+
+@contextmanager
+def mounted(vfs: apsw.VFS) -> Iterator[str]:
+    """The file layer's name while it may be used."""
+    try:
+        yield vfs.name
+    finally:
+        vfs.unregister()
