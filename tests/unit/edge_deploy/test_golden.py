@@ -61,6 +61,16 @@ def test_the_steady_ones_of_a_kind_are_taken_and_the_tolerance_covers_their_drif
     assert made.tolerance.novelty_score == pytest.approx(0.08)
 
 
+def test_a_picture_whose_own_drift_could_reach_a_limit_is_left_out() -> None:
+    wavering = candidate("good", "good", "good", 1.9)
+
+    def drift_of(pool: Sequence[Candidate]) -> Scores:
+        return np.array([[0.0, 0.05 if c is wavering else 0.0] for c in pool])
+
+    chosen = select([wavering, *GOODS[:2]], LIMITS, drift_of).chosen
+    assert wavering not in chosen and len(chosen) == 2
+
+
 def test_a_kind_of_negative_without_a_clear_picture_stops_the_build() -> None:
     with pytest.raises(DeployError, match="negative picture of 'empty'"):
         select([*GOODS, candidate("negative", "empty", "good", 2.01)], LIMITS, steady)
