@@ -1,37 +1,44 @@
 # `make demo` and `make test` are all that a newcomer needs; `make help` lists the rest.
-PY := $(shell for p in python3.11 python3.12 python3.13 python3; do $$p -c 'import sys,venv; sys.exit(sys.version_info<(3,11))' 2>/dev/null && echo $$p && break; done)
+
+# A Python that can make environments; the exact versions in constraints.txt were tried on 3.11.
+PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13 python3.14; do \
+	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
-BIN := $(VENV)/bin
-# the exact torch build of constraints.txt exists for CPython 3.11 to 3.13
-PIP_INSTALL = $(1)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
-
 DEMO := .venv-demo
-PARTS ?= 200
+BIN := $(VENV)/bin
+INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+APPLIANCE := $(shell find inspector plc -type f -not -name '*.pyc' 2>/dev/null)
 
-.PHONY: help demo test test-fast check demo-bundle apt clean
+.PHONY: help demo test test-fast check apt bench real demo-bundle clean python
 
 help:
-	@echo "make demo         install the appliance alone and play a line: simulated PLC, daemon, rendered parts"
-	@echo "make test         install everything, check, run all tests"
+	@echo "make demo         install the appliance, play a whole line; the page is at http://127.0.0.1:8080"
+	@echo "make test         install everything, run the checks and all tests (at most 20 minutes on two cores)"
 	@echo "make test-fast    the part of the tests that takes under a minute"
 	@echo "make check        ruff, mypy --strict, import-linter"
-	@echo "make demo-bundle  render, train, quantise, fit, pack the demo's bundle (about two hours on two cores)"
+	@echo "make bench        measure speed and size against the bars; writes docs/bench/latest.json (at most 10 minutes)"
+	@echo "make real         train, build and replay on public pictures in ../shared/data; writes docs/results.md"
+	@echo "make demo-bundle  render, train, quantise, fit, pack the demo's bundle (hours)"
+	@echo "make clean        remove both environments and all caches"
 
-$(VENV)/.installed: pyproject.toml constraints.txt
-	@test -n "$(PY)" || { echo "Python 3.11 or newer with venv is needed (Debian: apt-get install python3-venv)"; exit 1; }
-	$(PY) -m venv $(VENV)
-	$(call PIP_INSTALL,$(VENV)) torch torchvision
-	$(call PIP_INSTALL,$(VENV)) -e '.[train,dev]'
+python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer with venv is needed. Debian, Ubuntu: apt-get install python3-venv"; exit 1; }
+
+# Stamps: a second run finds everything installed and starts at once.
+$(DEMO)/.installed: pyproject.toml constraints.txt $(APPLIANCE) | python
+	@echo "installing the appliance into $(DEMO)"
+	@test -x $(DEMO)/bin/python || $(PYTHON) -m venv $(DEMO)
+	@$(DEMO)/bin/python $(INSTALL) --force-reinstall --no-deps . && $(DEMO)/bin/python $(INSTALL) .
 	@touch $@
 
-$(DEMO)/.installed: pyproject.toml constraints.txt
-	@test -n "$(PY)" || { echo "Python 3.11 or newer with venv is needed (Debian: apt-get install python3-venv)"; exit 1; }
-	$(PY) -m venv $(DEMO)
-	$(call PIP_INSTALL,$(DEMO)) .
+$(VENV)/.installed: pyproject.toml constraints.txt | python
+	@echo "installing everything into $(VENV); the first time this takes some minutes"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python $(INSTALL) -e '.[train,dev]'
 	@touch $@
 
 demo: $(DEMO)/.installed
-	$(DEMO)/bin/inspector demo --parts $(PARTS)
+	@$(DEMO)/bin/inspector demo $(if $(PARTS),--parts $(PARTS))
 
 # Debian packages that some tests need: installed where we may, else named, and those tests skip with that reason.
 apt:
@@ -39,6 +46,7 @@ apt:
 
 check: $(VENV)/.installed
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
@@ -46,11 +54,18 @@ test: $(VENV)/.installed apt check
 	$(BIN)/python -m pytest -q
 
 test-fast: $(VENV)/.installed
-	$(BIN)/python -m pytest -q -m "not slow and not browser" -x
+	$(BIN)/python -m pytest -q -x -m "not slow and not browser and not system and not fault"
+
+bench: $(VENV)/.installed
+	$(BIN)/python -m tests.bench
+
+real: $(VENV)/.installed
+	$(BIN)/python -m tests.bench.real $(if $(WEIGHTS),--weights $(WEIGHTS))
 
 demo-bundle: $(VENV)/.installed
 	$(BIN)/python -m training.dense runs/demo
 	$(BIN)/python -m edge_deploy.demo runs/demo
 
 clean:
-	rm -rf $(VENV) .venv-demo build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(DEMO) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
