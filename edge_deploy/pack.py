@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import tarfile
@@ -24,8 +23,9 @@ from pydantic import TypeAdapter
 
 from edge_deploy.errors import DeployError
 from edge_deploy.show import read_manifest
+from inspector.bundle.checks import MANIFEST, SIGNATURE, check_manifest
 from inspector.bundle.keys import key_id_of
-from inspector.bundle.verify import MANIFEST, SIGNATURE, check_manifest
+from inspector.bundle.tar import BLOCK, RECORD, header_of
 from inspector.core.errors import BundleError
 from inspector.core.manifest import BundleFile, Manifest
 
@@ -104,9 +104,9 @@ def _content(tar: tarfile.TarFile, entry: BundleFile) -> bytes:
 def write_tar(out: Path, contents: Mapping[str, bytes]) -> None:
     """The tar of a bundle, in one rename. Nothing in it but names, sizes and contents: same input, same bytes."""
     staged = out.with_name(f".{out.name}.new")
-    with tarfile.open(staged, "w:", format=tarfile.USTAR_FORMAT) as tar:
+    with staged.open("wb") as file:
         for name, content in contents.items():
-            info = tarfile.TarInfo(name)  # mtime, uid and gid stay 0
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
+            file.write(header_of(name, len(content)) + content + bytes(-len(content) % BLOCK))
+        file.write(bytes(2 * BLOCK))
+        file.write(bytes(-file.tell() % RECORD))
     os.replace(staged, out)

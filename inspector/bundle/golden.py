@@ -11,15 +11,46 @@ import numpy as np
 from inspector.bundle.verify import VerifiedBundle
 from inspector.core.decide import decide
 from inspector.core.errors import GoldenError
-from inspector.core.manifest import Golden, GoldenTolerance, LimitsSpec, Manifest
-from inspector.core.types import Image, Limits, Prediction
+from inspector.core.manifest import Expected, Golden, GoldenTolerance, LimitsSpec, Manifest
+from inspector.core.types import Image, Limits, Outcome, Prediction
+from plc.registers import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """How far the scores lie from the expected, absolute."""
+
+    confidence: float
+    novelty_score: float
+    anomaly_score: float | None
+
+    def within(self, tolerance: GoldenTolerance) -> bool:
+        """`<=` on purpose: NaN is not close."""
+        anomaly = self.anomaly_score is None or (
+            tolerance.anomaly_score is not None and self.anomaly_score <= tolerance.anomaly_score
+        )
+        return self.confidence <= tolerance.confidence and self.novelty_score <= tolerance.novelty_score and anomaly
 
 
 @dataclass(frozen=True, slots=True)
 class GoldenRow:
     golden: Golden
     got: Prediction
-    drift: float  # of the novelty score, absolute
+    outcome: Outcome
+    drift: Drift
+
+    @property
+    def file(self) -> str:
+        return self.golden.file
+
+    @property
+    def expected(self) -> Expected:
+        return self.golden.expected
+
+
+@dataclass(frozen=True, slots=True)
+class GoldenReport:
+    rows: tuple[GoldenRow, ...]
 
 
 def limits_of(manifest: Manifest) -> Limits:
@@ -33,36 +64,46 @@ def limits_of(manifest: Manifest) -> Limits:
     )
 
 
-def replay(bundle: VerifiedBundle, predict: Callable[[Image], Prediction]) -> list[GoldenRow]:
-    """Judge every golden picture with the signed limits. Raises GoldenError: a flip, or drift beyond the tolerance."""
-    manifest, rows, wrong = bundle.manifest, [], []
-    x, y, w, h = manifest.view.roi
-    for golden in manifest.golden:
-        picture = cv2.imread(str(bundle.directory / golden.file), cv2.IMREAD_COLOR)
-        if picture is None or picture.shape[:2] != (manifest.view.camera_height, manifest.view.camera_width):
-            raise GoldenError(f"{golden.file} is no picture of the camera's size")
-        view = np.ascontiguousarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)[y : y + h, x : x + w], np.uint8)
-        got = predict(view)
-        outcome, expected = decide(got, limits_of(manifest)), golden.expected
-        if (outcome.verdict, outcome.reason) != (expected.verdict, expected.reason):
-            wrong.append(f"{golden.file} ({golden.truth}) gives {outcome.verdict.name}/{outcome.reason.name}")
-        elif not _close(got, golden, manifest.golden_tolerance):
-            wrong.append(f"{golden.file} ({golden.truth}) drifts: novelty {got.novelty_score:.4f}")
-        rows.append(GoldenRow(golden, got, abs(got.novelty_score - expected.novelty_score)))
+def replay(
+    bundle: VerifiedBundle, predict: Callable[[Image], Prediction], limits: Limits | None = None
+) -> GoldenReport:
+    """Judge every golden picture; limits: those signed, unless others are to be tried.
+
+    Raises GoldenError: a flip of verdict, reason or judged class, or drift beyond the signed tolerance; ModelError.
+    """
+    limits = limits or limits_of(bundle.manifest)
+    rows = tuple(_judge(bundle, golden, predict, limits) for golden in bundle.manifest.golden)
+    wrong = [text for row in rows if (text := _wrong(row, bundle.manifest.golden_tolerance))]
     if wrong:
         raise GoldenError("this machine does not give the bundle's expected answers: " + "; ".join(wrong))
-    return rows
+    return GoldenReport(rows)
 
 
-def _close(got: Prediction, golden: Golden, tolerance: GoldenTolerance) -> bool:
-    """`<=` on purpose: NaN is not close."""
-    expected = golden.expected
-    anomaly = True
-    if expected.anomaly_score is not None and tolerance.anomaly_score is not None:
-        score = got.anomaly_score
-        anomaly = score is not None and abs(score - expected.anomaly_score) <= tolerance.anomaly_score
-    return (
-        abs(got.confidence - expected.confidence) <= tolerance.confidence
-        and abs(got.novelty_score - expected.novelty_score) <= tolerance.novelty_score
-        and anomaly
-    )
+def _judge(bundle: VerifiedBundle, golden: Golden, predict: Callable[[Image], Prediction], limits: Limits) -> GoldenRow:
+    view, expected = bundle.manifest.view, golden.expected
+    picture = cv2.imread(str(bundle.directory / golden.file), cv2.IMREAD_COLOR)
+    if picture is None or picture.shape[:2] != (view.camera_height, view.camera_width):
+        raise GoldenError(f"{golden.file} is no picture of the camera's size")
+    x, y, w, h = view.roi
+    got = predict(np.ascontiguousarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)[y : y + h, x : x + w], np.uint8))
+    anomaly = None
+    if expected.anomaly_score is not None:
+        anomaly = abs((np.nan if got.anomaly_score is None else got.anomaly_score) - expected.anomaly_score)
+    drift = Drift(abs(got.confidence - expected.confidence), abs(got.novelty_score - expected.novelty_score), anomaly)
+    return GoldenRow(golden, got, decide(got, limits), drift)
+
+
+def _wrong(row: GoldenRow, tolerance: GoldenTolerance) -> str | None:
+    """What is wrong with a row, in words."""
+    expected, got, outcome = row.expected, row.got, row.outcome
+    what = f"{row.file} ({row.golden.truth})"
+    if (outcome.verdict, outcome.reason) != (expected.verdict, expected.reason):
+        return f"{what} gives {outcome.verdict.name}/{outcome.reason.name}"
+    if outcome.verdict is not Verdict.NOT_INSPECTED and got.label != expected.label:
+        return f"{what} is called {got.label}, not {expected.label}"  # where it was inspected, the class counts too
+    if not row.drift.within(tolerance):
+        return (
+            f"{what} drifts: confidence {got.confidence:.4f} for {expected.confidence:.4f}, "
+            f"novelty {got.novelty_score:.4f} for {expected.novelty_score:.4f}"
+        )
+    return None

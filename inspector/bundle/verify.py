@@ -1,24 +1,27 @@
-"""Only what is verified may run: signature first, then the manifest is parsed, then every byte is checked."""
+"""Only what is verified may run: first the signature, then the manifest is parsed, then every byte is checked by it."""
 
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 import shutil
-from collections.abc import Sequence
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from inspector.bundle.checks import MANIFEST, MAX_TOTAL, SIGNATURE, check_manifest
+from inspector.bundle.ir_xml import check_xml
 from inspector.bundle.keys import TrustedKey, check_signature
 from inspector.bundle.tar import Member, read_members
 from inspector.core.errors import BundleError
-from inspector.core.manifest import LimitSpec, Manifest
+from inspector.core.manifest import BundleFile, Manifest
 
-MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
-MAX_MANIFEST, MAX_TOTAL = 1 << 20, 256 << 20  # bytes
+MAX_MANIFEST = 1 << 20  # bytes
+SIGNATURE_SIZE = 64
 _MANIFEST: TypeAdapter[Manifest] = TypeAdapter(Manifest)
 _MADE_HERE = object()
 
@@ -42,111 +45,148 @@ def verify(bundle: Path, trusted: Sequence[TrustedKey], destination: Path) -> Ve
     Nothing is parsed before the signature holds, and nothing is written outside a staging directory beside
     `destination`, which is renamed in one step. Raises BundleError.
     """
-    if destination.exists():
+    if destination.exists() or destination.is_symlink():
         raise BundleError(f"{destination} exists already")
     staging = destination.with_name(destination.name + ".staging")
-    shutil.rmtree(staging, ignore_errors=True)
     try:
-        members = read_members(bundle, MAX_TOTAL)
-        manifest = _signed_manifest(bundle, members, trusted)
-        by_name = {m.name: m for m in members[2:]}
-        if set(by_name) != {f.name for f in manifest.files} or len(by_name) != len(members) - 2:
-            raise BundleError("the files in the bundle are not those of its manifest")
-        staging.mkdir(parents=True)
-        with bundle.open("rb") as file:
-            for name, member in {m.name: m for m in members}.items():
-                _copy(file.fileno(), member, staging / name)
-        _check_files(staging, manifest)
-        os.rename(staging, destination)
+        with _opened(bundle) as source:
+            members = read_members(source, MAX_TOTAL + MAX_MANIFEST)
+            raw, signature = _head(source, members)
+            manifest = parse_manifest(raw, check_signature(signature, raw, trusted))
+            _require_files([m.name for m in members[2:]], manifest)
+            shutil.rmtree(staging, ignore_errors=True)
+            staging.mkdir(parents=True)
+            try:
+                _unpack(source, members[2:], manifest, staging)
+                _write(staging / MANIFEST, raw)
+                _write(staging / SIGNATURE, signature)
+                fsync_directory(staging)
+                os.rename(staging, destination)
+            finally:
+                shutil.rmtree(staging, ignore_errors=True)
+            fsync_directory(destination.parent)
     except OSError as exc:
         raise BundleError(f"{bundle} cannot be read or unpacked: {exc}") from exc
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
     return VerifiedBundle(destination, manifest, _MADE_HERE)
 
 
 def reopen(directory: Path, trusted: Sequence[TrustedKey]) -> VerifiedBundle:
     """Check an unpacked bundle again, as at every start: a bit may have flipped on disk. Raises BundleError."""
     try:
-        raw, signature = (directory / MANIFEST).read_bytes(), (directory / SIGNATURE).read_bytes()
-        if len(raw) > MAX_MANIFEST:
-            raise BundleError("manifest.json is too large")
-        manifest = _parse(raw, check_signature(signature, raw, trusted))
-        _check_files(directory, manifest)
+        raw, signature = (_read_small(directory / name) for name in (MANIFEST, SIGNATURE))
+        manifest = parse_manifest(raw, check_signature(signature, raw, trusted))
+        _require_files(sorted(set(os.listdir(directory)) - {MANIFEST, SIGNATURE}), manifest)
+        for entry in manifest.files:
+            with _opened(directory / entry.name, follow=False) as source:
+                if os.fstat(source).st_size != entry.size:
+                    raise BundleError(f"{entry.name} is not of the signed size")
+                with os.fdopen(os.dup(source), "rb") as file:
+                    _require_hash(entry, hashlib.file_digest(file, "sha256").hexdigest())
+        _check_model(directory)
     except OSError as exc:
         raise BundleError(f"{directory} cannot be read: {exc}") from exc
     return VerifiedBundle(directory, manifest, _MADE_HERE)
 
 
-def _signed_manifest(bundle: Path, members: Sequence[Member], trusted: Sequence[TrustedKey]) -> Manifest:
-    if [m.name for m in members[:2]] != [MANIFEST, SIGNATURE]:
-        raise BundleError("the bundle is not approved: manifest.json and manifest.sig must come first")
-    if members[0].size > MAX_MANIFEST or members[1].size != 64:
-        raise BundleError("manifest.json is too large, or manifest.sig is no Ed25519 signature")
-    with bundle.open("rb") as file:
-        raw, signature = (os.pread(file.fileno(), m.size, m.offset) for m in members[:2])
-    return _parse(raw, check_signature(signature, raw, trusted))
-
-
-def _parse(raw: bytes, key: TrustedKey) -> Manifest:
+def parse_manifest(raw: bytes, key: TrustedKey) -> Manifest:
+    """The manifest that `key` was seen to have signed. Raises BundleError."""
     try:
-        manifest = _MANIFEST.validate_json(raw)
+        manifest = _MANIFEST.validate_json(raw, strict=True)
     except ValidationError as exc:
-        raise BundleError(f"the manifest is not one this version reads: {exc}") from exc
+        first = exc.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise BundleError(f"the manifest is not one that this version reads: {where}: {first['msg']}") from exc
     if manifest.key_id != key.key_id:
         raise BundleError("the manifest names another key than the one that signed it")
     check_manifest(manifest)
     return manifest
 
 
-def check_manifest(m: Manifest) -> None:
-    """What the types cannot say. Raises BundleError."""
-    names = [f.name for f in m.files]
-    limits = m.limits
-    specs = [limits.min_confidence, limits.novelty_low, limits.novelty_high]
-    specs += [limits.max_anomaly_score] if limits.max_anomaly_score else []
-    roles = {g.role for g in m.golden}
-    problems = {
-        "file names repeat": len(set(names)) != len(names),
-        "model.xml or model.bin is missing": not {"model.xml", "model.bin"} <= set(names),
-        "class ids are not 0, 1, 2 ...": [c.id for c in m.classes] != list(range(len(m.classes))),
-        "no class is acceptable": not any(c.acceptable for c in m.classes),
-        "a limit is not finite or outside its allowed range": not all(map(_sound, specs)),
-        "novelty's limits cross": not limits.novelty_low.default < limits.novelty_high.default,
-        "a golden picture is not among the files": not {g.file for g in m.golden} <= set(names),
-        "no golden good part": "good" not in roles,
-        "no golden negative": "negative" not in roles and not m.training.no_negatives,
-        "an output is missing": not {"probabilities", "embedding", "novelty_score"} <= {o.name for o in m.outputs},
-        "version is not positive": m.version < 1,
-    }
-    wrong = [text for text, is_wrong in problems.items() if is_wrong]
-    if wrong:
-        raise BundleError("the manifest contradicts itself: " + "; ".join(wrong))
+def fsync_directory(directory: Path) -> None:
+    """Make the names in `directory` durable."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
-def _sound(spec: LimitSpec) -> bool:
-    low, high = spec.allowed
-    return math.isfinite(low) and math.isfinite(high) and low <= spec.default <= high
+def _head(source: int, members: Sequence[Member]) -> tuple[bytes, bytes]:
+    """The raw manifest and its signature."""
+    if [m.name for m in members[:2]] != [MANIFEST, SIGNATURE]:
+        raise BundleError("the bundle is not approved: manifest.json and manifest.sig must come first")
+    if members[0].size > MAX_MANIFEST or members[1].size != SIGNATURE_SIZE:
+        raise BundleError("manifest.json is too large, or manifest.sig is no Ed25519 signature")
+    raw, signature = (os.pread(source, m.size, m.offset) for m in members[:2])
+    return raw, signature
 
 
-def _check_files(directory: Path, manifest: Manifest) -> None:
-    for entry in manifest.files:
-        path = directory / entry.name
-        if path.is_symlink() or not path.is_file() or path.stat().st_size != entry.size:
-            raise BundleError(f"{entry.name} is missing or not of the signed size")
-        with path.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != entry.sha256:
-                raise BundleError(f"{entry.name} does not have the signed content")
+def _require_files(names: Sequence[str], manifest: Manifest) -> None:
+    signed = {f.name for f in manifest.files}
+    if missing := sorted(signed - set(names)):
+        raise BundleError(f"{missing[0]} is in the manifest and not in the bundle")
+    if extra := sorted(set(names) - signed):
+        raise BundleError(f"{extra[0]} is in the bundle and not in its manifest")
 
 
-def _copy(source: int, member: Member, target: Path) -> None:
+def _unpack(source: int, members: Sequence[Member], manifest: Manifest, staging: Path) -> None:
+    signed = {entry.name: entry for entry in manifest.files}
+    for member in members:
+        entry = signed[member.name]
+        if member.size != entry.size:
+            raise BundleError(f"{entry.name} is not of the signed size")
+        _require_hash(entry, _copy(source, member, staging / member.name))
+    _check_model(staging)
+
+
+def _copy(source: int, member: Member, target: Path) -> str:
+    """Copy and make durable; returns the SHA-256 of what was written."""
+    digest = hashlib.sha256()
     with target.open("xb") as out:
-        offset, left = member.offset, member.size
-        while left:
-            chunk = os.pread(source, min(left, 1 << 20), offset)
+        offset, end = member.offset, member.offset + member.size
+        while offset < end:
+            chunk = os.pread(source, min(end - offset, 1 << 20), offset)
             if not chunk:
                 raise BundleError(f"{member.name} is cut short")
             out.write(chunk)
-            offset, left = offset + len(chunk), left - len(chunk)
+            digest.update(chunk)
+            offset += len(chunk)
         out.flush()
         os.fsync(out.fileno())
+    return digest.hexdigest()
+
+
+def _require_hash(entry: BundleFile, sha256: str) -> None:
+    if sha256 != entry.sha256:
+        raise BundleError(f"{entry.name} does not have the signed content")
+
+
+def _check_model(directory: Path) -> None:
+    check_xml((directory / "model.xml").read_bytes(), (directory / "model.bin").stat().st_size)
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _read_small(path: Path) -> bytes:
+    with _opened(path, follow=False) as source:
+        content = os.pread(source, MAX_MANIFEST + 1, 0)
+    if len(content) > MAX_MANIFEST:
+        raise BundleError(f"{path.name} is too large")
+    return content
+
+
+@contextmanager
+def _opened(path: Path, *, follow: bool = True) -> Iterator[int]:
+    """A descriptor of a plain file; not of a pipe, which would wait, nor of a device. Raises BundleError, OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW))
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise BundleError(f"{path} is no plain file")
+        yield descriptor
+    finally:
+        os.close(descriptor)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 SCHEMA_VERSION = 1
-_STRICT = {"extra": "forbid"}  # read by pydantic's TypeAdapter
+_STRICT = {"extra": "forbid", "allow_inf_nan": False}  # read by pydantic's TypeAdapter
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,9 +20,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from numpy.typing import NDArray
 
 from edge_deploy.pack import canonical, key_id, write_tar
+from inspector.bundle.checks import MANIFEST, SIGNATURE
 from inspector.bundle.golden import limits_of
 from inspector.bundle.keys import TrustedKey
-from inspector.bundle.verify import MANIFEST, SIGNATURE
 from inspector.core.decide import decide
 from inspector.core.manifest import (
     BundleFile,
