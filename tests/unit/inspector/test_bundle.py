@@ -34,9 +34,9 @@ def test_the_packaged_bundle_is_signed_by_the_key_that_the_demo_trusts(tmp_path)
 
 
 def test_a_key_that_is_not_trusted_is_refused_before_anything_is_parsed(tmp_path, monkeypatch):
-    monkeypatch.setattr(verify_module, "_parse", lambda *_: pytest.fail("parsed before the signature held"))
+    monkeypatch.setattr(verify_module, "parse_manifest", lambda *_: pytest.fail("parsed before the signature held"))
     with pytest.raises(BundleError, match="no key"):
-        verify(BUNDLE, [load_key("00" * 32)], tmp_path / "b")
+        verify(BUNDLE, [load_key("5a" * 32)], tmp_path / "b")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -88,7 +88,7 @@ bundle = verify(Path(sys.argv[1]), [load_key(sys.argv[2])], Path(sys.argv[3]))
 thread = DeviceThread("model")
 _, _, w, h = bundle.manifest.view.roi
 model = load_model(bundle, (h, w), threads=2, judged_by=JudgedBy(), thread=thread)
-print(len(replay(bundle, model.predict_blocking)))
+print(len(replay(bundle, model.predict_blocking).rows))
 thread.close()
 """
 
