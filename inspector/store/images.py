@@ -162,7 +162,7 @@ class ImageArchive:
     def _failed(self, what: str, exc: BaseException) -> None:
         with self._lock:
             first = what not in self._trouble
-            self._trouble[what] = f"{what}: {exc}"
+            self._trouble[what] = f"{what}: {str(exc) or repr(exc)}"
             self._full |= isinstance(exc, NoRoom) or (isinstance(exc, OSError) and exc.errno in _NO_ROOM)
             self._dropped += 1
         if first:

@@ -32,7 +32,7 @@ class Bounds:
 
     max_bytes: int = 50 << 30  # all pictures together
     min_free_bytes: int = 1 << 30  # of the file system; the record lives on it too
-    sample_bytes: int = 2 << 30  # of passes that only the last need may take: the honest source of an escape estimate
+    sample_bytes: int = 2 << 30  # of passes that give way after all else: the honest source of an escape estimate
 
 
 class NoRoom(Exception):
@@ -95,8 +95,8 @@ class Shelf:
     def _give_way(self) -> bool:
         """Remove the oldest picture of the least wanted kind; False if nothing is left."""
         for kind, keep_bytes in (
-            (Kind.PASS, self._bounds.sample_bytes), (Kind.NEAR, 0), (Kind.COLLECT, 0), (Kind.PASS, 0),
-            (Kind.TEST, 0), (Kind.REJECT, 0),
+            (Kind.PASS, self._bounds.sample_bytes), (Kind.NEAR, 0), (Kind.COLLECT, 0), (Kind.TEST, 0), (Kind.REJECT, 0),
+            (Kind.PASS, 0),
         ):  # fmt: skip
             if sum(self._shards[kind].values()) > keep_bytes and self._remove_oldest(kind):
                 return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from pathlib import Path
 import apsw
 
 SECTOR = 512
+SHM = Path("/dev/shm")
 Name = apsw.URIFilename | str | None  # the journal's is a str, a temporary file has none
 
 
@@ -20,7 +22,7 @@ class _StallingFile(apsw.VFSFile):
         self._disk = disk
         super().__init__("", name, flags)
 
-    def xSync(self, flags: int) -> None:  # noqa: N802
+    def xSync(self, flags: int) -> None:
         time.sleep(self._disk.stall_s)
         if self._disk.error is not None:
             raise self._disk.error
@@ -34,13 +36,13 @@ class StallingDisk(apsw.VFS):
         self.name, self.stall_s, self.error = name, 0.0, None
         super().__init__(name, "")
 
-    def xOpen(self, name: Name, flags: list[int]) -> apsw.VFSFile:  # noqa: N802
+    def xOpen(self, name: Name, flags: list[int]) -> apsw.VFSFile:
         return _StallingFile(self, name, flags)
 
 
 @dataclass
 class Op:
-    """One thing that was done to a file: what = write, truncate or sync; or `acknowledged` by whoever tests."""
+    """One thing that was done to a file: what = write, truncate, sync or delete; or a mark of whoever tests."""
 
     what: str
     file: str = ""
@@ -54,15 +56,15 @@ class _RecordedFile(apsw.VFSFile):
         self._ops, self._file = ops, Path(plain).name
         super().__init__("", name, flags)
 
-    def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802
+    def xWrite(self, data: bytes, offset: int) -> None:
         self._ops.append(Op("write", self._file, offset, bytes(data)))
         super().xWrite(data, offset)
 
-    def xTruncate(self, size: int) -> None:  # noqa: N802
+    def xTruncate(self, size: int) -> None:
         self._ops.append(Op("truncate", self._file, size))
         super().xTruncate(size)
 
-    def xSync(self, flags: int) -> None:  # noqa: N802
+    def xSync(self, flags: int) -> None:
         super().xSync(flags)
         self._ops.append(Op("sync", self._file))
 
@@ -90,13 +92,20 @@ class LossyDisk(apsw.VFS):
         self.name, self.ops = name, []
         super().__init__(name, "")
 
-    def xOpen(self, name: Name, flags: list[int]) -> apsw.VFSFile:  # noqa: N802
+    def xOpen(self, name: Name, flags: list[int]) -> apsw.VFSFile:
         return _RecordedFile(self.ops, name, flags)
+
+    def xDelete(self, name: str, syncdir: bool) -> None:
+        super().xDelete(name, syncdir)
+        self.ops.append(Op("delete", Path(name).name))
 
     def cut(self, at: int, folder: Path, luck: random.Random) -> None:
         """Lay into `folder` what a power cut after `at` operations may leave."""
         files: dict[str, _Image] = {}
         for op in self.ops[:at]:
+            if op.what == "delete":
+                files.pop(op.file, None)
+                continue
             image = files.setdefault(op.file, _Image())
             if op.what == "sync":
                 image.settle(image.pending)
@@ -128,3 +137,10 @@ def mounted(vfs: apsw.VFS) -> Iterator[str]:
         yield vfs.name
     finally:
         vfs.unregister()
+
+
+@contextmanager
+def quick_folder() -> Iterator[Path]:
+    """A folder for real files without the disk's delay, where the system has one."""
+    with tempfile.TemporaryDirectory(dir=SHM if SHM.is_dir() else None) as folder:
+        yield Path(folder)

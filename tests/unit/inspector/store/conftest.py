@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 from inspector.store.results import SqliteResults
+from tests.support.disks import quick_folder
 from tests.support.store import store
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "results.db"
+def path() -> Iterator[Path]:
+    with quick_folder() as folder:
+        yield folder / "results.db"
 
 
 @pytest.fixture

@@ -309,13 +309,16 @@ async def test_two_daemons_never_write_one_record(results, path):
 
 
 @pytest.mark.parametrize("content", [b"not a database, but long enough to look like one" * 100, b"\0" * 4096])
-async def test_a_file_that_is_no_record_is_refused_and_left_alone(path: Path, content: bytes):
+def test_a_file_that_is_no_record_is_refused_and_left_alone(path: Path, content: bytes):
     path.write_bytes(content)
-    thread = DeviceThread("store")
     with pytest.raises(StoreError, match="cannot be opened"):
-        await SqliteResults(path, "st1", SystemClock(), thread).start()
-    thread.close()
+        asyncio.run(_start(path))
     assert path.read_bytes() == content
+
+
+async def _start(path: Path) -> None:
+    async with store(path):
+        pass
 
 
 async def test_a_database_of_a_newer_version_is_refused(path):

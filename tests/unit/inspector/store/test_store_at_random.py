@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import tempfile
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from inspector.core.types import DeliveryState, Inspection, Outcome, Refusal
 from inspector.store.results import SqliteResults
 from plc.registers import Reason, Verdict
+from tests.support.disks import quick_folder
 from tests.support.invariants import check
 from tests.support.store import BY, FAIL, GOOD, PASS, stamps, store, told, trigger
 
 UNCERTAIN = Outcome(Verdict.UNCERTAIN, Reason.LOW_CONFIDENCE)
 NOT_INSPECTED = Outcome(Verdict.NOT_INSPECTED, Reason.CAMERA)
 RESTARTED = (4, int(Reason.RESTARTED))
-SHM = Path("/dev/shm")  # a real file, without the disk's delay
 
 
 class TheRecord(RuleBasedStateMachine):
@@ -31,7 +30,8 @@ class TheRecord(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.root = Path(tempfile.mkdtemp(dir=SHM if SHM.is_dir() else None))
+        self.closing = ExitStack()
+        self.root = self.closing.enter_context(quick_folder())
         self.runner = asyncio.Runner()
         self.life = 0
         self.seq = 0
@@ -136,7 +136,7 @@ class TheRecord(RuleBasedStateMachine):
         if hasattr(self, "results"):
             self.runner.run(self.stack.aclose())
         self.runner.close()
-        shutil.rmtree(self.root)
+        self.closing.close()
 
     @property
     def folder(self) -> Path:
@@ -167,5 +167,5 @@ def _pair(row: Any, what: str) -> tuple[int, int] | None:
 
 TestTheRecord = TheRecord.TestCase
 TestTheRecord.settings = settings(
-    max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=15, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
