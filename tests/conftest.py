@@ -41,7 +41,7 @@ async def _no_task_left_behind() -> AsyncIterator[None]:
     yield
     this = asyncio.current_task()
     end = time.monotonic() + GRACE_S
-    while (left := asyncio.all_tasks() - {this}) and time.monotonic() < end:
+    while (left := asyncio.all_tasks() - {this}) and time.monotonic() < end:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     if left:
         names = ", ".join(sorted(f"{task.get_name()} ({task.get_coro()!r})" for task in left))
