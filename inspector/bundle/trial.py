@@ -6,6 +6,7 @@ child is refused; the daemon never sees it. Done once, when a bundle is installe
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -85,5 +86,6 @@ def without_network() -> bool:
 
 
 if __name__ == "__main__":
-    os.nice(5)  # the line, if one runs here, goes first
+    with contextlib.suppress(PermissionError):  # the unit's system call filter forbids it
+        os.nice(5)  # the line, if one runs here, goes first
     _child(Path(sys.argv[1]), *map(int, sys.argv[2:6]))
