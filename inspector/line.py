@@ -69,6 +69,7 @@ async def inspect_part(trigger: Trigger, st: Station) -> Inspection:
     try:
         async with st.clock.deadline(trigger.deadline_mono_s):
             frame = await st.camera.grab(trigger)
+            st.plc.exposed(trigger, frame.exposed_mono_s)
             at("grabbed")
             view = st.recipe.view(st.gate.check(frame, trigger).image)
             at("checked")

@@ -26,6 +26,9 @@ class PlcLink:
     anomaly_median: float | None = None
     _parts: dict[tuple[int, float], Part] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.client.handshake.simulated_camera = self.simulated
+
     async def next(self) -> Trigger | Refusal:
         part, lot, serial = await self.client.next()
         self._parts[part.trigger_id, part.accepted_s] = part
@@ -36,27 +39,34 @@ class PlcLink:
             part.test_part, part.simulator,
         )  # fmt: skip
 
+    def exposed(self, trigger: Trigger, exposed_mono_s: float) -> None:
+        self.client.exposed(self._parts[trigger.seq, trigger.accepted_mono_s], exposed_mono_s)
+
     async def publish(self, decided: Inspection) -> Delivery:
         part = self._parts.pop((decided.trigger.seq, decided.trigger.accepted_mono_s))
         told = await self.client.publish(part, self.record(decided))
         return Delivery(told.record.code, told.record.reason, DeliveryState(told.state), told.mono_s)
 
     def record(self, decided: Inspection) -> Record:
-        """The registers of section 3.2 of the contract, scaled and clamped."""
+        """The registers of section 3.2 of the contract, scaled and clamped.
+
+        Of a test part the handshake makes 5 or 6 of it (P11): 6 if the model would have passed it.
+        """
         p, by, outcome = decided.prediction, decided.judged_by, decided.outcome
+        only_by_mode = outcome.reason is Reason.COLLECTING and p is not None  # mode `monitor`, and the model said PASS
         return Record(
             code=int(outcome.verdict),
             reason=Reason(outcome.reason),
             inspection_no=decided.no,
             class_id=p.class_id if p else 0,
-            confidence=_clamp(p.confidence * 10_000) if p else 0,
+            confidence=min(10_000, _clamp(p.confidence * 10_000)) if p else 0,
             anomaly=self._anomaly(p.anomaly_score) if p and p.anomaly_score is not None else 0,
             defect_bits=1 << p.class_id & U16 if p else 0,
             recipe_used=by.recipe or self.recipe,
             model_rev=by.model_rev,
             utc_ms=int(self.utc_s() * 1000),
             simulated=self.simulated,
-            would_pass=outcome.verdict is Verdict.PASS,
+            would_pass=outcome.verdict is Verdict.PASS or only_by_mode,
         )
 
     def _anomaly(self, score: float) -> int:

@@ -1,8 +1,4 @@
-"""Client direction: we poll the PLC's memory and write our results into it. A thin adapter on the handshake.
-
-One pymodbus client object for each TCP connection, our own reconnect, `retries=0`, every reply checked: otherwise
-pymodbus resends writes, accepts short replies and backs off for minutes (docs/decisions/0002-libraries.md).
-"""
+"""Client direction: we poll the PLC's memory and write our results into it. A thin adapter on the handshake."""
 
 from __future__ import annotations
 
@@ -10,16 +6,18 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from pymodbus.client import AsyncModbusTcpClient
-from pymodbus.exceptions import ModbusException
-
-from plc.handshake import Handshake, HealthInput, Link, Part, Record
+from plc.cycle import Link
+from plc.handshake import Handshake
 from plc.images import Image, WordOrder
-from plc.registers import CTRL, DIAG, IDENT, STAT, Reason, Verdict
+from plc.parts import HealthInput, Part, Record
+from plc.registers import CTRL, DIAG, IDENT, SIGNATURE, STAT
+from plc.wire import ExceptionReply, LinkFault, Wire
 
-OWN_CONFLICTS = 3  # foreign heartbeats in our STAT before we stop writing
+OWN_CONFLICTS = 3  # foreign heartbeats in our STAT, one after another, before we stop writing
+MAX_REFUSED_READS = 3  # Modbus exceptions, one after another, before they count as a link fault (row 23)
+STOP_S = 0.2  # for the last write (row 28)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +45,7 @@ class Told:
 
     record: Record
     state: str
-    mono_s: float
+    mono_s: float  # start of the publishing write
 
 
 @dataclass(slots=True)
@@ -56,6 +54,8 @@ class LinkStatus:
 
     connected: bool = False
     text: str = "not connected yet"
+    faults: int = 0
+    exceptions: int = 0  # Modbus exceptions from the PLC
     rtt_s: deque[float] = field(default_factory=lambda: deque(maxlen=1000))
     poll_gap_max_s: float = 0.0
 
@@ -64,12 +64,11 @@ class LinkStatus:
         return sorted(self.rtt_s)[int(0.99 * (len(self.rtt_s) - 1))] if self.rtt_s else 0.0
 
 
-class LinkFault(Exception):
-    """The connection cannot be used any more: reconnect."""
-
-
 class PlcClient:
-    """Runs one station over one connection. `monotonic_s` is the clock that the handshake's times are on."""
+    """Runs one station over one connection. `monotonic_s` is the clock that the handshake's times are on.
+
+    diag: further counters for the DIAG block (BOOT_COUNT, UPTIME, DISK_FREE ...), asked once a second.
+    """
 
     def __init__(
         self,
@@ -81,41 +80,49 @@ class PlcClient:
     ) -> None:
         self.cfg, self.handshake, self._now, self._diag = link, handshake, monotonic_s, diag
         self.status = LinkStatus()
-        self._client: AsyncModbusTcpClient | None = None
+        self._wire: Wire | None = None
         self._lock = asyncio.Lock()  # one request at a time on the wire
-        self._parts: asyncio.Queue[tuple[Part, str, str]] = asyncio.Queue()
+        self._parts: asyncio.Queue[tuple[Part, str, str]] = asyncio.Queue(maxsize=8)  # one in flight; room to spare
         self._stopped = asyncio.Event()
         self._written: list[int] | None = None
         self._foreign = 0
+        handshake.line_free(False, self._now())
 
     # -- for the line --------------------------------------------------------------------------------------------------
 
     async def next(self) -> tuple[Part, str, str]:
-        """The next part with its lot and serial ("" where the PLC gave none)."""
-        return await self._parts.get()
+        """The next part with its lot and serial ("" where the PLC gave none). READY only while someone waits here."""
+        if not self._parts.empty():
+            return self._parts.get_nowait()
+        self.handshake.line_free(True, self._now())
+        try:
+            return await self._parts.get()
+        finally:
+            self.handshake.line_free(False, self._now())
+
+    def exposed(self, part: Part, exposed_s: float) -> None:
+        """The exposure that began at `exposed_s` is over: the part may move."""
+        self.handshake.exposed(part, exposed_s, self._now())
 
     async def publish(self, part: Part, record: Record) -> Told:
         """Record, confirmed; then flags (P6). Downgrades; never replaces a verdict whose flags were tried (P9)."""
-        loaded = self.handshake.load(part, record, self._now())
-        for _ in range(2):  # a record that became untrue between the phases is loaded once more, as a reject
-            if loaded is None or self._client is None:
-                break
-            started = self._now()
-            if self.cfg.two_phase and not await self._write_stat():
-                break
-            if self.handshake.raise_flags(part, loaded, self._now()):
-                confirmed = await self._write_stat()
-                return Told(loaded, "confirmed" if confirmed else "unknown", started)
-            loaded = self.handshake.load(part, loaded, self._now())
-        self.handshake.give_up(part, self._now())
-        reject = self.handshake.downgrade(part, loaded or record, self._now())
-        return Told(_not_pass(reject), "none", self._now())
+        hs = self.handshake
+        async with self._lock:  # nothing between record and flags, and the deadline is checked as the write starts
+            loaded = hs.load(part, record, self._now())
+            for _ in range(2):  # a record that became untrue between the phases is loaded once more, as a reject
+                if loaded is None or (self.cfg.two_phase and not await self._send_stat()):
+                    break
+                started = self._now()
+                if hs.raise_flags(part, loaded, started):
+                    confirmed = await self._send_stat()
+                    return Told(loaded, "confirmed" if confirmed else "unknown", started)
+                loaded = hs.load(part, loaded, self._now())
+        told = hs.give_up(part, loaded or record, self._now())
+        self._queue_events()
+        return Told(told, "none", self._now())
 
     def set_health(self, health: HealthInput) -> None:
         self.handshake.health(health, self._now())
-
-    def exposed(self) -> None:
-        self.handshake.exposed(self._now())
 
     # -- the connection ------------------------------------------------------------------------------------------------
 
@@ -127,47 +134,51 @@ class PlcClient:
                 await self._connect()
                 delay = self.cfg.reconnect_min_s
                 await self._serve()
-            except (LinkFault, ModbusException, OSError, TimeoutError) as exc:
-                self.status.text = str(exc) or type(exc).__name__
+            except LinkFault as exc:
+                self.status.faults += 1
+                self.status.text = str(exc)
             finally:
                 self._disconnect()
             if not self._stopped.is_set():
-                await asyncio.sleep(delay)
+                await self._pause(delay)
                 delay = min(2 * delay, self.cfg.reconnect_max_s)
 
     async def stop(self) -> None:
         """Last write with ONLINE=0, within 200 ms, then close (fault table, row 28)."""
         self.handshake.stop(self._now())
-        if self._client is not None and self.handshake.simulator is not None:
-            try:
-                async with asyncio.timeout(0.2):
-                    await self._write_stat()
-            except TimeoutError:
-                self.status.text = "the PLC did not take the last write in time"
+        try:
+            async with asyncio.timeout(STOP_S):
+                async with self._lock:
+                    await self._send_stat()
+        except TimeoutError:
+            self.status.text = "the PLC did not take the last write in time"
         self._stopped.set()
         self._disconnect()
 
+    async def _pause(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopped.wait()
+        except TimeoutError:
+            return
+
     async def _connect(self) -> None:
         c = self.cfg
-        client = AsyncModbusTcpClient(
-            c.host, port=c.port, timeout=c.request_timeout_s, retries=0, reconnect_delay=0, name="plc"
-        )
-        self._client = client
-        async with asyncio.timeout(c.request_timeout_s * 4):
-            if not await client.connect():
-                raise LinkFault(f"no PLC answers at {c.host}:{c.port}")
+        self._wire = await Wire.connect(c.host, c.port, c.unit_id, c.request_timeout_s, self._now, self.status.rtt_s)
         found = Image(STAT, await self._read(c.stat_base, STAT.size), c.word_order)
+        ours = found["STAT_SIGNATURE"] == SIGNATURE + self.handshake.cfg.number
         self._written, self._foreign = None, 0
-        self.handshake.link_up(self._now(), found["TRIGGER_ID_ACK"])
+        self.handshake.link_up(self._now(), found["TRIGGER_ID_ACK"] if ours else 0)
         self.status.connected, self.status.text = True, f"connected to {c.host}:{c.port}"
 
     def _disconnect(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            client.close()
-        if self.status.connected or self.handshake.link is not Link.DOWN:
-            self.status.connected = False
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            wire.abort()
+        self.status.connected = False
+        if self.handshake.link is not Link.DOWN:
             self.handshake.link_down(self._now())
+            self._queue_events()
 
     async def _serve(self) -> None:
         """Poll and heartbeat side by side, until one of them ends; its fault is ours."""
@@ -184,78 +195,107 @@ class PlcClient:
 
     async def _poll_until_stopped(self) -> None:
         c, hs = self.cfg, self.handshake
-        last = self._now()
+        last, refused = self._now(), 0
         while not self._stopped.is_set():
-            sent = self._now()
+            try:
+                async with self._lock:
+                    sent = self._now()  # the request's own time, not that of waiting for the wire
+                    words = await self._raw_read(c.ctrl_base, CTRL.size)
+            except ExceptionReply:  # never taken as data; the trigger's age goes on growing meanwhile
+                self.status.exceptions += 1
+                refused += 1
+                if refused >= MAX_REFUSED_READS:
+                    raise
+                await asyncio.sleep(c.poll_s)
+                continue
+            refused = 0
             self.status.poll_gap_max_s = max(self.status.poll_gap_max_s, sent - last)
             last = sent
-            words = await self._read(c.ctrl_base, CTRL.size)
             hs.sample(Image(CTRL, words, c.word_order), sent, self._now())
-            await self._hand_out()
             hs.tick(self._now())
+            await self._hand_out()
             if self._needs_write():
                 await self._write_or_fault()
-            armed = hs.link is Link.LIVE
-            await asyncio.sleep(c.armed_poll_s if armed else c.poll_s)
+            self.status.text = self._text()
+            await asyncio.sleep(c.armed_poll_s if hs.link is Link.LIVE else c.poll_s)
+
+    def _text(self) -> str:
+        c, hs = self.cfg, self.handshake
+        if hs.simulator is None:
+            number = hs.cfg.number
+            return f"{c.host}:{c.port} shows no signature of station {number} at {c.ctrl_base}: wrong PLC or address"
+        if hs.owner_doubted:
+            return "another appliance writes to this PLC's result area: stopped writing"
+        return f"connected to {c.host}:{c.port}"
 
     async def _hand_out(self) -> None:
-        """Give new parts to the line; LOT and SERIAL are read at accept, and only believed if they are of this id."""
+        """Give a new part to the line; LOT and SERIAL are read at accept, and only believed if they are of this id."""
         hs = self.handshake
-        while hs.events:
-            part = hs.events.popleft()
-            if self._needs_write():
-                await self._write_or_fault()  # ACK first: the PLC's T_ack runs
+        if not hs.events:
+            return
+        part, lot, serial = hs.events[0], "", ""
+        if part.refused is None:
+            ident = Image(IDENT, await self._read(self.cfg.ident_base, IDENT.size), self.cfg.word_order)
+            if ident["IDENT_ID"] == ident["IDENT_ID_TAIL"] == part.trigger_id:
+                lot, serial = ident.text("LOT"), ident.text("SERIAL")
+        self._queue_events(lot, serial)
+
+    def _queue_events(self, lot: str = "", serial: str = "") -> None:
+        """Also when the link is gone: an accepted part gets its row whatever comes."""
+        while self.handshake.events:
+            self._parts.put_nowait((self.handshake.events.popleft(), lot, serial))
             lot = serial = ""
-            if part.refused is None:
-                ident = Image(IDENT, await self._read(self.cfg.ident_base, IDENT.size), self.cfg.word_order)
-                if ident["IDENT_ID"] == ident["IDENT_ID_TAIL"] == part.trigger_id:
-                    lot, serial = ident.text("LOT"), ident.text("SERIAL")
-            self._parts.put_nowait((part, lot, serial))
 
     async def _beat_forever(self) -> None:
         """Heartbeat, full image (P5) and, once a second, DIAG; the read-back shows a second writer."""
-        beats = 0
+        beats, due = 0, self._now()
         while True:
             self.handshake.beat(self._now())
-            if self.handshake.simulator is not None:
+            if self._may_write():
                 await self._check_owner()
                 await self._write_or_fault()
                 if beats % max(1, round(1 / self.cfg.heartbeat_s)) == 0:
                     await self._write_diag()
             beats += 1
-            await asyncio.sleep(self.cfg.heartbeat_s)
+            due = max(due + self.cfg.heartbeat_s, self._now())
+            await asyncio.sleep(due - self._now())
 
     async def _check_owner(self) -> None:
-        if self._written is None or self._foreign >= OWN_CONFLICTS:
+        if self._written is None:
             return
         words = await self._read(self.cfg.stat_base + STAT["HEARTBEAT"].offset, 1)
         ours = self._written[STAT["HEARTBEAT"].offset]
         self._foreign = self._foreign + 1 if words[0] not in (ours, 0) else 0  # 0: the PLC cleared its area
         if self._foreign >= OWN_CONFLICTS:
+            self._foreign = 0
             self.handshake.owner_conflict(self._now())
-            self.status.text = "another appliance writes to this PLC's result area: stopped writing"
+
+    def _may_write(self) -> bool:
+        """Only to a PLC that shows the signature on this connection, and only if the area is ours alone."""
+        return self._wire is not None and self.handshake.simulator is not None and not self.handshake.owner_doubted
 
     def _needs_write(self) -> bool:
-        return self.handshake.simulator is not None and self.handshake.stat.words != self._written
+        return self._may_write() and self.handshake.stat.words != self._written
 
     async def _write_or_fault(self) -> None:
-        if not await self._write_stat():
-            raise LinkFault("a write was not confirmed")
-
-    async def _write_stat(self) -> bool:
-        """Write the newest full image. False: not confirmed. Nothing is ever written without the PLC's signature."""
-        if self._client is None or self.handshake.simulator is None or self._foreign >= OWN_CONFLICTS:
-            return False
         async with self._lock:
-            words = list(self.handshake.stat.words)
-            try:
-                await self._write(self.cfg.stat_base, words)
-            except (LinkFault, ModbusException, OSError, TimeoutError) as exc:
-                self.status.text = f"write failed: {exc}"
-                self._abort()
-                return False
-            self._written = words
-            return True
+            if self._may_write() and not await self._send_stat():
+                raise LinkFault(self.status.text)
+
+    async def _send_stat(self) -> bool:
+        """Write the newest full image; the caller holds the lock. False: not confirmed, the connection is given up."""
+        wire = self._wire
+        if wire is None or not self._may_write():
+            return False
+        words = list(self.handshake.stat.words)
+        try:
+            await wire.write(self.cfg.stat_base, words)
+        except LinkFault as exc:
+            self.status.text = f"write failed: {exc}"
+            wire.abort()  # the poll loop sees it and reconnects
+            return False
+        self._written = words
+        return True
 
     async def _write_diag(self) -> None:
         image = Image(DIAG, word_order=self.cfg.word_order)
@@ -265,35 +305,14 @@ class PlcClient:
         for name, value in values.items():
             image[name] = value
         async with self._lock:
-            await self._write(self.cfg.diag_base, image.words)
-
-    def _abort(self) -> None:
-        if self._client is not None:
-            self._client.close()  # the poll loop sees it and reconnects
+            if self._may_write() and self._wire is not None:
+                await self._wire.write(self.cfg.diag_base, image.words)
 
     async def _read(self, address: int, count: int) -> list[int]:
-        client = self._client
-        if client is None:
-            raise LinkFault("closed")
         async with self._lock:
-            started = self._now()
-            reply = await client.read_holding_registers(address, count=count, device_id=self.cfg.unit_id)
-            self.status.rtt_s.append(self._now() - started)
-        if reply.isError() or reply.function_code != 3 or len(reply.registers) != count:
-            raise LinkFault(f"bad reply to a read of {count} registers at {address}: {reply}")
-        return list(reply.registers)
+            return await self._raw_read(address, count)
 
-    async def _write(self, address: int, words: list[int]) -> None:
-        client = self._client
-        if client is None:
+    async def _raw_read(self, address: int, count: int) -> list[int]:
+        if self._wire is None:
             raise LinkFault("closed")
-        reply = await client.write_registers(address, words, device_id=self.cfg.unit_id)
-        if reply.isError() or reply.function_code != 16 or (reply.address, reply.count) != (address, len(words)):
-            raise LinkFault(f"bad reply to a write of {len(words)} registers at {address}: {reply}")
-
-
-def _not_pass(record: Record) -> Record:
-    """A record that was never told cannot count as a PASS."""
-    if record.code != Verdict.PASS:
-        return record
-    return replace(record, code=int(Verdict.NOT_INSPECTED), reason=Reason.LINK_LOST)
+        return await self._wire.read(address, count)

@@ -107,6 +107,10 @@ class Plc(Protocol):
         """The next accepted or refused trigger. At most one is in flight."""
         ...
 
+    def exposed(self, trigger: Trigger, exposed_mono_s: float) -> None:
+        """The exposure begun at `exposed_mono_s` is over: the part may move. Too long after the trigger: no PASS."""
+        ...
+
     async def publish(self, decided: Inspection) -> Delivery:
         """Tell the PLC; may only downgrade (late, other session, aborted, simulated picture, stopping)."""
         ...

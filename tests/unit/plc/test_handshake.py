@@ -253,7 +253,7 @@ class AnyPlc(RuleBasedStateMachine):
         late = self.bench.now > part.deadline_s
         told = self.bench.publish(part)
         if told is None:
-            self.bench.hs.give_up(part, self.bench.now)
+            self.bench.hs.give_up(part, PASS, self.bench.now)
         elif told.code == Verdict.PASS:
             assert part.refused is None and not late and not part.test_part
             key = (part.trigger_id, round(part.accepted_s * 1e6))
