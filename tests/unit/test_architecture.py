@@ -17,7 +17,20 @@ APPLIANCE, WORKSTATION = ("inspector", "plc"), ("training", "edge_deploy")
 TRAINING_CODE = {"torch", "torchvision", "nncf", "sklearn", "safetensors"}
 RUNS_CODE_ON_LOADING = {"pickle", "cPickle", "_pickle", "joblib", "dill", "cloudpickle", "shelve", "marshal"}
 # Folders and files that make up the project, without what git ignores.
-TEXTS = ("*.py", "*.md", "*.toml", "*.txt", "*.html", "*.js", "*.css", "*.svg", "*.sh", "*.json", "*.service", "Makefile")  # noqa: E501
+TEXTS = (
+    "*.py",
+    "*.md",
+    "*.toml",
+    "*.txt",
+    "*.html",
+    "*.js",
+    "*.css",
+    "*.svg",
+    "*.sh",
+    "*.json",
+    "*.service",
+    "Makefile",
+)
 PLACES = (*APPLIANCE, *WORKSTATION, "tests", "docs", "configs", "systemd", ".ci")
 PRIVATE = re.compile(r"(?<![\w.-])/(?:root|work|home/\w+|Users/\w+|tmp)/")
 

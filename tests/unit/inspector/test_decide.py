@@ -50,9 +50,7 @@ any_float = st.floats(allow_nan=True, allow_infinity=True)
 @given(any_float, any_float, st.none() | any_float, st.sampled_from(["good", "dent"]))
 def test_pass_is_given_only_inside_every_limit(confidence, novelty, anomaly, label):
     p = replace(GOOD, confidence=confidence, novelty_score=novelty, anomaly_score=anomaly, label=label)
-    earned = (
-        -1.0 <= novelty <= 1.0 and anomaly is not None and anomaly <= 2.0 and confidence >= 0.9 and label == "good"
-    )
+    earned = -1.0 <= novelty <= 1.0 and anomaly is not None and anomaly <= 2.0 and confidence >= 0.9 and label == "good"
     assert (decide(p, LIMITS).verdict is Verdict.PASS) == earned
 
 
