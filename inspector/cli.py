@@ -29,6 +29,20 @@ def run(config: Config) -> None:
 
 
 @app.command()
+def web(config: Config) -> None:
+    """Serve the operator's page for a station until SIGTERM; reads only.
+
+    Example: inspector web configs/demo.toml
+    """
+    from inspector.config import load_config
+    from inspector.logs import log_json
+    from inspector.web.app import run as run_page
+
+    log_json()
+    run_page(load_config(config))
+
+
+@app.command()
 def check(config: Config) -> None:
     """Check a configuration and the bundle it names; changes nothing.
 
@@ -37,7 +51,9 @@ def check(config: Config) -> None:
     from inspector.config import load_config
 
     cfg = load_config(config)
-    typer.echo(f"{config}: valid; station {cfg.station.id}, mode {cfg.station.mode}, PLC {cfg.plc.host}:{cfg.plc.port}")
+    typer.echo(
+        f"{config}: valid; station {cfg.station.id}, mode {cfg.station.mode}, PLC {cfg.link.host}:{cfg.link.port}"
+    )
 
 
 @app.command()

@@ -7,7 +7,6 @@ import shutil
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 
 import structlog
 
@@ -15,7 +14,7 @@ from inspector.bundle.golden import limits_of, replay
 from inspector.bundle.keys import load_key
 from inspector.bundle.verify import VerifiedBundle, verify
 from inspector.cameras.rendered import RenderedCamera
-from inspector.config import PACKAGED_DEMO, AppConfig
+from inspector.config import AppConfig
 from inspector.core.clock import SystemClock
 from inspector.core.errors import BundleError, ConfigError, ModelError
 from inspector.core.types import Image, JudgedBy, Mode
@@ -26,6 +25,7 @@ from inspector.line import Station, inspect_forever
 from inspector.link import PlcLink
 from inspector.model import OpenVinoModel, load_model
 from inspector.sdnotify import notify
+from inspector.sections import RenderedConfig
 from inspector.store.images import ArchiveSettings, ImageArchive
 from inspector.store.results import SqliteResults
 from inspector.threads import DeviceThread
@@ -34,7 +34,6 @@ from plc.handshake import Handshake, HandshakeConfig, HealthInput
 from plc.registers import OfflineReason
 
 log = structlog.get_logger(__name__)
-DEMO_BUNDLE = Path(__file__).parent / "demo" / "demo.bundle"
 HEALTH_PERIOD_S = 0.1
 FINISH_S = 1.0  # how long a part in flight may still take at an orderly end
 
@@ -113,17 +112,19 @@ async def open_station(cfg: AppConfig) -> AsyncIterator[tuple[Station, PlcClient
         log.info("store open", boot=recovered.boot, undecided=recovered.undecided, unstamped=recovered.unstamped)
         health = Health(clock, {p: w for p, w in WATCHED.items() if p != "model" or cfg.bundle is not None})
         bundle, model = await _open_model(cfg, threads["model"], health)
+        if not isinstance(cfg.camera, RenderedConfig):
+            raise ConfigError(f"camera kind {cfg.camera.kind} is not wired yet")
         camera = RenderedCamera(
             clock, threads["camera"], cfg.camera.exposure_us, grab_timeout_s=cfg.camera.grab_timeout_ms / 1000
         )
         limits = limits_of(bundle.manifest) if bundle else None
         client = PlcClient(_link_config(cfg), Handshake(_handshake_config(cfg), results.known))
-        link = PlcLink(client, camera.simulated, cfg.station.recipe, limits=limits)
+        link = PlcLink(client, camera.simulated, cfg.recipe_number, limits=limits)
         archive = ImageArchive(_archive_settings(cfg, bundle), limits, noted=results.note_image)
         stack.callback(archive.close)
         yield Station(
             mode=cfg.station.mode, clock=clock, plc=link, camera=camera, gate=_gate(cfg, bundle), recipe=_roi(bundle),
-            model=model, limits=limits, judged_by=model.judged_by if model else JudgedBy(recipe=cfg.station.recipe),
+            model=model, limits=limits, judged_by=model.judged_by if model else JudgedBy(recipe=cfg.recipe_number),
             results=results, archive=archive, failpoint=Failpoints(cfg.test.failpoints), watch=health.saw,
         ), client, health  # fmt: skip
 
@@ -145,14 +146,13 @@ def _open_bundle(cfg: AppConfig, thread: DeviceThread) -> tuple[VerifiedBundle, 
     section = cfg.bundle
     if section is None:
         raise ConfigError("no [bundle]")
-    file = DEMO_BUNDLE if section.file == PACKAGED_DEMO else Path(section.file)
     keys = [load_key(text) for text in section.trusted_keys]
     target = cfg.paths.state / "bundles" / "active"
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(target, ignore_errors=True)  # unpacked anew at every start, from the signed file
-    bundle = verify(file, keys, target)
+    bundle = verify(section.path, keys, target)
     _, _, width, height = bundle.manifest.view.roi
-    judged_by = JudgedBy(bundle.manifest.bundle_id, cfg.station.recipe, 1, bundle.manifest.version)
+    judged_by = JudgedBy(bundle.manifest.bundle_id, cfg.recipe_number, 1, bundle.manifest.version)
     model = load_model(bundle, (height, width), threads=cfg.model.threads, judged_by=judged_by, thread=thread)
     replay(bundle, model.predict_blocking)
     return bundle, model
@@ -180,18 +180,19 @@ def _archive_settings(cfg: AppConfig, bundle: VerifiedBundle | None) -> ArchiveS
 
 
 def _link_config(cfg: AppConfig) -> LinkConfig:
-    p = cfg.plc
+    link, st = cfg.link, cfg.station
     return LinkConfig(
-        host=p.host, port=p.port, unit_id=p.unit_id, word_order=p.word_order, ctrl_base=p.ctrl_base,
-        stat_base=p.stat_base, diag_base=p.diag_base, ident_base=p.ident_base, poll_s=p.poll_ms / 1000,
-        armed_poll_s=p.armed_poll_ms / 1000, request_timeout_s=p.request_timeout_ms / 1000,
-        heartbeat_s=p.heartbeat_ms / 1000,
+        host=link.host, port=link.port, unit_id=link.unit_id, word_order=link.word_order, ctrl_base=st.ctrl_base,
+        stat_base=st.stat_base, diag_base=st.diag_base, ident_base=st.ident_base, poll_s=link.poll_ms / 1000,
+        armed_poll_s=link.armed_poll_ms / 1000, request_timeout_s=link.request_timeout_ms / 1000,
+        reconnect_min_s=link.reconnect_min_ms / 1000, reconnect_max_s=link.reconnect_max_ms / 1000,
+        heartbeat_s=link.heartbeat_ms / 1000, two_phase=link.publish == "two_phase",
     )  # fmt: skip
 
 
 def _handshake_config(cfg: AppConfig) -> HandshakeConfig:
-    s = cfg.station
+    st = cfg.station
     return HandshakeConfig(
-        s.number, s.max_trigger_age_ms / 1000, s.deadline_ms / 1000, s.ack_timeout_ms / 1000,
-        cfg.plc.heartbeat_timeout_ms / 1000, s.recipe, cfg.plc.word_order,
+        st.number, st.max_trigger_age_ms / 1000, st.deadline_ms / 1000, st.ack_timeout_ms / 1000,
+        cfg.link.heartbeat_timeout_ms / 1000, cfg.recipe_number, cfg.link.word_order,
     )  # fmt: skip

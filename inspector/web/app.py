@@ -19,14 +19,18 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
+from inspector.config import AppConfig
+from inspector.control import connect_control
 from inspector.core.errors import ConfigError
 from inspector.sdnotify import notify
+from inspector.store.history import SqliteHistory
+from inspector.threads import DeviceThread
 from inspector.web import pages, rows
 from inspector.web.feed import Feed
 from inspector.web.guard import Guard
 from inspector.web.records import Filters, Unreadable
-from inspector.web.settings import WebSettings
-from inspector.web.site import STATIC, Site
+from inspector.web.settings import WebSettings, settings_of
+from inspector.web.site import STATIC, Site, assets_hash
 from inspector.web.words import has_word, reason_words, word
 from plc.registers import Verdict
 
@@ -41,7 +45,7 @@ NO_TELEMETRY: TelemetryConfig = {
     "metrics": False,
     "logs": False,
 }  # nothing phones home
-REASONS_EVERY_S = 2.0
+REASONS_EVERY_S = 1.0
 TOP_REASONS = 3
 DROP_PEER_MS = 10_000  # a peer that acknowledges nothing for so long is gone
 SEND_BUFFER = 256 * 1024  # bounds what the kernel holds for a browser that does not read
@@ -76,19 +80,41 @@ def _error(site: Site, status: int) -> Response:
 
 async def watch_records(site: Site) -> None:
     """Keep the most frequent reasons, and the last FAIL where the daemon's memory holds none. Runs for ever."""
+    readable = True
     while True:
         try:
-            since = site.feed.status.get("since_utc_ms")
-            if isinstance(since, int):
-                found = await site.records.top_reasons(since, TOP_REASONS)
-                site.feed.set_reasons([{"text": reason_words(r, "").text, "count": n} for r, n in found])
-            if site.feed.last_fail is None:
-                failed = await site.records.page(Filters(verdict=int(Verdict.FAIL)), None, 1)
-                if failed and (part := rows.screen_part(failed[0])):
-                    site.feed.set_last_fail(part)
-        except Unreadable as exc:
-            log.debug("records unreadable", error=str(exc))  # the history page says so; try again
+            await _read_records(site)
+            readable = True
+        except Unreadable as exc:  # the history page says so too; try again
+            if readable:
+                log.warning("records unreadable", error=str(exc))
+            readable = False
         await asyncio.sleep(REASONS_EVERY_S)
+
+
+async def _read_records(site: Site) -> None:
+    since = site.feed.status.get("since_utc_ms")
+    if isinstance(since, int):
+        found = await site.records.top_reasons(since, TOP_REASONS)
+        site.feed.set_reasons([{"text": reason_words(r, "").text, "count": n} for r, n in found])
+    if site.feed.last_fail is None:
+        failed = await site.records.page(Filters(verdict=int(Verdict.FAIL)), None, 1)
+        if failed and (part := rows.screen_part(failed[0])):
+            site.feed.set_last_fail(part)
+
+
+def run(cfg: AppConfig) -> None:
+    """Serve the page until SIGTERM or SIGINT. Raises ConfigError: the address cannot be had, or must not be."""
+    settings = settings_of(cfg)
+    with listen(settings) as sock:
+        log.info("page opens", url=f"http://{settings.host}:{settings.port}/")
+        asyncio.run(serve(site_of(settings), sock))
+
+
+def site_of(settings: WebSettings) -> Site:
+    """The page's collaborators: the daemon's socket, its record, its pictures."""
+    feed = Feed(lambda: connect_control(settings.socket, "web"), assets=assets_hash())
+    return Site(settings, feed, SqliteHistory(settings.results_db, DeviceThread("records")))
 
 
 async def serve(site: Site, sock: socket.socket) -> None:
@@ -97,17 +123,18 @@ async def serve(site: Site, sock: socket.socket) -> None:
         create_app(site), log_config=None, access_log=False, server_header=False, lifespan="off", ws="none",
         timeout_keep_alive=10, timeout_graceful_shutdown=2, limit_concurrency=512,
     )  # fmt: skip
-    async with asyncio.TaskGroup() as tasks:
-        others = [
-            tasks.create_task(site.feed.run(), name="feed"),
-            tasks.create_task(watch_records(site), name="records"),
-            tasks.create_task(_feed_watchdog(), name="watchdog"),
-        ]
-        await _Server(config, site.feed).serve(sockets=[sock])
-        for task in others:
-            task.cancel()
-    site.records.close()
-    site.pictures.close()
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            others = [
+                tasks.create_task(site.feed.run(), name="feed"),
+                tasks.create_task(watch_records(site), name="records"),
+                tasks.create_task(_feed_watchdog(), name="watchdog"),
+            ]
+            await _Server(config, site.feed).serve(sockets=[sock])
+            for task in others:
+                task.cancel()
+    finally:
+        site.close()
 
 
 def listen(settings: WebSettings) -> socket.socket:

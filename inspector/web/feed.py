@@ -145,6 +145,10 @@ class Feed:
             self._push("hello", self._hello())
 
     @property
+    def reasons(self) -> list[View]:
+        return self._reasons
+
+    @property
     def last_fail(self) -> View | None:
         return self._last_fail
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, HTTPException, Request
@@ -24,6 +25,7 @@ FIELDS = ("from", "to", "verdict", "reason", "label", "part_id", "trigger_id")
 LARGEST = {"verdict": 6, "reason": 65535, "part_id": 2**32 - 1, "trigger_id": 65535, "before": 2**63 - 1}
 _NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
 router = APIRouter()
+readable = partial(router.api_route, methods=["GET", "HEAD"])
 
 
 class BadFilter(ValueError):
@@ -35,7 +37,7 @@ def site_of(request: Request) -> Site:
     return site
 
 
-@router.get("/")
+@readable("/")
 async def line(request: Request) -> Response:
     return site_of(request).page("line.html", here="line")
 
@@ -49,7 +51,7 @@ async def events(request: Request) -> Response:
         return JSONResponse({"error": word("error.clients")}, 503, {"retry-after": "5"})
 
 
-@router.get("/preview/{name}")
+@readable("/preview/{name}")
 async def preview(request: Request, name: str) -> Response:
     site = site_of(request)
     try:
@@ -59,7 +61,7 @@ async def preview(request: Request, name: str) -> Response:
     return Response(body, media_type=kind, headers={"cache-control": "private, max-age=600"})
 
 
-@router.get("/picture/{no}")
+@readable("/picture/{no}")
 async def picture(request: Request, no: int) -> Response:
     """The kept picture of a part, under the name that its row holds; no name comes from the browser."""
     site = site_of(request)
@@ -75,7 +77,7 @@ async def picture(request: Request, no: int) -> Response:
     return Response(body, media_type=kind, headers={"cache-control": "private, max-age=600"})
 
 
-@router.get("/history")
+@readable("/history")
 async def history(request: Request) -> Response:
     site = site_of(request)
     form = {k: v for k in FIELDS if (v := request.query_params.get(k, "").strip())}
@@ -98,7 +100,7 @@ async def history(request: Request) -> Response:
     )  # fmt: skip
 
 
-@router.get("/part/{no}")
+@readable("/part/{no}")
 async def part(request: Request, no: int) -> Response:
     site = site_of(request)
     try:
@@ -112,13 +114,13 @@ async def part(request: Request, no: int) -> Response:
     return site.page("part.html", here="history", p=view, older=older, newer=newer)
 
 
-@router.get("/healthz")
+@readable("/healthz")
 async def healthz() -> Response:
     """This process turns."""
     return JSONResponse({"status": "ok"})
 
 
-@router.get("/readyz")
+@readable("/readyz")
 async def readyz(request: Request) -> Response:
     """The daemon is reached, fresh and ready."""
     feed = site_of(request).feed
@@ -130,7 +132,7 @@ async def readyz(request: Request) -> Response:
     return JSONResponse({"ready": False, "reason": text}, 503)
 
 
-@router.get("/favicon.ico")
+@readable("/favicon.ico")
 async def favicon(request: Request) -> Response:
     return Response(site_of(request).favicon, media_type="image/svg+xml", headers={"cache-control": "max-age=86400"})
 

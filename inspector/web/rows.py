@@ -12,6 +12,7 @@ from inspector.web.words import has_word, readable, word
 from plc.registers import Verdict
 
 Row = Mapping[str, Any]
+MEANWHILE = {"opened": "opening"}  # stage -> the end of which it begins at: the commit runs while the camera exposes
 
 
 def row_view(row: Row) -> View:
@@ -99,20 +100,27 @@ def stages_of(stored: str | None) -> dict[str, float]:
 
 
 def waterfall(stages: Mapping[str, float]) -> list[View]:
-    """Each stage's own time as a bar: x and width in percent of the whole, in the order they ended."""
-    ends = sorted(((ms, name) for name, ms in stages.items() if ms > 0))
+    """Each stage's own time as a bar: x and width in percent of the whole, in the order they ended.
+
+    A stage begins where the one before it ended; a meanwhile stage runs beside the others and delays none.
+    """
+    ends = sorted((ms, name) for name, ms in stages.items() if ms > 0)
     whole = ends[-1][0] if ends else 0.0
     bars, before = [], 0.0
     for ms, name in ends:
-        bars.append({
-            "name": word(f"stage.{name}") if has_word(f"stage.{name}") else readable(name),
-            "x": round(100 * before / whole, 2),
-            "width": round(max(100 * (ms - before) / whole, 0.4), 2),
-            "took": f"{ms - before:.1f} ms",
-            "until": f"{ms:.1f} ms",
-        })  # fmt: skip
-        before = ms
+        begun = stages.get(MEANWHILE[name], 0.0) if name in MEANWHILE else before
+        bars.append(_bar(name, begun, ms, whole))
+        before = before if name in MEANWHILE else ms
     return bars
+
+
+def _bar(name: str, begun_ms: float, ended_ms: float, whole_ms: float) -> View:
+    return {
+        "name": word(f"stage.{name}") if has_word(f"stage.{name}") else readable(name),
+        "x": round(100 * begun_ms / whole_ms, 2),
+        "width": round(max(100 * (ended_ms - begun_ms) / whole_ms, 0.4), 2),
+        "took": f"{ended_ms - begun_ms:.1f} ms",
+    }
 
 
 def _outcome(code: int | None, reason: int | None, label: str | None) -> str:

@@ -75,6 +75,11 @@ class Site:
         """Render a template; everything in it is escaped."""
         return HTMLResponse(self._templates.get_template(template).render(here=here, **values), status)
 
+    def close(self) -> None:
+        """End the threads."""
+        self.records.close()
+        self.pictures.close()
+
     def limits_of(self, row: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """The limits that judged a row, where the daemon still runs the same model and recipe revision."""
         limits = self.feed.status.get("limits")

@@ -7,24 +7,35 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from tests.support.browser import Open, Watched
 
 CHROMIUM = next((p for name in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(name))), None)
 
 
-@pytest.fixture
-async def open_page() -> AsyncIterator[Open]:
-    """Open an address: open_page(origin, "/", size=(1280, 800), dark=False)."""
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Any]:
+    """One chromium for all tests of a file; each test gets a context of its own."""
     playwright = pytest.importorskip("playwright.async_api", reason="playwright is not installed (extra `dev`)")
     if CHROMIUM is None:
         pytest.skip("no chromium on this machine (apt install chromium)")
+    async with playwright.async_playwright() as driver:
+        started = await driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = await started.new_page()  # chromium's helpers are there before the first test counts processes
+        await page.screenshot()
+        await page.close()
+        yield started
+        await started.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def open_page(browser: Any) -> AsyncIterator[Open]:
+    """Open an address: open_page(origin, "/", size=(1280, 800), dark=False)."""
     async with AsyncExitStack() as stack:
-        driver = await stack.enter_async_context(playwright.async_playwright())
-        browser = await driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        stack.push_async_callback(browser.close)
 
         async def opened(
             origin: str, path: str = "/", size: tuple[int, int] = (1280, 800), dark: bool = False
@@ -32,6 +43,7 @@ async def open_page() -> AsyncIterator[Open]:
             context = await browser.new_context(
                 viewport={"width": size[0], "height": size[1]}, color_scheme="dark" if dark else "light"
             )
+            stack.push_async_callback(context.close)
             seen = Watched(await context.new_page())
             seen.page.on("console", lambda m: seen.errors.append(m.text) if m.type in ("error", "warning") else None)
             seen.page.on("pageerror", lambda e: seen.errors.append(str(e)))

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from inspector.demo.parts import Kind
 from tests.support.browser import Open, Watched
 from tests.support.fake_daemon import FakeDaemon
 from tests.support.page import page_process, site_in, until
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
 WIDE, PHONE = (1280, 800), (390, 844)
 STALE_WITHIN_S = 2.0
@@ -26,7 +27,7 @@ CAMERA_ALARM = {
 }  # fmt: skip
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def daemon(tmp_path: Path) -> AsyncIterator[FakeDaemon]:
     fake = FakeDaemon(tmp_path)
     for n in range(14):
@@ -36,7 +37,7 @@ async def daemon(tmp_path: Path) -> AsyncIterator[FakeDaemon]:
     await fake.stop()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def origin(daemon: FakeDaemon, tmp_path: Path) -> AsyncIterator[str]:
     site = site_in(tmp_path)
     async with page_process(site) as address:

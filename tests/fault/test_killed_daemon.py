@@ -20,7 +20,7 @@ def patient(text: str) -> str:
     """The demo's station with time to spare: what is tested is the order of things, not their speed."""
     for name, short, long in (("deadline", 300, 4000), ("grab_timeout", 200, 2000), ("max_trigger_age", 200, 1500)):
         text = text.replace(f"{name}_ms = {short}", f"{name}_ms = {long}")
-    return text.replace("[station]", "request_timeout_ms = 2000\nheartbeat_timeout_ms = 2000\n\n[station]")
+    return text.replace("[[stations]]", "request_timeout_ms = 2000\nheartbeat_timeout_ms = 2000\n\n[[stations]]")
 
 
 @pytest.mark.slow

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from pathlib import Path
 from typing import Any
 
 import cv2
 
+from inspector.control import ControlServer
 from inspector.demo.parts import Kind, render
 from plc.registers import OfflineReason, Reason, Verdict
 
@@ -33,26 +33,22 @@ class FakeDaemon:
         self.changes: dict[str, Any] = {}
         self.counts = dict.fromkeys(("triggers", "pass", "fail", "uncertain", "not_inspected", "test"), 0)
         self.started_utc_ms = int(time.time() * 1000)
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._server: asyncio.Server | None = None
+        self._server = ControlServer(
+            run / "control.sock",
+            {"status": lambda *_: self.status(), "recent": lambda *_: self.parts[:100]},
+        )
         self._ticker: asyncio.Task[None] | None = None
         (run / "previews").mkdir(parents=True, exist_ok=True)
 
     async def start(self) -> None:
-        socket = self.run / "control.sock"
-        socket.unlink(missing_ok=True)
-        self._server = await asyncio.start_unix_server(self._serve, socket)
+        await self._server.start()
         self._ticker = asyncio.create_task(self._tick(), name="fake daemon")
 
     async def stop(self) -> None:
-        """Gone at once, without a goodbye."""
-        if self._server and self._ticker:
-            self.hang()
-            self._server.close()
-            for writer in list(self._writers):
-                writer.transport.abort()
-            await asyncio.sleep(0)
-            self._server = None
+        """Gone at once; what it was saying ends in the middle."""
+        self.hang()
+        await self._server.close()
+        await asyncio.sleep(0.02)  # a peer that has just left closes its end a turn later
 
     def hang(self) -> None:
         """Keep the socket, say nothing more: as a stopped process does."""
@@ -94,26 +90,9 @@ class FakeDaemon:
         }  # fmt: skip
 
     def push(self, event: str, data: dict[str, Any]) -> None:
-        line = json.dumps({"v": 1, "event": event, "data": data}).encode() + b"\n"
-        for writer in self._writers:
-            writer.write(line)
+        self._server.push(event, data)
 
     async def _tick(self) -> None:
         while True:
             self.push("status", self.status())
             await asyncio.sleep(1.0)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while line := await reader.readline():
-                request = json.loads(line)
-                answers = {"status": self.status, "recent": lambda: self.parts[:100], "subscribe": lambda: True}
-                if request["method"] == "subscribe":
-                    self._writers.add(writer)
-                result = answers[request["method"]]()
-                writer.write(json.dumps({"v": 1, "id": request["id"], "result": result}).encode() + b"\n")
-        except ConnectionError:
-            pass  # the page went away
-        finally:
-            self._writers.discard(writer)
-            writer.close()

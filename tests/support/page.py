@@ -3,51 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-from collections.abc import AsyncIterator, Mapping, Sequence
+import threading
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from inspector.web.app import listen, serve
-from inspector.web.daemon import connect
-from inspector.web.feed import Feed
-from inspector.web.records import Filters, Records
+import httpx
+
+from inspector.web.app import create_app, listen, serve, site_of
 from inspector.web.settings import WebSettings
-from inspector.web.site import Site, assets_hash
-
-
-class NoRecords:
-    """A record without rows."""
-
-    async def page(self, filters: Filters, before_no: int | None, limit: int) -> Sequence[Mapping[str, Any]]:
-        return []
-
-    async def row(self, no: int) -> Mapping[str, Any] | None:
-        return None
-
-    async def neighbours(self, no: int) -> tuple[int | None, int | None]:
-        return None, None
-
-    async def top_reasons(self, since_utc_ms: int, limit: int) -> Sequence[tuple[int, int]]:
-        return []
-
-    def close(self) -> None:
-        return None
+from inspector.web.site import Site
 
 
 def settings_in(run: Path, **changes: Any) -> WebSettings:
-    return WebSettings(
-        run / "control.sock", run / "previews", run / "results.db", run / "archive", **{"port": 0, **changes}
-    )
+    places = {"socket": run / "control.sock", "previews": run / "previews", "archive": run / "pictures"}
+    return WebSettings(**{**places, "results_db": run / "results.db", "port": 0, **changes})
 
 
-def site_in(run: Path, records: Records | None = None, **changes: Any) -> Site:
-    settings = settings_in(run, **changes)
-    feed = Feed(partial(connect, settings.socket), assets=assets_hash())
-    return Site(settings, feed, records or NoRecords())
+def site_in(run: Path, **changes: Any) -> Site:
+    """The page's collaborators, all real, on the files in `run`."""
+    return site_of(settings_in(run, **changes))
+
+
+@asynccontextmanager
+async def client_of(site: Site) -> AsyncIterator[httpx.AsyncClient]:
+    """Ask the application without a server; nothing feeds it."""
+    transport = httpx.ASGITransport(app=create_app(site), raise_app_exceptions=False)
+    try:
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
+            yield client
+    finally:
+        site.close()
 
 
 @asynccontextmanager
@@ -59,7 +47,10 @@ async def page_process(site: Site) -> AsyncIterator[str]:
     try:
         yield f"http://127.0.0.1:{port}"
     finally:
-        os.kill(os.getpid(), signal.SIGTERM)  # as systemd ends it; the page handles the signal while it serves
+        # As systemd ends it. The page handles the signal only while it serves: before and after, we would be ended.
+        await until(lambda: task.done() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL)
+        if not task.done():
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
         async with asyncio.timeout(3.0):
             await task
         sock.close()

@@ -22,9 +22,9 @@ def test_every_part_of_the_headless_demo_is_triggered_recorded_and_read():
 
 def test_an_unreadable_configuration_is_one_clear_line(tmp_path):
     config = tmp_path / "station.toml"
-    plc = "[plc]\nhost = '127.0.0.1'\nprt = 502\n"
-    config.write_text(f"[paths]\nstate = 'a'\nrun = 'b'\n\n{plc}\n[station]\nid = 'x'\n")
+    plc = "[[plc.links]]\nhost = '127.0.0.1'\nprt = 502\n"
+    config.write_text(f"[paths]\nstate = 'a'\nrun = 'b'\n\n{plc}\n[[stations]]\nid = 'x'\n")
     command = [sys.executable, "-m", "inspector", "check", str(config)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
-    assert f"{config}:7: plc.prt" in done.stderr and "Traceback" not in done.stderr
+    assert f"{config}:7: plc.links[1].prt" in done.stderr and "Traceback" not in done.stderr

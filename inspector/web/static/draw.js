@@ -43,14 +43,17 @@ export function verdict(view, part, words) {
   pairs(facts, $("verdict-facts"));
 }
 
-function load(img, url) { // the picture is written just after the result: ask again while it is on its way
+function load(img, url, lost = () => {}) { // the picture is written just after the result: ask again while it is on its way
   if (img.dataset.url === url) return;
   img.dataset.url = url;
   let left = 6;
   img.onload = () => { img.hidden = false; };
   img.onerror = () => {
     if (left-- > 0) setTimeout(() => { if (img.dataset.url === url) img.src = `${url}?again=${left}`; }, 250);
-    else img.hidden = true;
+    else {
+      img.hidden = true;
+      lost();
+    }
   };
   img.src = url;
 }
@@ -68,7 +71,7 @@ export function picture(part, words) {
   none.hidden = Boolean(part && part.preview);
   if (part && part.preview) {
     img.alt = `${words.picture} ${part.part_id}: ${part.word}`;
-    load(img, `/preview/${part.preview}`);
+    load(img, `/preview/${part.preview}`, () => { none.hidden = false; });
   } else clear(img);
   toggle.hidden = !(part && part.heat);
   if (part && part.heat && toggle.getAttribute("aria-pressed") === "true") load(heat, `/preview/${part.heat}`);

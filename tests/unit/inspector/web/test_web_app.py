@@ -6,7 +6,6 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from functools import partial
 from pathlib import Path
 
 import httpx
@@ -14,14 +13,16 @@ import pytest
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from inspector.control import connect_control
 from inspector.core.errors import ConfigError
 from inspector.demo.parts import Kind
+from inspector.store.history import SqliteHistory
 from inspector.web import app, feed
-from inspector.web.daemon import connect
 from inspector.web.feed import Screen, encode
 from inspector.web.guard import Guard
 from tests.support.fake_daemon import FakeDaemon
-from tests.support.page import page_process, settings_in, site_in, until
+from tests.support.page import client_of, page_process, settings_in, site_in, until
+from tests.support.record import write_record
 
 ROUTES = (
     "/", "/history", "/part/1", "/picture/1", "/healthz", "/readyz", "/favicon.ico", "/static/line.js",
@@ -37,11 +38,6 @@ async def daemon(tmp_path: Path) -> AsyncIterator[FakeDaemon]:
     await fake.stop()
 
 
-def client_of(site: object, **options: object) -> httpx.AsyncClient:
-    transport = httpx.ASGITransport(app=app.create_app(site), raise_app_exceptions=False)  # type: ignore[arg-type]
-    return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080", **options)  # type: ignore[arg-type]
-
-
 @pytest.mark.parametrize("route", ROUTES)
 async def test_every_answer_carries_the_strict_policy(tmp_path: Path, route: str) -> None:
     async with client_of(site_in(tmp_path)) as client:
@@ -53,9 +49,11 @@ async def test_every_answer_carries_the_strict_policy(tmp_path: Path, route: str
     assert answer.headers["x-frame-options"] == "DENY"
 
 
-async def test_a_page_that_fails_by_a_bug_still_carries_the_policy_and_no_traceback(tmp_path: Path) -> None:
+async def test_a_page_that_fails_by_a_bug_still_carries_the_policy_and_no_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     site = site_in(tmp_path)
-    site.records = None  # type: ignore[assignment]
+    monkeypatch.setattr(SqliteHistory, "row", None)
     async with client_of(site) as client:
         answer = await client.get("/part/1")
     assert answer.status_code == 500 and "content-security-policy" in answer.headers
@@ -67,6 +65,13 @@ async def test_nothing_can_be_written_through_the_page(tmp_path: Path, method: s
     async with client_of(site_in(tmp_path)) as client:
         for route in ("/", "/history", "/part/1", "/events", "/preview/x.jpg"):
             assert (await client.request(method, route)).status_code == 405
+
+
+async def test_a_monitor_may_ask_for_the_headers_alone(tmp_path: Path) -> None:
+    async with client_of(site_in(tmp_path)) as client:
+        for route in ("/", "/healthz", "/static/line.css"):
+            answer = await client.head(route)
+            assert answer.status_code == 200 and answer.content == b""
 
 
 async def test_a_request_that_may_write_never_reaches_what_the_guard_protects() -> None:
@@ -102,6 +107,7 @@ async def test_a_preview_outside_its_folder_is_refused(tmp_path: Path, name: str
 
 
 async def test_a_filter_is_shown_as_text_and_never_as_markup(tmp_path: Path) -> None:
+    await write_record(tmp_path, [])
     async with client_of(site_in(tmp_path)) as client:
         answer = await client.get("/history", params={"label": '"><script>alert(1)</script>'})
     assert answer.status_code == 200
@@ -154,7 +160,7 @@ async def test_ready_follows_the_daemon_and_health_does_not(daemon: FakeDaemon, 
 
 async def test_a_silent_daemon_is_not_ready_two_seconds_after_its_last_word(daemon: FakeDaemon, tmp_path: Path) -> None:
     site, now = site_in(tmp_path), [100.0]
-    site.feed = feed.Feed(partial(connect, site.settings.socket), monotonic_s=lambda: now[0])
+    site.feed = feed.Feed(lambda: connect_control(site.settings.socket, "test"), monotonic_s=lambda: now[0])
     async with page_process(site):
         await until(lambda: site.feed.ready)
         daemon.hang()

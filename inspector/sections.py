@@ -1,0 +1,308 @@
+"""The sections of a configuration, one class each: units in the key, bounded; unknown keys are errors."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+
+from inspector.core.types import Mode
+from inspector.toml_file import wrong_key
+
+PACKAGED_DEMO = "demo"  # [bundle] file: the bundle that ships with the package
+DEMO_BUNDLE = Path(__file__).parent / "demo" / "demo.bundle"
+BLOCKS = {"ctrl_base": 20, "stat_base": 44, "diag_base": 40, "ident_base": 30}  # registers of each block
+NOT_YET = "{} = {} is not supported yet; use {}"
+
+
+def _from_folder(path: Path, info: ValidationInfo) -> Path:
+    folder: Path = (info.context or {}).get("folder", Path())
+    return folder / path
+
+
+FilePath = Annotated[Path, AfterValidator(_from_folder)]
+
+
+class Section(BaseModel):
+    """What every section has in common."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class PathsConfig(Section):
+    state: FilePath = Field(description="results.db, recipes, bundles, pictures: must survive a power cut")
+    run: FilePath = Field(description="control socket and previews: may be lost")
+
+
+class LinkConfig(Section):
+    """One connection to a PLC."""
+
+    name: str = Field(default="plc", min_length=1, max_length=32)
+    mode: Literal["client", "server"] = "client"
+    transport: Literal["tcp", "tls", "rtu"] = "tcp"
+    host: str = Field(min_length=1, max_length=253, description="the PLC")
+    port: int = Field(default=502, ge=1, le=65535)
+    unit_id: int = Field(default=1, ge=0, le=255)
+    word_order: Literal["big", "little"] = "big"
+    poll_ms: float = Field(default=5, ge=1, le=100)
+    armed_poll_ms: float = Field(default=2, ge=1, le=100)
+    request_timeout_ms: float = Field(default=250, ge=10, le=5000)
+    reconnect_min_ms: float = Field(default=100, ge=10, le=10_000)
+    reconnect_max_ms: float = Field(default=2000, ge=10, le=60_000)
+    heartbeat_ms: float = Field(default=100, ge=20, le=1000)
+    heartbeat_timeout_ms: float = Field(default=500, ge=60, le=10_000)
+    publish: Literal["two_phase", "single"] = "two_phase"
+
+    @model_validator(mode="after")
+    def _rules(self) -> Self:
+        for key, value, only in (("mode", self.mode, "client"), ("transport", self.transport, "tcp")):
+            if value != only:
+                raise wrong_key(NOT_YET.format(key, f'"{value}"', f'"{only}"'), key)
+        if _is_any_address(self.host):
+            raise wrong_key("is an any-address; a client needs the address of the PLC", "host")
+        if self.heartbeat_timeout_ms < 3 * self.heartbeat_ms:
+            text = f"must be at least 3 x heartbeat_ms = {3 * self.heartbeat_ms:g}: one late beat is no dead PLC"
+            raise wrong_key(text, "heartbeat_timeout_ms")
+        if self.reconnect_max_ms < self.reconnect_min_ms:
+            raise wrong_key("must not be below reconnect_min_ms", "reconnect_max_ms")
+        return self
+
+
+class PlcConfig(Section):
+    links: tuple[LinkConfig, ...] = Field(min_length=1)
+
+
+class StationConfig(Section):
+    """One stream of triggers and verdicts, and its place in the PLC's memory."""
+
+    id: str = Field(min_length=1, max_length=32, pattern=r"^[A-Za-z0-9_-]+$")
+    mode: Mode = Mode.INSPECT
+    number: int = Field(default=1, ge=1, le=8)
+    link: str = Field(default="plc", description="name of one of [[plc.links]]")
+    ctrl_base: int = Field(default=0, ge=0, le=65_535)
+    stat_base: int = Field(default=20, ge=0, le=65_535)
+    diag_base: int = Field(default=100, ge=0, le=65_535)
+    ident_base: int = Field(default=140, ge=0, le=65_535)
+    trigger: Literal["modbus", "hardware", "continuous"] = "modbus"
+    max_trigger_age_ms: float = Field(default=50, gt=0, le=2000)
+    stale_trigger: Literal["reject", "inspect"] = "reject"
+    belt_mm_s: float | None = Field(default=None, ge=0, le=20_000, description="0: the part stands (indexed)")
+    position_tolerance_mm: float | None = Field(default=None, gt=0, le=1000)
+    deadline_ms: float = Field(default=150, gt=0, le=10_000)
+    ack_timeout_ms: float = Field(default=10_000, ge=100, le=60_000)
+    pipeline_depth: int = Field(default=1, ge=1, le=8)
+    cameras: tuple[str, ...] = Field(default=("cam1",), min_length=1)
+    recipes: dict[int, str] = Field(default_factory=dict, description="number that the PLC knows -> name")
+
+    @model_validator(mode="after")
+    def _rules(self) -> Self:
+        self._apart()
+        if self.trigger != "modbus":
+            raise wrong_key(NOT_YET.format("trigger", f'"{self.trigger}"', '"modbus"'), "trigger")
+        if self.pipeline_depth > 1:
+            raise wrong_key(NOT_YET.format("pipeline_depth", self.pipeline_depth, 1), "pipeline_depth")
+        if self.stale_trigger == "inspect":
+            if self.belt_mm_s != 0:
+                text = '"inspect" is for parts that stand (belt_mm_s = 0): on a belt the part has moved on'
+                raise wrong_key(text, "stale_trigger")
+            raise wrong_key(NOT_YET.format("stale_trigger", '"inspect"', '"reject"'), "stale_trigger")
+        if len(self.cameras) > 1:
+            raise wrong_key("several cameras of one station are not supported yet; name one", "cameras")
+        if not all(1 <= number <= 65_535 for number in self.recipes):
+            raise wrong_key("numbers of recipes are 1 to 65535; 0 means none", "recipes")
+        if len(self.recipes) > 1:
+            raise wrong_key("change-over between recipes is not supported yet; name one", "recipes")
+        return self
+
+    def _apart(self) -> None:
+        spans = sorted((getattr(self, key), getattr(self, key) + size, key) for key, size in BLOCKS.items())
+        for (_, end, one), (begin, _, two) in pairwise(spans):
+            if begin < end:
+                text = f"{one} and {two} overlap in the PLC's memory: {one} takes {BLOCKS[one]} registers"
+                raise wrong_key(text, two)
+        if spans[-1][1] > 65_536:
+            raise wrong_key("the block ends beyond register 65535", spans[-1][2])
+
+
+class _CameraBase(Section):
+    id: str = Field(default="cam1", min_length=1, max_length=32)
+    grab_timeout_ms: float = Field(default=100, gt=0, le=10_000)
+
+
+class RenderedConfig(_CameraBase):
+    """Draws the part whose seed is PART_ID; never PASS towards a real PLC."""
+
+    kind: Literal["rendered"] = "rendered"
+    exposure_us: int = Field(default=500, gt=0, le=100_000)
+
+
+class FolderConfig(_CameraBase):
+    """Replays the pictures of a folder; never PASS towards a real PLC."""
+
+    kind: Literal["folder"]
+    folder: FilePath
+    pick: Literal["next", "part_id"] = Field(default="next", description="part_id: PART_ID 1 is the first picture")
+    max_megapixels: float = Field(default=64, gt=0, le=512)
+
+
+class OpenCvConfig(_CameraBase):
+    """A device, a video file or a stream through OpenCV; it proves no freshness, so never PASS in triggered mode."""
+
+    kind: Literal["opencv"]
+    device: int | None = Field(default=None, ge=0, le=63, description="N of /dev/videoN")
+    file: FilePath | None = None
+    url: str | None = Field(default=None, pattern=r"^(rtsp|rtsps|http|https)://\S+$", max_length=1024)
+    width: int | None = Field(default=None, ge=1, le=20_000)
+    height: int | None = Field(default=None, ge=1, le=20_000)
+    fps: float | None = Field(default=None, gt=0, le=1000)
+    fourcc: str | None = Field(default=None, pattern=r"^[A-Z0-9]{4}$", description="e.g. MJPG")
+    settings: dict[str, float] = Field(default_factory=dict, description="exposure, gain ... as the driver counts them")
+
+    @model_validator(mode="after")
+    def _rules(self) -> Self:
+        if sum(source is not None for source in (self.device, self.file, self.url)) != 1:
+            raise wrong_key("needs exactly one of device, file, url")
+        if (self.width is None) != (self.height is None):
+            raise wrong_key("width and height belong together; write both or none")
+        _check_settings(self.settings)
+        return self
+
+
+CAMERA_SETTINGS = (
+    "brightness", "contrast", "saturation", "hue", "gain", "exposure", "auto_exposure", "gamma", "sharpness",
+    "backlight", "white_balance", "auto_white_balance", "focus", "autofocus", "zoom",
+)  # fmt: skip
+
+
+def _check_settings(settings: dict[str, float], *key: str) -> None:
+    for name in settings:
+        if name not in CAMERA_SETTINGS:
+            raise wrong_key(f"unknown setting; there are {', '.join(CAMERA_SETTINGS)}", *(key or ("settings",)), name)
+
+
+CameraConfig = Annotated[RenderedConfig | FolderConfig | OpenCvConfig, Field(discriminator="kind")]
+
+
+def _file_or_demo(text: str, info: ValidationInfo) -> str:
+    return text if text == PACKAGED_DEMO else str(_from_folder(Path(text), info))
+
+
+def _key_or_file(text: str, info: ValidationInfo) -> str:
+    return text if re.fullmatch("[0-9a-fA-F]{64}", text) else str(_from_folder(Path(text), info))
+
+
+class BundleConfig(Section):
+    file: Annotated[str, Field(min_length=1, description='path of a .bundle, or "demo"'), AfterValidator(_file_or_demo)]
+    trusted_keys: tuple[Annotated[str, AfterValidator(_key_or_file)], ...] = Field(
+        min_length=1, description="64 hex digits, or the path of a public key's file"
+    )
+    revoked_keys: tuple[str, ...] = Field(default=(), description="ids, 16 hex digits")
+
+    @property
+    def path(self) -> Path:
+        return DEMO_BUNDLE if self.file == PACKAGED_DEMO else Path(self.file)
+
+
+Range = tuple[float, float]
+
+
+class ZoneConfig(Section):
+    """Light and focus of one zone of the view, two-sided; figures as `inspector camera grab` prints them."""
+
+    name: str = Field(min_length=1, max_length=32)
+    box: tuple[int, int, int, int] = Field(description="x, y, width, height in pixels of the view")
+    brightness: Range
+    contrast: Range
+    sharpness: Range
+
+    @model_validator(mode="after")
+    def _rules(self) -> Self:
+        _check_box(self.box, "box")
+        for key in ("brightness", "contrast", "sharpness"):
+            low, high = getattr(self, key)
+            if not low <= high:
+                raise wrong_key("write the lower limit first", key)
+        return self
+
+
+class LimitOverrides(Section):
+    """Only inside the range that the bundle was signed with; left out: the bundle's own."""
+
+    min_confidence: float | None = Field(default=None, ge=0, le=1)
+    novelty_low: float | None = None
+    novelty_high: float | None = None
+    max_anomaly_score: float | None = None
+
+
+class RecipeConfig(Section):
+    name: str = Field(default="default", min_length=1, max_length=64)
+    product: str = Field(default="", max_length=64, description="left out: the bundle's")
+    roi: tuple[int, int, int, int] | None = Field(default=None, description="left out: the bundle's")
+    camera: dict[str, float] = Field(default_factory=dict, description="camera settings of this recipe")
+    limits: LimitOverrides = LimitOverrides()
+    zones: tuple[ZoneConfig, ...] | None = Field(default=None, description="left out: the bundle's")
+
+    @model_validator(mode="after")
+    def _rules(self) -> Self:
+        if self.roi is not None:
+            _check_box(self.roi, "roi")
+        _check_settings(self.camera, "camera")
+        return self
+
+
+class ArchiveConfig(Section):
+    """Pictures; they give way before anything else does."""
+
+    max_gb: float = Field(default=50, gt=0, le=100_000)
+    min_free_gb: float = Field(default=1, ge=0.1, le=10_000)
+    sample_gb: float = Field(default=2, ge=0, le=10_000, description="room that only sampled passes may take")
+    pass_share: float = Field(default=0.02, ge=0, le=1)
+
+
+class StoreConfig(Section):
+    min_free_mb: float = Field(default=64, ge=16, le=100_000, description="below it no part is accepted")
+
+
+class ModelConfig(Section):
+    threads: int = Field(default=2, ge=1, le=64)
+
+
+class HealthConfig(Section):
+    max_age_s: float = Field(default=2, ge=1, le=10, description="a part not seen working for so long: not READY")
+    hang_after_s: float = Field(default=3, ge=2, le=10, description="a thread without a full turn: the process ends")
+
+
+class WebConfig(Section):
+    """The operator's page, a process of its own (`inspector web`). It has no log-in: loopback unless said otherwise."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=1, le=65_535)
+    allow_remote_view: bool = Field(default=False, description="anyone who reaches `host` may look")
+
+
+class LogConfig(Section):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class TestConfig(Section):
+    """Only tests set this: where to break a cycle on purpose."""
+
+    failpoints: dict[str, str] = Field(default_factory=dict)
+    camera_faults: tuple[str, ...] = Field(default=(), description="of the rendered camera; each grab takes one")
+
+
+def _is_any_address(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_unspecified
+    except ValueError:
+        return False  # a name
+
+
+def _check_box(box: tuple[int, int, int, int], key: str) -> None:
+    x, y, width, height = box
+    if not (x >= 0 and y >= 0 and width >= 1 and height >= 1):
+        raise wrong_key("is x, y, width, height: x and y from 0, width and height from 1", key)

@@ -1,0 +1,65 @@
+"""A record with parts in it, written by the real store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+
+from inspector.core.clock import SystemClock
+from inspector.core.types import Delivery, DeliveryState, JudgedBy, Outcome, Prediction, Refusal, Trigger
+from inspector.demo.parts import Kind, kind_of, render
+from inspector.store.results import SqliteResults
+from inspector.threads import DeviceThread
+from plc.registers import Reason, Verdict
+from tests.support.fake_daemon import KINDS
+
+JUDGED_BY = JudgedBy("turned_disc-3-9f2c41aa", 1, 2, 4)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One part of the record; without a kind it is a refused trigger."""
+
+    part_id: int
+    kind: Kind | None = Kind.GOOD
+    told: tuple[Verdict, Reason] | None = None  # where the PLC was told less than what was decided
+    state: DeliveryState = DeliveryState.CONFIRMED
+    lot: str = ""
+
+
+def line_of(count: int) -> list[Entry]:
+    """A stretch of the demo's line, with a refused trigger now and then."""
+    known = {n: kind_of(n) if kind_of(n) in KINDS else Kind.EMPTY for n in range(1, count + 1)}
+    return [Entry(n, None if n % 37 == 0 else kind, lot="L-2026-47") for n, kind in known.items()]
+
+
+async def write_record(run: Path, entries: Sequence[Entry], pictures: bool = True) -> None:
+    """Write `results.db` and the pictures of rejects as the daemon does."""
+    clock, thread = SystemClock(), DeviceThread("store")
+    results = SqliteResults(run / "results.db", "st1", clock, thread)
+    await results.start()
+    for seq, entry in enumerate(entries, 1):
+        if entry.kind is None:
+            refusal = Refusal(seq, entry.part_id, Reason.OVERRUN, clock.monotonic_s())
+            decided = await results.refuse(refusal)
+        else:
+            accepted = clock.monotonic_s() - 0.0264
+            trigger = Trigger(seq, entry.part_id, accepted + 5, accepted, encoder=1000 * seq, lot=entry.lot)
+            verdict, reason, label = KINDS[entry.kind]
+            seen = Prediction(label or "good", 0, 0.9731, (0.9731, 0.0269), 1.62 if reason is Reason.NO_PART else 1.2)
+            ends = {"accepted": 0.2, "opening": 0.3, "grabbed": 9.1, "checked": 10, "predicted": 26.2, "judged": 26.4}
+            stamps = {"trigger": accepted, **{stage: accepted + ms / 1000 for stage, ms in ends.items()}}
+            decided = await results.decide(results.open(trigger), Outcome(verdict, reason), seen, JUDGED_BY, stamps)
+            if pictures and verdict is not Verdict.PASS:
+                name = f"reject/{decided.no // 1000:07d}/{decided.no:010d}.png"
+                path = run / "pictures" / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                cv2.imwrite(str(path), render(entry.part_id, entry.kind).image[..., ::-1])
+                results.note_image(decided.no, name)
+        code, why = entry.told or (decided.outcome.verdict, decided.outcome.reason)
+        await results.stamp(decided, Delivery(code, why, entry.state, clock.monotonic_s()))
+    await results.close()
+    thread.close()
