@@ -109,7 +109,7 @@ class ControlServer:
         self._uids = allowed_uids if allowed_uids is not None else frozenset({os.geteuid(), 0})
         self._gids = allowed_gids if allowed_gids is not None else frozenset({os.getegid()})
         self._server: asyncio.Server | None = None
-        self._peers: dict[_Peer, asyncio.Task[None]] = {}
+        self._peers: dict[_Peer, tuple[asyncio.Task[None], asyncio.StreamReader]] = {}
 
     async def start(self) -> None:
         """Listen. Raises ControlError: another daemon answers there, or the place is taken or not writable."""
@@ -126,10 +126,12 @@ class ControlServer:
         if self._server is None:
             return
         self._server.close()
-        tasks = list(self._peers.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for _, reader in self._peers.values():
+            reader.feed_eof()  # as if the peer had left: its task ends by itself, after its last words
+        if tasks := [task for task, _ in self._peers.values()]:
+            _, hanging = await asyncio.wait(tasks, timeout=2 * LAST_WORDS_S)
+            for task in hanging:  # a handler that takes long
+                task.cancel()
         self._path.unlink(missing_ok=True)
         self._server = None
 
@@ -165,7 +167,7 @@ class ControlServer:
         peer, refusal = _Peer(writer), self._refusal(writer)
         this = asyncio.current_task()
         if refusal is None and this is not None:
-            self._peers[peer] = this
+            self._peers[peer] = this, reader
         sender = asyncio.create_task(peer.deliver(), name="control sender")
         try:
             if refusal is None:

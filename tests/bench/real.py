@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from inspector.core.manifest import Manifest
-from tests.bench.real_deploy import build_and_approve, read_manifest, tile_scores
+from tests.bench.real_deploy import build_and_approve, public_key, read_manifest, tile_scores
 from tests.bench.real_line import replay
 from tests.bench.real_page import write_section
 from tests.bench.real_pictures import STEEL, TABLE, TILE, PictureSet, prepare
@@ -104,11 +104,11 @@ def score_tiles(bench: Bench) -> Result:
 
 
 def line_steel(bench: Bench) -> Result:
-    return replay(bench.bundle(STEEL), bench.data(STEEL), bench.line(STEEL))
+    return _replay(bench, STEEL)
 
 
 def line_tiles(bench: Bench) -> Result:
-    return replay(bench.bundle(TILE), bench.data(TILE), bench.line(TILE))
+    return _replay(bench, TILE)
 
 
 STAGES: tuple[Callable[[Bench], Result], ...] = (
@@ -147,7 +147,9 @@ def play(bench: Bench) -> dict[str, Result]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder with xsdd and magnetic_tile")
-    parser.add_argument("--weights", default="imagenet", help="imagenet, none, or a file: where the backbone starts")
+    parser.add_argument(
+        "--weights", help="imagenet, none, or a file. Default: the file in DATA/../weights, else imagenet"
+    )
     parser.add_argument("--runs", type=Path, default=Path("runs/real"))
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--page", type=Path, default=Path("docs/results.md"))
@@ -156,10 +158,16 @@ def main() -> int:
     if missing:
         print(f"skipped: {args.data} holds no {' and no '.join(missing)}. Real pictures are optional; --data FOLDER")
         return 0
-    root = args.runs / Path(args.weights).stem
+    weights = args.weights or _weights_beside(args.data)
+    root = args.runs / Path(weights).stem
     root.mkdir(parents=True, exist_ok=True)
-    play(Bench(args.data, args.weights, root, args.threads, args.page))
+    play(Bench(args.data, weights, root, args.threads, args.page))
     return 0
+
+
+def _weights_beside(data: Path) -> str:
+    found = sorted((data.parent / "weights").glob("resnet50*.safetensors"))
+    return str(found[0]) if found else "imagenet"
 
 
 def _bundle(bench: Bench, pictures: PictureSet) -> Result:
@@ -179,6 +187,17 @@ def _bfloat16_is_fast() -> bool:
     """Where the CPU has no instructions for it, bfloat16 is slower than float32."""
     flags = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
     return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def _replay(bench: Bench, pictures: PictureSet) -> Result:
+    return replay(
+        bench.bundle(pictures),
+        public_key(bench.root),
+        bench.data(pictures),
+        bench.line(pictures),
+        frozenset(pictures.acceptable),
+        bench.threads,
+    )
 
 
 def _finished(run: Path) -> Run | None:

@@ -24,10 +24,10 @@ def build_and_approve(run: Path, data: Path, bundle: Path, root: Path, overkill:
     """`inspector-deploy build`, `keygen` (once) and `approve`; these sets have no negatives. Returns the bundle."""
     bundle.unlink(missing_ok=True)
     deploy("build", str(run), "--data", str(data), "--out", str(bundle), "--overkill", overkill, "--no-negatives")
-    keys = root / KEYS
-    if not private_key(keys).exists():
-        deploy("keygen", str(keys))
-    deploy("approve", str(bundle), "--key", str(private_key(keys)))
+    key = root / KEYS / "approve.key"
+    if not key.exists():
+        deploy("keygen", str(root / KEYS))
+    deploy("approve", str(bundle), "--key", str(key))
     return bundle
 
 
@@ -68,11 +68,6 @@ def tile_scores(bundle: Path, data: Path, run: Path, threads: int) -> dict[str, 
     }
 
 
-def private_key(keys: Path) -> Path:
-    """Where keygen leaves the key that approves."""
-    return keys / "approve.key"
-
-
-def public_key(keys: Path) -> Path:
-    """Where keygen leaves the key that boxes trust."""
-    return keys / "approve.pub"
+def public_key(root: Path) -> Path:
+    """The key that the box trusts."""
+    return root / KEYS / "approve.pub"

@@ -15,9 +15,8 @@ import pytest
 
 from inspector.core.errors import StoreError
 from inspector.core.types import Refusal
-from inspector.store.ledger import MAX_WAITING
 from plc.registers import Reason, Verdict
-from tests.support.disks import LossyDisk, Op, mounted, quick_folder
+from tests.support.disks import LossyDisk, Op, StallingDisk, mounted, quick_folder
 from tests.support.invariants import check, rows_of
 from tests.support.store import BY, GOOD, PASS, STORAGE, part, stamps, store, told, trigger
 
@@ -153,12 +152,17 @@ async def test_ready_drops_while_there_is_still_room_for_the_rows_of_the_refused
     assert len(rows_of(path)) == 1
 
 
-async def test_rows_that_wait_for_a_commit_are_bounded(path):
-    async with store(path) as results:
-        results._ledger._waiting = {-n: {} for n in range(MAX_WAITING)}
-        assert (await results.decide(results.open(trigger(1)), PASS, GOOD, BY, stamps())).outcome == STORAGE
-        results._ledger._waiting = {}
-    assert rows_of(path) == []
+async def test_rows_that_wait_for_a_commit_are_bounded(path, monkeypatch):
+    monkeypatch.setattr("inspector.store.ledger.MAX_WAITING", 3)
+    disk = StallingDisk()
+    with mounted(disk):
+        async with store(path, vfs=disk.name) as results:
+            disk.error = apsw.FullError("database or disk is full")
+            for seq in range(1, 6):
+                assert (await results.refuse(Refusal(seq, seq, Reason.OFFLINE, 0.0))).outcome == STORAGE
+            disk.error = None
+            await results.alive()
+    assert [r["trigger_id"] for r in rows_of(path)] == [1, 2, 3]
 
 
 def _fill(filler: Path) -> None:

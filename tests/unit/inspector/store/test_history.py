@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import signal
 import sys
 import time
@@ -113,6 +114,20 @@ async def test_the_page_reads_on_though_the_daemon_was_killed(path, history):
     async with store(path) as results:
         no = (await part(results, 2)).no
         assert await numbers(history) == [no, 1]
+
+
+async def test_a_record_that_was_put_in_the_place_of_another_is_read_after_one_error(path, history, tmp_path):
+    async with store(path) as results:
+        await part(results, 1)
+        assert await numbers(history) == [1]
+    with pytest.raises(Unreadable):
+        await history._ask(lambda db: list(db.execute("SELECT * FROM nowhere")))
+    for file in path.parent.glob("results.db*"):
+        shutil.move(file, tmp_path / file.name)
+    async with store(path) as results:
+        for seq in (1, 2):
+            await part(results, seq)
+        assert await numbers(history) == [2, 1]
 
 
 async def test_nothing_can_be_written_through_the_history(results, history):

@@ -300,6 +300,12 @@ async def test_the_wal_stays_small_over_many_parts(results, path, monkeypatch):
     assert path.with_name("results.db-wal").stat().st_size < 600_000
 
 
+async def test_the_wal_stays_for_the_page_when_the_daemon_ends(path):
+    async with store(path) as results:
+        await part(results, 1)
+    assert path.with_name("results.db-wal").exists()
+
+
 async def test_two_daemons_never_write_one_record(results, path):
     thread = DeviceThread("store")
     with pytest.raises(StoreError, match="another process"):
