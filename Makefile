@@ -9,10 +9,10 @@ BIN := $(VENV)/bin
 INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 APPLIANCE := $(shell find inspector plc -type f -not -name '*.pyc' 2>/dev/null)
 
-.PHONY: help demo test test-page test-fast check apt bench real demo-bundle clean python
+.PHONY: help demo test test-fast check apt bench real demo-bundle clean python
 
 help:
-	@echo "make demo         install the appliance, play a whole line; the page is at http://127.0.0.1:8080"
+	@echo "make demo         install the appliance, play a whole line: simulated PLC, daemon, rendered parts"
 	@echo "make test         install everything, run the checks and all tests (at most 20 minutes on two cores)"
 	@echo "make test-fast    the part of the tests that takes under a minute"
 	@echo "make check        ruff, mypy --strict, import-linter"
@@ -50,14 +50,8 @@ check: $(VENV)/.installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# The page's own unit tests end the interpreter now and then; until that is understood they run with `make test-page`.
-PAGE_TESTS := tests/unit/inspector/web/test_web_app.py
-
 test: $(VENV)/.installed apt check
-	$(BIN)/python -m pytest -q --ignore $(PAGE_TESTS)
-
-test-page: $(VENV)/.installed
-	$(BIN)/python -X faulthandler -m pytest -q $(PAGE_TESTS)
+	$(BIN)/python -m pytest -q
 
 test-fast: $(VENV)/.installed
 	$(BIN)/python -m pytest -q -x -m "not slow and not browser and not system and not fault"

@@ -12,10 +12,19 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import psutil
 import pytest
 
+from tests.support import signal_stack
+
 GRACE_S = 3.0  # what is on its way out when a test ends: a cancelled task, a closing process, an ending thread
 # The interpreter's own helpers live as long as it does; asyncio_N threads end with their loop, after us.
 HELPERS = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 LOOP_THREADS = "asyncio_"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_dangling_signal_stack() -> Iterator[None]:
+    """A module that compiled models must not leave the main thread on a stack that is gone."""
+    yield
+    signal_stack.drop()
 
 
 @pytest.fixture(autouse=True)
