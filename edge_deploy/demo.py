@@ -1,4 +1,4 @@
-"""Maker's tool: judge the demo's bundle on parts that nothing was fitted, calibrated or chosen on, and write it down.
+"""Maker's tool: build the demo's bundle, judge it on parts that nothing was fitted or chosen on, write it down.
 
 Counts are those that docs/decisions/0003-demo-parts.md fixed before the first training.
 """
@@ -6,6 +6,8 @@ Counts are those that docs/decisions/0003-demo-parts.md fixed before the first t
 from __future__ import annotations
 
 import argparse
+import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +17,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from edge_deploy.build import BuildOptions, build
+from edge_deploy.pack import approve, keygen
+from edge_deploy.steps import TerminalSteps
 from inspector.bundle.golden import limits_of
 from inspector.bundle.keys import load_key
 from inspector.bundle.verify import VerifiedBundle, verify
@@ -26,6 +31,9 @@ from inspector.model import OpenVinoModel, load_model
 from inspector.runtime import cpu_model, instruction_sets
 from inspector.threads import DeviceThread
 from plc.registers import Verdict
+from training.demo_data import describe_run, render_data
+from training.dense import DenseConfig
+from training.train import source_commit
 
 COUNTS = {
     Kind.GOOD: 1000,
@@ -34,6 +42,7 @@ COUNTS = {
     **dict(zip(NEGATIVES, (67, 67, 66), strict=True)),
 }
 SIDES_PX = (0.0, 5.0, 6.5, 8.0, 10.0, 12.5, 99.0)  # of a defect at the network's input
+DEMO = Path("inspector/demo")
 SCALE = 0.4  # camera pixels to network pixels
 BEGIN, END = "<!-- demo bundle -->", "<!-- /demo bundle -->"
 
@@ -112,15 +121,38 @@ def _bar(kind: Kind) -> str:
     return "all rejected" if kind in NEGATIVES else "together at most 2 %"
 
 
+def make_bundle(run: Path, bundle: Path, station: Path) -> None:
+    """From the taught network to the packaged bundle. Its key signs this once and is thrown away.
+
+    Writes `bundle` and the public key's hex digits into `station`'s trusted_keys.
+    """
+    data = run / "pictures"
+    rows = render_data(data)
+    describe_run(
+        run, rows, size=DenseConfig(run).size, minutes=str(DenseConfig(run).minutes), git_commit=source_commit()
+    )
+    built = build(run, data, run / "demo.bundle", BuildOptions(), TerminalSteps())
+    with tempfile.TemporaryDirectory() as name:
+        private, public = keygen(Path(name))
+        approve(built.bundle, private)
+        key = load_key(str(public)).raw.hex()
+    shutil.copyfile(built.bundle, bundle)
+    station.write_text(re.sub(r"\b[0-9a-f]{64}\b", key, station.read_text()))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bundle", type=Path, default=Path("inspector/demo/demo.bundle"))
-    parser.add_argument("--key", required=True, help="the public key that approved it: 64 hex digits or a PEM file")
+    parser.add_argument("run", type=Path, nargs="?", help="build the bundle first, from this run of training.dense")
+    parser.add_argument("--bundle", type=Path, default=DEMO / "demo.bundle")
+    parser.add_argument("--station", type=Path, default=DEMO / "demo.toml", help="whose trusted key approved it")
     parser.add_argument("--out", type=Path, default=Path("docs/results.md"))
     args = parser.parse_args()
+    if args.run is not None:
+        make_bundle(args.run, args.bundle, args.station)
+    key = load_key(re.findall(r"\b[0-9a-f]{64}\b", args.station.read_text())[0])
     thread = DeviceThread("model")
     with tempfile.TemporaryDirectory() as name:
-        bundle = verify(args.bundle, [load_key(args.key)], Path(name) / "bundle")
+        bundle = verify(args.bundle, [key], Path(name) / "bundle")
         model = load_model(bundle, (ROI[3], ROI[2]), threads=2, judged_by=JudgedBy(), thread=thread)
         section = table(list(judge_test_parts(bundle, model)), bundle.manifest.bundle_id)
     thread.close()
