@@ -115,10 +115,10 @@ STAGES: tuple[Callable[[Bench], Result], ...] = (
     pictures_of_one_size,
     train_steel,
     bundle_steel,
-    line_steel,
     take_tiles,
     bundle_tiles,
     score_tiles,
+    line_steel,
     line_tiles,
 )
 
