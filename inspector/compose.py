@@ -7,17 +7,20 @@ import shutil
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 
 import structlog
 
+from inspector.board import About, Board
 from inspector.bundle.golden import limits_of, replay
 from inspector.bundle.keys import load_key
 from inspector.bundle.verify import VerifiedBundle, verify
 from inspector.cameras.rendered import RenderedCamera
 from inspector.config import AppConfig
+from inspector.control import ControlServer
 from inspector.core.clock import SystemClock
 from inspector.core.errors import BundleError, ConfigError, ModelError
-from inspector.core.types import Image, JudgedBy, Mode
+from inspector.core.types import Image, Inspection, JudgedBy, Limits, Mode
 from inspector.failpoints import Failpoints
 from inspector.frames import FrameGate
 from inspector.health import WATCHED, Health, Watchdog
@@ -35,6 +38,7 @@ from plc.registers import OfflineReason
 
 log = structlog.get_logger(__name__)
 HEALTH_PERIOD_S = 0.1
+STATUS_PERIOD_S = 0.5
 FINISH_S = 1.0  # how long a part in flight may still take at an orderly end
 
 
@@ -48,21 +52,34 @@ class Roi:
         return image[self._rows, self._columns].copy()
 
 
+@dataclass(slots=True)
+class Running:
+    """A station, and what tells others about it."""
+
+    station: Station
+    client: PlcClient
+    health: Health
+    board: Board
+    archive: ImageArchive
+
+
 async def run(cfg: AppConfig) -> None:
     """Run the station until SIGTERM or SIGINT; ends with ONLINE=0 in the PLC."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with open_station(cfg) as (station, client, health):
+    async with open_station(cfg) as running:
+        station, client, health = running.station, running.client, running.health
         watchdog = Watchdog(health)
         parts = {"camera": station.camera.alive, "store": station.results.alive}
         if station.model is not None:
             parts["model"] = station.model.alive
         async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(client.run(), name="plc")]
-            running += [tasks.create_task(watchdog.turn_forever(p, a), name=p) for p, a in parts.items()]
-            running.append(tasks.create_task(_tell_health(health, client, watchdog), name="health"))
+            turning = [tasks.create_task(client.run(), name="plc")]
+            turning += [tasks.create_task(watchdog.turn_forever(p, a), name=p) for p, a in parts.items()]
+            turning.append(tasks.create_task(_tell_health(health, client, watchdog), name="health"))
+            turning.append(tasks.create_task(_tell_status(running), name="status"))
             line = tasks.create_task(inspect_forever(station), name="line")
             notify("READY=1")
             await stop.wait()
@@ -70,7 +87,7 @@ async def run(cfg: AppConfig) -> None:
             client.handshake.stop(station.clock.monotonic_s())  # what is in flight becomes 4/110
             await _until_idle(client)
             await client.stop()
-            for task in (*running, line):
+            for task in (*turning, line):
                 task.cancel()
 
 
@@ -97,8 +114,25 @@ async def _tell_health(health: Health, client: PlcClient, watchdog: Watchdog) ->
         await asyncio.sleep(HEALTH_PERIOD_S)
 
 
+async def _tell_status(running: Running) -> None:
+    """Status to the screens; what is wrong with the archive or the PLC is an alarm there."""
+    board, health = running.board, running.health
+    while True:
+        link, archive = board.link(), running.archive.state
+        health.warn(
+            "plc", None if link.ok else f"PLC: {link.text}", "No part is inspected; the PLC rejects all.",
+            "Check the PLC, its program and the network cable; the link comes back by itself.",
+        )  # fmt: skip
+        health.warn(
+            "archive", None if archive.ok else f"pictures are not kept: {archive.text}",
+            "Parts are judged and recorded, but without pictures.", "Make room on the disk, or replace it.",
+        )  # fmt: skip
+        board.push("status", board.status())
+        await asyncio.sleep(STATUS_PERIOD_S)
+
+
 @asynccontextmanager
-async def open_station(cfg: AppConfig) -> AsyncIterator[tuple[Station, PlcClient, Health]]:
+async def open_station(cfg: AppConfig) -> AsyncIterator[Running]:
     """Build everything in order; closes in reverse, even when half-built."""
     clock = SystemClock()
     async with AsyncExitStack() as stack:
@@ -122,11 +156,39 @@ async def open_station(cfg: AppConfig) -> AsyncIterator[tuple[Station, PlcClient
         link = PlcLink(client, camera.simulated, cfg.recipe_number, limits=limits)
         archive = ImageArchive(_archive_settings(cfg, bundle), limits, noted=results.note_image)
         stack.callback(archive.close)
-        yield Station(
+        judged_by = model.judged_by if model else JudgedBy(recipe=cfg.recipe_number)
+        board = Board(
+            _about(cfg, bundle, judged_by, limits, camera.simulated), clock, health, lambda: results.counts, link.state,
+            lambda: archive.state, cfg.paths.state,
+        )  # fmt: skip
+        control = ControlServer(
+            cfg.paths.run / "control.sock", {"status": lambda *_: board.status(), "recent": lambda *_: board.recent()}
+        )
+        await control.start()
+        stack.push_async_callback(control.close)
+        board.push = control.push
+
+        def watch(done: Inspection, error: BaseException | None) -> None:
+            health.saw(done, error)
+            board.saw(done)
+
+        station = Station(
             mode=cfg.station.mode, clock=clock, plc=link, camera=camera, gate=_gate(cfg, bundle), recipe=_roi(bundle),
-            model=model, limits=limits, judged_by=model.judged_by if model else JudgedBy(recipe=cfg.recipe_number),
-            results=results, archive=archive, failpoint=Failpoints(cfg.test.failpoints), watch=health.saw,
-        ), client, health  # fmt: skip
+            model=model, limits=limits, judged_by=judged_by,
+            results=results, archive=archive, failpoint=Failpoints(cfg.test.failpoints), watch=watch,
+        )  # fmt: skip
+        yield Running(station, client, health, board, archive)
+
+
+def _about(
+    cfg: AppConfig, bundle: VerifiedBundle | None, by: JudgedBy, limits: Limits | None, simulated: bool
+) -> About:
+    return About(
+        station=cfg.station.id, number=cfg.station.number, mode=str(cfg.station.mode),
+        product=bundle.manifest.product if bundle else cfg.recipe.product, bundle_id=by.bundle_id,
+        recipe=cfg.recipe.name, recipe_revision=by.recipe_revision, simulated=simulated, camera=cfg.camera.kind,
+        limits=limits,
+    )  # fmt: skip
 
 
 async def _open_model(

@@ -86,6 +86,7 @@ class Health:
     _latched: tuple[OfflineReason, str, str] | None = None  # reason, cause, action
     _in_row: dict[Reason, int] = field(default_factory=dict)
     _since_ms: dict[str, int] = field(default_factory=dict)
+    _warnings: dict[str, tuple[str, str, str]] = field(default_factory=dict)  # id -> cause, consequence, action
 
     def ok(self, part: str) -> None:
         """`part` was seen working just now."""
@@ -104,6 +105,13 @@ class Health:
         if self._latched is None:
             log.error("latched not ready", reason=reason.name, cause=cause)
             self._latched = (reason, cause, action)
+
+    def warn(self, id_: str, cause: str | None, consequence: str = "", action: str = "") -> None:
+        """Something that a person should see to, and that takes READY from nobody by itself; None: it is over."""
+        if cause is None:
+            self._warnings.pop(id_, None)
+        else:
+            self._warnings[id_] = cause, consequence, action
 
     def acknowledge(self) -> None:
         """A person, or the PLC with CLEAR_ERROR, has taken note of a latch that may be cleared in service."""
@@ -148,6 +156,8 @@ class Health:
             if not fresh:
                 first = first or watched.reason
                 alarms.append(self._alarm(name, f"{name}: {text}", watched.consequence, watched.action, "high"))
+        for id_, (cause, consequence, action) in self._warnings.items():
+            alarms.append(self._alarm(id_, cause, consequence, action, "medium"))
         for gone in set(self._since_ms) - {a.id for a in alarms}:
             del self._since_ms[gone]
         error = _REASON_OF.get(first, Reason.NONE) if first else Reason.NONE

@@ -8,10 +8,20 @@ from dataclasses import dataclass, field
 
 from inspector.core.types import Delivery, DeliveryState, Inspection, Limits, Refusal, Trigger
 from plc.client import PlcClient
+from plc.cycle import Link
 from plc.handshake import Part, Record
-from plc.registers import Reason, Verdict
+from plc.registers import OfflineReason, Reason, Verdict
 
 U16 = 0xFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class LinkState:
+    """ok: the PLC's program is alive and may trigger; offline_reason: what it is told of READY."""
+
+    ok: bool
+    text: str
+    offline_reason: OfflineReason
 
 
 @dataclass(slots=True)
@@ -46,6 +56,14 @@ class PlcLink:
         part = self._parts.pop((decided.trigger.seq, decided.trigger.accepted_mono_s))
         told = await self.client.publish(part, self.record(decided))
         return Delivery(told.record.code, told.record.reason, DeliveryState(told.state), told.mono_s)
+
+    def state(self) -> LinkState:
+        """For the page: the connection, and why the PLC sees us not ready."""
+        hs, status = self.client.handshake, self.client.status
+        told = OfflineReason(hs.stat["OFFLINE_REASON"])
+        ok = status.connected and hs.link is Link.LIVE and not hs.owner_doubted
+        silent = ok is False and status.connected and told is OfflineReason.PLC_HEARTBEAT
+        return LinkState(ok, f"{status.text}, but its program does not run" if silent else status.text, told)
 
     def record(self, decided: Inspection) -> Record:
         """The registers of section 3.2 of the contract, scaled and clamped.

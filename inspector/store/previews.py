@@ -27,6 +27,16 @@ class Preview:
     heat: str | None
 
 
+def picture_name(no: int) -> str:
+    """File name of the small picture of inspection `no`; known before the file is there."""
+    return f"{no:010d}.jpg"
+
+
+def heat_name(no: int) -> str:
+    """File name of the heat map of inspection `no`."""
+    return f"{no:010d}-heat.jpg"
+
+
 class PreviewRing:
     """Blocking; one thread only. roi: x, y, width, height of the view in the camera picture; None: all of it."""
 
@@ -45,7 +55,7 @@ class PreviewRing:
         scale = min(1.0, LONGEST_SIDE / max(image.shape[:2]))
         size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
         small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-        preview = Preview(no, f"{no:010d}.jpg", f"{no:010d}-heat.jpg" if heat is not None else None)
+        preview = Preview(no, picture_name(no), heat_name(no) if heat is not None else None)
         self._files.append(preview)  # before the files, so that a half-written pair leaves with the ring too
         if preview.heat is not None and heat is not None:
             self._save(preview.heat, heat_over(heat, image.shape[:2], size, self._roi))

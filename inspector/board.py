@@ -1,0 +1,138 @@
+"""What the station says of itself to other processes: its status, the last parts, and each new part as it comes."""
+
+from __future__ import annotations
+
+import shutil
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from inspector.core.ports import Clock
+from inspector.core.types import Inspection, Limits
+from inspector.health import Health
+from inspector.link import LinkState
+from inspector.store.counts import Counts
+from inspector.store.images import ArchiveState
+from inspector.store.previews import heat_name, picture_name
+from plc.registers import OfflineReason
+
+RECENT = 100  # parts that a new screen is told of
+CYCLES = 1000  # newest parts that the percentiles are of
+Message = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What does not change while the daemon runs."""
+
+    station: str
+    number: int
+    mode: str
+    product: str
+    bundle_id: str
+    recipe: str
+    recipe_revision: int
+    simulated: bool  # the camera's pictures are not of this moment
+    camera: str  # for people: "rendered"
+    limits: Limits | None = None
+
+
+@dataclass(slots=True)
+class Board:
+    """On the event loop only; every method is quick. The sources are asked anew for each status."""
+
+    about: About
+    clock: Clock
+    health: Health
+    counts: Callable[[], Counts]
+    link: Callable[[], LinkState]
+    archive: Callable[[], ArchiveState]
+    disk: Path  # a folder on the disk that fills
+    push: Callable[[str, Message], None] = lambda event, data: None
+    _parts: deque[Message] = field(default_factory=lambda: deque(maxlen=RECENT))  # newest first
+    _cycles_ms: deque[float] = field(default_factory=lambda: deque(maxlen=CYCLES))
+    _started_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._started_s = self.clock.monotonic_s()
+
+    def saw(self, done: Inspection) -> None:
+        """One more part, or one more refused trigger."""
+        message = part_message(done, int(self.clock.utc_s() * 1000))
+        self._parts.appendleft(message)
+        if not message["refused"]:
+            self._cycles_ms.append(done.elapsed_ms)
+        self.push("part", message)
+
+    def recent(self) -> list[Message]:
+        """The last parts, newest first."""
+        return list(self._parts)
+
+    def status(self) -> Message:
+        """Ready or why not, what works, counts and alarms; as the page reads it."""
+        about, link, state = self.about, self.link(), self.health.state()
+        ready = state.ready and link.offline_reason is OfflineReason.NONE
+        parts = {name: {"ok": p.ok, "text": p.text, "age_s": p.age_s} for name, p in state.parts.items()}
+        if parts.get("camera", {}).get("ok"):
+            parts["camera"]["text"] = about.camera
+        return {
+            "station": about.station, "number": about.number, "product": about.product, "mode": about.mode,
+            "bundle_id": about.bundle_id, "recipe": about.recipe, "recipe_revision": about.recipe_revision,
+            "limits": limits_message(about.limits), "simulated": about.simulated, "ready": ready,
+            "offline_reason": int(link.offline_reason if state.ready else state.offline_reason),
+            "error_code": int(state.error_code),
+            "parts": {**parts, "plc": {"ok": link.ok, "text": link.text, "age_s": None}, "disk": self._disk()},
+            "counts": self.counts().as_status(),
+            "since_utc_ms": self.counts().since_utc_ms, "cycle_ms": self._percentiles(),
+            "uptime_s": round(self.clock.monotonic_s() - self._started_s, 1),
+            "alarms": [
+                {
+                    "id": a.id, "cause": a.cause, "consequence": a.consequence, "action": a.action,
+                    "priority": a.priority, "since_utc_ms": a.since_utc_ms,
+                }
+                for a in state.alarms
+            ],
+            "utc_ms": int(self.clock.utc_s() * 1000),
+        }  # fmt: skip
+
+    def _disk(self) -> Message:
+        archive = self.archive()
+        free = f"{shutil.disk_usage(self.disk).free / 1e9:.0f} GB free"
+        dropped = f", {archive.dropped} pictures dropped" if archive.dropped else ""
+        return {"ok": archive.ok, "text": (free if archive.ok else archive.text) + dropped, "age_s": None}
+
+    def _percentiles(self) -> Mapping[str, float]:
+        if not self._cycles_ms:
+            return {}
+        p50, p99 = np.percentile(list(self._cycles_ms), (50, 99))
+        return {"p50": round(float(p50), 2), "p99": round(float(p99), 2)}
+
+
+def part_message(done: Inspection, utc_ms: int) -> Message:
+    """One part as other processes are told of it. A part counts as what the PLC was told."""
+    p, told = done.prediction, done.delivery
+    pictured = "grabbed" in done.stamps
+    return {
+        "no": done.no, "trigger_id": done.trigger.seq, "part_id": done.trigger.part_id, "utc_ms": utc_ms,
+        "code": int(told.code if told else done.outcome.verdict),
+        "reason": int(told.reason if told else done.outcome.reason),
+        "label": p.label if p else None, "confidence": p.confidence if p else None,
+        "novelty_score": p.novelty_score if p else None, "anomaly_score": p.anomaly_score if p else None,
+        "elapsed_ms": round(done.elapsed_ms, 2), "preview": picture_name(done.no) if pictured else None,
+        "heat": heat_name(done.no) if p is not None and p.anomaly_map is not None else None,
+        "test_part": done.trigger.test_part, "refused": not pictured and "accepted" not in done.stamps,
+    }  # fmt: skip
+
+
+def limits_message(limits: Limits | None) -> Message | None:
+    if limits is None:
+        return None
+    low, high = limits.novelty_range
+    return {
+        "min_confidence": limits.min_confidence, "novelty_low": low, "novelty_high": high,
+        "max_anomaly_score": limits.max_anomaly_score,
+    }  # fmt: skip
