@@ -66,14 +66,18 @@ class FrameGate:
 
     def _check_light(self, image: Image) -> None:
         x, y, w, h = self._roi
-        view = image[y : y + h, x : x + w]
-        for zone in self._zones:
-            figures = zone_figures(view, zone.box)
-            limits = (zone.brightness, zone.contrast, zone.sharpness)
-            for name, value, (low, high) in zip(("brightness", "contrast", "sharpness"), figures, limits, strict=True):
-                if not low <= value <= high:  # two-sided: a dead lamp may make scores better
-                    text = f"zone {zone.name}: {name} {value:.1f} is outside {low:.1f} to {high:.1f}"
-                    raise FrameError(Reason.IMAGE_QUALITY, text)
+        check_light(image[y : y + h, x : x + w], self._zones)
+
+
+def check_light(view: Image, zones: Sequence[ZoneLimits]) -> None:
+    """view: (H, W, 3) uint8 RGB. Raises FrameError: a zone is too dark, too bright, too flat or not sharp."""
+    for zone in zones:
+        figures = zone_figures(view, zone.box)
+        limits = (zone.brightness, zone.contrast, zone.sharpness)
+        for name, value, (low, high) in zip(("brightness", "contrast", "sharpness"), figures, limits, strict=True):
+            if not low <= value <= high:  # two-sided: a dead lamp may make scores better
+                text = f"zone {zone.name}: {name} {value:.1f} is outside {low:.1f} to {high:.1f}"
+                raise FrameError(Reason.IMAGE_QUALITY, text)
 
 
 def _is_repeat(frame: Frame, last: Frame) -> bool:

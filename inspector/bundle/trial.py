@@ -7,7 +7,6 @@ child is refused; the daemon never sees it. Done once, when a bundle is installe
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import resource
@@ -19,8 +18,7 @@ from pathlib import Path
 
 from inspector.bundle.verify import VerifiedBundle
 from inspector.core.errors import BundleError
-
-CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
+from inspector.sandbox import without_network
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +75,6 @@ def _child(directory: Path, height: int, width: int, cpu_s: int, address_bytes: 
     if strange := [name for name, value in outputs.items() if not np.isfinite(value).all()]:
         raise BundleError(f"output {strange[0]} is not finite")
     print(json.dumps({name: list(value.shape) for name, value in outputs.items()}))
-
-
-def without_network() -> bool:
-    """Leave the network, where the kernel lets an ordinary user do so; the unit's own rules hold in any case."""
-    unshare = getattr(ctypes.CDLL(None, use_errno=True), "unshare", None)
-    return unshare is not None and unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0
 
 
 if __name__ == "__main__":

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from http import HTTPStatus
-from typing import TYPE_CHECKING
 
 import structlog
 import uvicorn
@@ -21,34 +17,22 @@ from starlette.types import ASGIApp
 
 from inspector.config import AppConfig
 from inspector.control import connect_control
-from inspector.core.errors import ConfigError
-from inspector.sdnotify import notify
 from inspector.store.history import SqliteHistory
 from inspector.threads import DeviceThread
 from inspector.web import pages, rows
 from inspector.web.feed import Feed
 from inspector.web.guard import Guard
 from inspector.web.records import Filters, Unreadable
+from inspector.web.server import NO_TELEMETRY, Server, bind, feed_watchdog
 from inspector.web.settings import WebSettings, settings_of
 from inspector.web.site import STATIC, Site, assets_hash
 from inspector.web.words import has_word, reason_words, word
 from plc.registers import Verdict
 
-if TYPE_CHECKING:
-    from fastapi.telemetry import TelemetryConfig
-
 log = structlog.get_logger(__name__)
 
-NO_TELEMETRY: TelemetryConfig = {
-    "auto_configure": False,
-    "tracing": False,
-    "metrics": False,
-    "logs": False,
-}  # nothing phones home
 REASONS_EVERY_S = 1.0
 TOP_REASONS = 3
-DROP_PEER_MS = 10_000  # a peer that acknowledges nothing for so long is gone
-SEND_BUFFER = 256 * 1024  # bounds what the kernel holds for a browser that does not read
 
 
 def create_app(site: Site) -> ASGIApp:
@@ -128,9 +112,9 @@ async def serve(site: Site, sock: socket.socket) -> None:
             others = [
                 tasks.create_task(site.feed.run(), name="feed"),
                 tasks.create_task(watch_records(site), name="records"),
-                tasks.create_task(_feed_watchdog(), name="watchdog"),
+                tasks.create_task(feed_watchdog(), name="watchdog"),
             ]
-            await _Server(config, site.feed).serve(sockets=[sock])
+            await Server(config, site.feed.close).serve(sockets=[sock])
             for task in others:
                 task.cancel()
     finally:
@@ -140,52 +124,4 @@ async def serve(site: Site, sock: socket.socket) -> None:
 def listen(settings: WebSettings) -> socket.socket:
     """Bind. Raises ConfigError: not loopback without permission, or the address cannot be had."""
     settings.checked()
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)  # accepted sockets inherit all of these
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DROP_PEER_MS)
-    try:
-        sock.bind((settings.host.strip("[]"), settings.port))
-    except OSError as exc:
-        sock.close()
-        raise ConfigError(f"[web] cannot listen on {settings.host}:{settings.port}: {exc.strerror}") from exc
-    return sock
-
-
-class _Server(uvicorn.Server):
-    """uvicorn, which tells systemd how it is and ends the streams that would otherwise never end."""
-
-    def __init__(self, config: uvicorn.Config, feed: Feed) -> None:
-        super().__init__(config)
-        self._feed = feed
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets=sockets)
-        notify("READY=1")
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        notify("STOPPING=1")
-        self._feed.close()
-        await super().shutdown(sockets=sockets)
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop)
-        try:
-            yield
-        finally:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.remove_signal_handler(number)
-
-    def _stop(self) -> None:
-        self.should_exit = True
-
-
-async def _feed_watchdog() -> None:
-    while True:
-        notify("WATCHDOG=1")
-        await asyncio.sleep(1.0)
+    return bind(settings.host, settings.port, "[web]")

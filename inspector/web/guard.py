@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from ipaddress import ip_address
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -25,6 +25,7 @@ HEADERS = {
     "permissions-policy": "camera=(), microphone=(), geolocation=(), usb=(), payment=()",
 }
 READ = frozenset({"GET", "HEAD"})
+OWN_PAGES = frozenset({"same-origin", "none"})  # Sec-Fetch-Site, which every browser of today sends
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
@@ -38,15 +39,26 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def _plain(status: int, headers: Mapping[str, str]) -> ASGIApp:
+    return PlainTextResponse(word(f"error.{status}"), status, headers)
+
+
 class Guard:
-    """The outermost layer, around the error pages too. Raises nothing; answers 405 and 403 itself.
+    """The outermost layer, around the error pages too. Raises nothing; answers 405 and 403 itself, by `refuse`.
 
     names: the Host names answered to (a page elsewhere that points a name of its own at 127.0.0.1 must not read us);
-    None: any, for a page that was opened to the network on purpose.
+    None: any, for a page that was opened to the network on purpose. posts: the paths that take POST, from programs and
+    from our own pages, not from a page elsewhere.
     """
 
-    def __init__(self, app: ASGIApp, names: Iterable[str] | None) -> None:
-        self._app = app
+    def __init__(
+        self,
+        app: ASGIApp,
+        names: Iterable[str] | None,
+        posts: Collection[str] = (),
+        refuse: Callable[[int, Mapping[str, str]], ASGIApp] = _plain,
+    ) -> None:
+        self._app, self._posts, self._refuse = app, frozenset(posts), refuse
         self._names = None if names is None else frozenset(n.lower() for n in names)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -65,10 +77,13 @@ class Guard:
         await self._choose(scope)(scope, receive, send_guarded)
 
     def _choose(self, scope: Scope) -> ASGIApp:
-        if scope["method"] not in READ:
-            return PlainTextResponse(word("error.405"), 405, {"allow": "GET, HEAD"})
-        if self._names is not None and _host_name(Headers(scope=scope).get("host", "")) not in self._names:
-            return PlainTextResponse(word("error.403"), 403)
+        headers = Headers(scope=scope)
+        allowed = {"POST"} if scope["path"] in self._posts else READ
+        if scope["method"] not in allowed:
+            return self._refuse(405, {"allow": ", ".join(sorted(allowed))})
+        foreign = scope["method"] not in READ and headers.get("sec-fetch-site", "none") not in OWN_PAGES
+        if foreign or (self._names is not None and _host_name(headers.get("host", "")) not in self._names):
+            return self._refuse(403, {})
         return self._app
 
 

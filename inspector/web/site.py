@@ -47,17 +47,18 @@ def client_words() -> str:
     return json.dumps({**alone, **{name: word(key) for name, key in keys.items()}}, ensure_ascii=False)
 
 
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+def environment(*folders: Path) -> Environment:
+    """Templates of `folders`, then the page's own; all that they are given is escaped."""
+    made = Environment(
+        loader=FileSystemLoader([*folders, TEMPLATES]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals["w"], environment.globals["unknown"] = word, UNKNOWN
-    environment.globals["client_words"] = client_words()
-    return environment
+    made.globals["w"], made.globals["unknown"] = word, UNKNOWN
+    made.globals["client_words"] = client_words()
+    return made
 
 
 @dataclass(slots=True)
@@ -69,7 +70,7 @@ class Site:
     records: Records
     pictures: DeviceThread = field(default_factory=lambda: DeviceThread("pictures"))
     favicon: bytes = field(default_factory=lambda: (STATIC / "favicon.svg").read_bytes())
-    _templates: Environment = field(default_factory=_environment)
+    _templates: Environment = field(default_factory=environment)
 
     def page(self, template: str, status: int = 200, /, *, here: str = "", **values: Any) -> Response:
         """Render a template; everything in it is escaped."""
