@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from inspector.core.errors import InspectorError, ModelError, PartError, StoreError
+from inspector.core.errors import InspectorError, ModelError, PartError, StoreBroken, StoreError
 from inspector.core.ports import Clock
 from inspector.core.types import Inspection
 from plc.registers import OfflineReason, Reason
@@ -63,11 +63,21 @@ NOT_READY = "The station is not ready; every part that comes now is a reject."
 _ACTIONS = {
     "camera": (OfflineReason.CAMERA, "Check the camera's cable and power; it reconnects by itself."),
     "model": (OfflineReason.MODEL, "Restart the service; if it stays, install the former bundle."),
-    "store": (OfflineReason.STORAGE, "Make room on the disk or replace it; it recovers by itself."),
+    "store": (OfflineReason.STORAGE, "Make room on the disk; READY comes back by itself once records are committed."),
 }
-WATCHED: Mapping[str, Watched] = {
-    part: Watched(2.0, reason, NOT_READY, action) for part, (reason, action) in _ACTIONS.items()
-}
+BROKEN_STORE = "Check the disk and its cable, replace it if it fails again, and restart the service: only that helps."
+
+
+def watched(max_age_s: float = 2.0, *, model: bool = True) -> dict[str, Watched]:
+    """What a station watches; a model only where one judges."""
+    return {
+        part: Watched(max_age_s, reason, NOT_READY, action)
+        for part, (reason, action) in _ACTIONS.items()
+        if model or part != "model"
+    }
+
+
+WATCHED: Mapping[str, Watched] = watched()
 _REASON_OF = {
     OfflineReason.CAMERA: Reason.CAMERA,
     OfflineReason.MODEL: Reason.INFERENCE,
@@ -82,7 +92,7 @@ class Health:
     clock: Clock
     watched: Mapping[str, Watched] = field(default_factory=lambda: dict(WATCHED))
     _last_ok_s: dict[str, float] = field(default_factory=dict)
-    _down: dict[str, str] = field(default_factory=dict)  # part -> what it said
+    _down: dict[str, tuple[str, str | None]] = field(default_factory=dict)  # part -> what it said, what to do
     _latched: tuple[OfflineReason, str, str] | None = None  # reason, cause, action
     _in_row: dict[Reason, int] = field(default_factory=dict)
     _since_ms: dict[str, int] = field(default_factory=dict)
@@ -93,11 +103,11 @@ class Health:
         self._last_ok_s[part] = self.clock.monotonic_s()
         self._down.pop(part, None)
 
-    def down(self, part: str, text: str) -> None:
-        """`part` said that it does not work."""
+    def down(self, part: str, text: str, action: str | None = None) -> None:
+        """`part` said that it does not work. action: where another one helps than usually does; holds until ok()."""
         if part not in self._down:
             log.warning("part down", part=part, text=text)
-        self._down[part] = text
+        self._down[part] = text, action or self._down.get(part, ("", None))[1]
         self._last_ok_s.pop(part, None)
 
     def latch(self, reason: OfflineReason, cause: str, action: str) -> None:
@@ -126,7 +136,7 @@ class Health:
         if isinstance(error, PartError) and not isinstance(error, ModelError):
             log.info("part not inspected", no=done.no, reason=reason.name, text=str(error))
         if reason is Reason.STORAGE or isinstance(error, StoreError):
-            self.down("store", "a record was not committed in time")
+            self.down("store", "a record was not committed in time", _help(error))
         for kind in (Reason.INFERENCE, Reason.DEADLINE):
             self._in_row[kind] = self._in_row.get(kind, 0) + 1 if reason is kind else 0
             if self._in_row[kind] >= ERRORS_THAT_LATCH:
@@ -148,14 +158,15 @@ class Health:
         if self._latched is not None:
             first, cause, action = self._latched
             alarms.append(self._alarm("latched", cause, NOT_READY, action, "high"))
-        for name, watched in self.watched.items():
+        for name, rule in self.watched.items():
             age = now - self._last_ok_s.get(name, -math.inf)
-            fresh = age <= watched.max_age_s  # NaN is not fresh
-            text = self._down.get(name, "working" if fresh else "no sign of life")
+            fresh = age <= rule.max_age_s  # NaN is not fresh
+            text, action_now = self._down.get(name, ("working" if fresh else "no sign of life", None))
             parts[name] = PartState(fresh, text, round(age, 2) if math.isfinite(age) else None)
             if not fresh:
-                first = first or watched.reason
-                alarms.append(self._alarm(name, f"{name}: {text}", watched.consequence, watched.action, "high"))
+                first = first or rule.reason
+                helps = action_now or rule.action
+                alarms.append(self._alarm(name, f"{name}: {text}", rule.consequence, helps, "high"))
         for id_, (cause, consequence, action) in self._warnings.items():
             alarms.append(self._alarm(id_, cause, consequence, action, "medium"))
         for gone in set(self._since_ms) - {a.id for a in alarms}:
@@ -175,7 +186,7 @@ class Watchdog:
     """
 
     def __init__(self, health: Health, *, period_s: float = 0.5, hang_after_s: float = 3.0) -> None:
-        self._health, self._period_s, self._hang_after_s = health, period_s, hang_after_s
+        self._health, self._period_s, self.hang_after_s = health, period_s, hang_after_s
         self._turned_s: dict[str, float] = {}
 
     async def turn_forever(self, part: str, alive: Callable[[], Awaitable[None]]) -> None:
@@ -184,13 +195,13 @@ class Watchdog:
         self._turned_s[part] = clock.monotonic_s()
         while True:
             try:
-                async with asyncio.timeout(self._hang_after_s):
+                async with asyncio.timeout(self.hang_after_s):
                     await alive()
                 self._health.ok(part)
             except InspectorError as exc:
-                self._health.down(part, str(exc))
+                self._health.down(part, str(exc), _help(exc))
             except TimeoutError:
-                log.critical("device thread hangs; ending the process", part=part, after_s=self._hang_after_s)
+                log.critical("device thread hangs; ending the process", part=part, after_s=self.hang_after_s)
                 os._exit(EXIT_HUNG)
             self._turned_s[part] = clock.monotonic_s()
             await clock.sleep(self._period_s)
@@ -199,3 +210,8 @@ class Watchdog:
         """True if every part's thread made a full turn within `age_s`: what systemd's watchdog is fed by."""
         now = self._health.clock.monotonic_s()
         return all(now - turned <= age_s for turned in self._turned_s.values())
+
+
+def _help(error: BaseException | None) -> str | None:
+    """What to do where an error needs something else than is usual for its part."""
+    return BROKEN_STORE if isinstance(error, StoreBroken) else None

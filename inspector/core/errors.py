@@ -17,6 +17,10 @@ class BundleError(InspectorError):
     """The bundle is not one we may run: signature, hash, format, product, CPU."""
 
 
+class RecipeError(InspectorError):
+    """The recipe does not fit the bundle, or what the bundle was signed for."""
+
+
 class GoldenError(BundleError):
     """A golden image did not give its expected outcome on this machine."""
 
@@ -59,6 +63,10 @@ class StoreError(PartError):
     """The record could not be committed: no result without a record; READY drops."""
 
     reason = Reason.STORAGE
+
+
+class StoreBroken(StoreError):
+    """The record stands still until the process is started again; no retry is to be trusted."""
 
 
 def reason_of(exc: BaseException) -> Reason:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import apsw
 
-from inspector.core.errors import StoreError
+from inspector.core.errors import StoreBroken, StoreError
 from inspector.store.migrations import migrate
 
 BUSY_MS = 50  # nobody else writes; readers in WAL mode block no writer
@@ -26,8 +26,8 @@ class Database:
     """Blocking; every call on the store's thread. Every method raises StoreError.
 
     A full disk or a lock is an error of this transaction, and the next may succeed. Anything else (I/O error, read-only
-    file system, corruption) stands until the process is started again: after a failed fsync the kernel may call pages
-    clean that never reached the disk, so a retry that succeeds would prove nothing.
+    file system, corruption) is StoreBroken until the process is started again: after a failed fsync the kernel may call
+    pages clean that never reached the disk, so a retry that succeeds would prove nothing.
     """
 
     def __init__(self, path: Path, *, vfs: str | None = None) -> None:
@@ -110,7 +110,7 @@ class Database:
 
     def _usable(self) -> apsw.Connection:
         if self._broken is not None:
-            raise StoreError(self._broken)
+            raise StoreBroken(self._broken)
         if self._db is None:
             raise StoreError(f"{self.path} is not open")
         return self._db
@@ -121,7 +121,7 @@ class Database:
         if passing or full:
             return StoreError(f"{self.path} could not be written: {exc}")
         self._broken = f"{self.path} is out of service until a restart, after: {exc}"
-        return StoreError(self._broken)
+        return StoreBroken(self._broken)
 
     def _after_commit(self, db: apsw.Connection, _: str, pages: int) -> int:
         self._wal_pages = pages

@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from inspector.core.errors import CameraLost, ModelError
+from inspector.core.errors import CameraLost, ModelError, StoreBroken, StoreError
 from inspector.core.types import Delivery, DeliveryState, Inspection, JudgedBy, Outcome, Trigger
 from inspector.health import ERRORS_THAT_LATCH, WATCHED, Health, Watchdog
 from plc.registers import OfflineReason, Reason, Verdict
@@ -64,6 +64,34 @@ def test_a_lost_camera_is_one_alarm_however_many_parts_it_meets(health):
         assert [a.id for a in health.state().alarms] == ["camera"]
     health.ok("camera")
     assert health.state().ready
+
+
+def action_for(health, part):
+    return next(a.action for a in health.state().alarms if a.id == part)
+
+
+async def turn(health, part, error):
+    async def alive():
+        raise error
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await Watchdog(health).turn_forever(part, alive)
+
+
+async def test_a_full_disk_says_that_it_recovers_and_a_broken_record_that_only_a_restart_helps(health):
+    await turn(health, "store", StoreError("only 3 MB free"))
+    assert "by itself" in action_for(health, "store") and "restart" not in action_for(health, "store")
+    health.ok("store")
+    await turn(health, "store", StoreBroken("results.db is out of service until a restart"))
+    assert "restart" in action_for(health, "store") and "by itself" not in action_for(health, "store")
+    health.saw(inspection(Verdict.NOT_INSPECTED, Reason.STORAGE), None)
+    assert "restart" in action_for(health, "store"), "a part that meets it does not change what helps"
+
+
+def test_a_stamp_that_a_broken_record_refuses_says_that_only_a_restart_helps(health):
+    health.saw(inspection(), StoreBroken("results.db is out of service until a restart"))
+    assert "restart" in action_for(health, "store")
 
 
 def test_three_inference_errors_in_a_row_latch_until_acknowledged(health):

@@ -13,7 +13,7 @@ import apsw
 import pytest
 
 from inspector.core.clock import SystemClock
-from inspector.core.errors import StoreError
+from inspector.core.errors import StoreBroken, StoreError
 from inspector.core.types import DeliveryState, Refusal
 from inspector.store.results import GRACE_S, SqliteResults
 from inspector.threads import DeviceThread
@@ -118,7 +118,7 @@ async def test_a_failed_fsync_is_never_taken_back_by_a_retry(path, disk):
         disk.error = None  # the kernel says that all is well again
         done = await results.decide(results.open(trigger(2)), PASS, GOOD, BY, stamps())
         assert done.outcome == STORAGE
-        with pytest.raises(StoreError, match="until a restart"):
+        with pytest.raises(StoreBroken, match="until a restart"):
             await results.alive()
         with pytest.raises(StoreError):
             await results.stamp(done, told(done))
