@@ -39,6 +39,7 @@ class About:
     simulated: bool  # the camera's pictures are not of this moment
     camera: str  # for people: "rendered"
     limits: Limits | None = None
+    recipe_number: int = 0
 
 
 @dataclass(slots=True)
@@ -82,7 +83,7 @@ class Board:
         return {
             "station": about.station, "number": about.number, "product": about.product, "mode": about.mode,
             "bundle_id": about.bundle_id, "recipe": about.recipe, "recipe_revision": about.recipe_revision,
-            "limits": limits_message(about.limits), "simulated": about.simulated, "ready": ready,
+            "limits": limits_message(about), "simulated": about.simulated, "ready": ready,
             "offline_reason": int(link.offline_reason if state.ready else state.offline_reason),
             "error_code": int(state.error_code),
             "parts": {**parts, "plc": {"ok": link.ok, "text": link.text, "age_s": None}, "disk": self._disk()},
@@ -128,11 +129,14 @@ def part_message(done: Inspection, utc_ms: int) -> Message:
     }  # fmt: skip
 
 
-def limits_message(limits: Limits | None) -> Message | None:
+def limits_message(about: About) -> Message | None:
+    """The limits, and which bundle and recipe revision they belong to, in the words of a row."""
+    limits = about.limits
     if limits is None:
         return None
     low, high = limits.novelty_range
     return {
         "min_confidence": limits.min_confidence, "novelty_low": low, "novelty_high": high,
-        "max_anomaly_score": limits.max_anomaly_score,
+        "max_anomaly_score": limits.max_anomaly_score, "bundle_id": about.bundle_id, "recipe": about.recipe_number,
+        "recipe_revision": about.recipe_revision,
     }  # fmt: skip

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -12,44 +11,30 @@ from dataclasses import dataclass
 import structlog
 
 from inspector.board import About, Board
-from inspector.bundle.golden import limits_of, replay
-from inspector.bundle.keys import load_key
-from inspector.bundle.verify import VerifiedBundle, verify
 from inspector.cameras.rendered import RenderedCamera
 from inspector.config import AppConfig
 from inspector.control import ControlServer
 from inspector.core.clock import SystemClock
-from inspector.core.errors import BundleError, ConfigError, ModelError
-from inspector.core.types import Image, Inspection, JudgedBy, Limits, Mode
+from inspector.core.errors import ConfigError
+from inspector.core.types import Inspection, Mode
 from inspector.failpoints import Failpoints
-from inspector.frames import FrameGate
-from inspector.health import WATCHED, Health, Watchdog
+from inspector.health import Health, Watchdog, watched
+from inspector.judging import Judging, open_judging
 from inspector.line import Station, inspect_forever
 from inspector.link import PlcLink
-from inspector.model import OpenVinoModel, load_model
 from inspector.sdnotify import notify
 from inspector.sections import RenderedConfig
 from inspector.store.images import ArchiveSettings, ImageArchive
 from inspector.store.results import SqliteResults
+from inspector.store.shelf import Bounds
 from inspector.threads import DeviceThread
 from plc.client import LinkConfig, PlcClient
 from plc.handshake import Handshake, HandshakeConfig, HealthInput
-from plc.registers import OfflineReason
 
 log = structlog.get_logger(__name__)
 HEALTH_PERIOD_S = 0.1
 STATUS_PERIOD_S = 0.5
 FINISH_S = 1.0  # how long a part in flight may still take at an orderly end
-
-
-class Roi:
-    """The region of the camera picture that is judged."""
-
-    def __init__(self, x: int, y: int, width: int, height: int) -> None:
-        self._rows, self._columns = slice(y, y + height), slice(x, x + width)
-
-    def view(self, image: Image) -> Image:
-        return image[self._rows, self._columns].copy()
 
 
 @dataclass(slots=True)
@@ -71,7 +56,7 @@ async def run(cfg: AppConfig) -> None:
         loop.add_signal_handler(number, stop.set)
     async with open_station(cfg) as running:
         station, client, health = running.station, running.client, running.health
-        watchdog = Watchdog(health)
+        watchdog = Watchdog(health, hang_after_s=cfg.health.hang_after_s)
         parts = {"camera": station.camera.alive, "store": station.results.alive}
         if station.model is not None:
             parts["model"] = station.model.alive
@@ -109,7 +94,7 @@ async def _tell_health(health: Health, client: PlcClient, watchdog: Watchdog) ->
             health.acknowledge()
         state = health.state()
         client.set_health(HealthInput(state.ready, state.offline_reason, state.error_code))
-        if watchdog.all_turned_within(2.0):
+        if watchdog.all_turned_within(watchdog.hang_after_s):
             notify("WATCHDOG=1")
         await asyncio.sleep(HEALTH_PERIOD_S)
 
@@ -140,25 +125,29 @@ async def open_station(cfg: AppConfig) -> AsyncIterator[Running]:
         for thread in threads.values():
             stack.callback(thread.close)
         cfg.paths.run.mkdir(parents=True, exist_ok=True)
-        results = SqliteResults(cfg.paths.state / "results.db", cfg.station.id, clock, threads["store"])
+        results = SqliteResults(
+            cfg.paths.state / "results.db", cfg.station.id, clock, threads["store"],
+            min_free_bytes=round(cfg.store.min_free_mb * 2**20),
+        )  # fmt: skip
         recovered = await results.start()
         stack.push_async_callback(results.close)
         log.info("store open", boot=recovered.boot, undecided=recovered.undecided, unstamped=recovered.unstamped)
-        health = Health(clock, {p: w for p, w in WATCHED.items() if p != "model" or cfg.bundle is not None})
-        bundle, model = await _open_model(cfg, threads["model"], health)
+        health = Health(clock, watched(cfg.health.max_age_s, model=cfg.bundle is not None))
+        judging = await open_judging(cfg, results.recipes, threads, health, clock)
         if not isinstance(cfg.camera, RenderedConfig):
             raise ConfigError(f"camera kind {cfg.camera.kind} is not wired yet")
         camera = RenderedCamera(
             clock, threads["camera"], cfg.camera.exposure_us, grab_timeout_s=cfg.camera.grab_timeout_ms / 1000
         )
-        limits = limits_of(bundle.manifest) if bundle else None
-        client = PlcClient(_link_config(cfg), Handshake(_handshake_config(cfg), results.known))
-        link = PlcLink(client, camera.simulated, cfg.recipe_number, limits=limits)
-        archive = ImageArchive(_archive_settings(cfg, bundle), limits, noted=results.note_image)
+        client = PlcClient(_link_config(cfg), Handshake(_handshake_config(cfg, judging), results.known))
+        link = PlcLink(
+            client, camera.simulated, judging.recipe.number, limits=judging.limits,
+            anomaly_median=judging.anomaly_median,
+        )  # fmt: skip
+        archive = ImageArchive(_archive_settings(cfg, judging), judging.limits, noted=results.note_image)
         stack.callback(archive.close)
-        judged_by = model.judged_by if model else JudgedBy(recipe=cfg.recipe_number)
         board = Board(
-            _about(cfg, bundle, judged_by, limits, camera.simulated), clock, health, lambda: results.counts, link.state,
+            _about(cfg, judging, camera.simulated), clock, health, lambda: results.counts, link.state,
             lambda: archive.state, cfg.paths.state,
         )  # fmt: skip
         control = ControlServer(
@@ -173,71 +162,32 @@ async def open_station(cfg: AppConfig) -> AsyncIterator[Running]:
             board.saw(done)
 
         station = Station(
-            mode=cfg.station.mode, clock=clock, plc=link, camera=camera, gate=_gate(cfg, bundle), recipe=_roi(bundle),
-            model=model, limits=limits, judged_by=judged_by,
+            mode=cfg.station.mode, clock=clock, plc=link, camera=camera, gate=judging.gate(cfg.station.mode),
+            recipe=judging.recipe, model=judging.model, limits=judging.limits, judged_by=judging.judged_by,
             results=results, archive=archive, failpoint=Failpoints(cfg.test.failpoints), watch=watch,
         )  # fmt: skip
         yield Running(station, client, health, board, archive)
 
 
-def _about(
-    cfg: AppConfig, bundle: VerifiedBundle | None, by: JudgedBy, limits: Limits | None, simulated: bool
-) -> About:
+def _about(cfg: AppConfig, judging: Judging, simulated: bool) -> About:
+    by, recipe = judging.judged_by, judging.recipe
     return About(
         station=cfg.station.id, number=cfg.station.number, mode=str(cfg.station.mode),
-        product=bundle.manifest.product if bundle else cfg.recipe.product, bundle_id=by.bundle_id,
-        recipe=cfg.recipe.name, recipe_revision=by.recipe_revision, simulated=simulated, camera=cfg.camera.kind,
-        limits=limits,
+        product=recipe.product or cfg.recipe.product, bundle_id=by.bundle_id, recipe=recipe.name or cfg.recipe.name,
+        recipe_revision=by.recipe_revision, simulated=simulated, camera=cfg.camera.kind, limits=judging.limits,
+        recipe_number=by.recipe,
     )  # fmt: skip
 
 
-async def _open_model(
-    cfg: AppConfig, thread: DeviceThread, health: Health
-) -> tuple[VerifiedBundle | None, OpenVinoModel | None]:
-    """Verify, load, replay the golden pictures. What fails here latches NOT READY with a text; the daemon runs on."""
-    if cfg.bundle is None:
-        return None, None
-    try:
-        return await thread.call(_open_bundle, cfg, thread)
-    except (BundleError, ConfigError, ModelError) as exc:
-        health.latch(OfflineReason.MODEL, f"the bundle cannot be used: {exc}", "Install a bundle that this box trusts.")
-        return None, None
-
-
-def _open_bundle(cfg: AppConfig, thread: DeviceThread) -> tuple[VerifiedBundle, OpenVinoModel]:
-    section = cfg.bundle
-    if section is None:
-        raise ConfigError("no [bundle]")
-    keys = [load_key(text) for text in section.trusted_keys]
-    target = cfg.paths.state / "bundles" / "active"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(target, ignore_errors=True)  # unpacked anew at every start, from the signed file
-    bundle = verify(section.path, keys, target)
-    _, _, width, height = bundle.manifest.view.roi
-    judged_by = JudgedBy(bundle.manifest.bundle_id, cfg.recipe_number, 1, bundle.manifest.version)
-    model = load_model(bundle, (height, width), threads=cfg.model.threads, judged_by=judged_by, thread=thread)
-    replay(bundle, model.predict_blocking)
-    return bundle, model
-
-
-def _roi(bundle: VerifiedBundle | None) -> Roi:
-    return Roi(*bundle.manifest.view.roi) if bundle else Roi(0, 0, 1 << 16, 1 << 16)
-
-
-def _gate(cfg: AppConfig, bundle: VerifiedBundle | None) -> FrameGate:
-    if bundle is None:
-        return FrameGate(None, (0, 0, 0, 0), (), Mode.COLLECT)
-    view = bundle.manifest.view
-    size = (view.camera_height, view.camera_width)
-    return FrameGate(size, view.roi, bundle.manifest.zones, cfg.station.mode)
-
-
-def _archive_settings(cfg: AppConfig, bundle: VerifiedBundle | None) -> ArchiveSettings:
+def _archive_settings(cfg: AppConfig, judging: Judging) -> ArchiveSettings:
+    section = cfg.archive
     return ArchiveSettings(
         pictures=cfg.paths.state / "pictures",
         previews=cfg.paths.run / "previews",
+        bounds=Bounds(*(round(gb * 1e9) for gb in (section.max_gb, section.min_free_gb, section.sample_gb))),
+        pass_share=section.pass_share,
         keep_all=cfg.station.mode is Mode.COLLECT,
-        roi=bundle.manifest.view.roi if bundle else None,
+        roi=judging.recipe.roi,
     )
 
 
@@ -252,9 +202,10 @@ def _link_config(cfg: AppConfig) -> LinkConfig:
     )  # fmt: skip
 
 
-def _handshake_config(cfg: AppConfig) -> HandshakeConfig:
+def _handshake_config(cfg: AppConfig, judging: Judging) -> HandshakeConfig:
     st = cfg.station
     return HandshakeConfig(
         st.number, st.max_trigger_age_ms / 1000, st.deadline_ms / 1000, st.ack_timeout_ms / 1000,
-        cfg.link.heartbeat_timeout_ms / 1000, cfg.recipe_number, cfg.link.word_order,
+        cfg.link.heartbeat_timeout_ms / 1000, judging.recipe.number, cfg.link.word_order,
+        settings_checksum=judging.settings_checksum,
     )  # fmt: skip

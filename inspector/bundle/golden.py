@@ -79,6 +79,20 @@ def replay(
     return GoldenReport(rows)
 
 
+def check_limits(report: GoldenReport, limits: Limits) -> None:
+    """Limits that a recipe moved must still tell the golden pictures apart.
+
+    Raises GoldenError: with `limits` a golden good part would not pass, or anything else would.
+    """
+    flips = [
+        f"{row.file} ({row.golden.truth}) would {'' if passes else 'not '}pass"
+        for row in report.rows
+        if (passes := decide(row.got, limits).verdict is Verdict.PASS) is not (row.golden.role == "good")
+    ]
+    if flips:
+        raise GoldenError("with the recipe's limits " + "; ".join(flips))
+
+
 def _judge(bundle: VerifiedBundle, golden: Golden, predict: Callable[[Image], Prediction], limits: Limits) -> GoldenRow:
     view, expected = bundle.manifest.view, golden.expected
     picture = cv2.imread(str(bundle.directory / golden.file), cv2.IMREAD_COLOR)

@@ -79,33 +79,47 @@ class Slots:
                 raise BundleError(f"{bundle.manifest.bundle_id} is older than the active bundle; to go back: rollback")
             _fsync_tree(bundle.directory)
             if before is not None:  # before the switch: true already, and the way back is there once it is needed
-                _write_json(home / LEFT, {"slot": before, "manifest": _fingerprint(home / before)})
+                write_json(home / LEFT, {"slot": before, "manifest": fingerprint(home / before)})
             _switch(home, bundle.directory.name)
+
+    def is_former(self, bundle: VerifiedBundle) -> bool:
+        """True if `bundle` is the one that was active before the last switch: rollback() goes back to it."""
+        home = self._root / bundle.manifest.product
+        left = read_json(home / LEFT)
+        return (
+            left is not None
+            and left["slot"] == bundle.directory.name != _linked(home)
+            and left["manifest"] == fingerprint(bundle.directory)
+        )
+
+    def products(self) -> list[str]:
+        """Products of which a bundle is active."""
+        return sorted(link.parent.name for link in self._root.glob(f"*/{ACTIVE}"))
 
     def rollback(self, trusted: Sequence[TrustedKey], product: str) -> VerifiedBundle:
         """Go back to the bundle that was active before this one; once. Raises BundleError: there is none to go to."""
         home = self._root / product
         with self._locked():
-            left = _read_json(home / LEFT)
+            left = read_json(home / LEFT)
             now = _linked(home)
             if now is None or left is None or left["slot"] not in NAMES or left["slot"] == now:
                 raise BundleError(f"there is no former bundle of {product} to go back to")
             bundle = _reopen(home / left["slot"], trusted, product)
-            if left["manifest"] != _fingerprint(bundle.directory):
+            if left["manifest"] != fingerprint(bundle.directory):
                 raise BundleError(f"the former bundle of {product} was replaced by one that was never active")
             _switch(home, bundle.directory.name)
             return bundle
 
     def _refuse_older(self, home: Path, bundle: VerifiedBundle, trusted: Sequence[TrustedKey]) -> VerifiedBundle | None:
         """The same bundle where a slot holds it whole; None: it may be placed. Raises BundleError: older, or equal."""
-        sent = _fingerprint(bundle.directory)
-        same = [name for name in NAMES if _fingerprint(home / name) == sent]
+        sent = fingerprint(bundle.directory)
+        same = [name for name in NAMES if fingerprint(home / name) == sent]
         for name in same:
             try:
                 return _reopen(home / name, trusted, bundle.manifest.product)
             except BundleError:
                 continue  # damaged since: this very bundle may be placed anew
-        floor = _read_json(home / FLOOR) or {"version": 0, "manifest": ""}
+        floor = read_json(home / FLOOR) or {"version": 0, "manifest": ""}
         version = bundle.manifest.version
         if not (version > int(floor["version"]) or same or sent == floor["manifest"]):
             raise BundleError(
@@ -116,9 +130,9 @@ class Slots:
 
     def _place(self, home: Path, bundle: VerifiedBundle, trusted: Sequence[TrustedKey]) -> VerifiedBundle:
         """Move the incoming bundle into the slot that is not active."""
-        floor = _read_json(home / FLOOR) or {"version": 0}
+        floor = read_json(home / FLOOR) or {"version": 0}
         if bundle.manifest.version > int(floor["version"]):  # first: with the old slot gone nothing else would know it
-            _write_json(home / FLOOR, {"version": bundle.manifest.version, "manifest": _fingerprint(bundle.directory)})
+            write_json(home / FLOOR, {"version": bundle.manifest.version, "manifest": fingerprint(bundle.directory)})
         slot = home / ("b" if _linked(home) == "a" else "a")
         _remove(slot)
         os.rename(bundle.directory, slot)
@@ -186,10 +200,10 @@ def _version(home: Path, slot: str) -> int:
     try:
         return int(json.loads((home / slot / MANIFEST).read_bytes())["version"])
     except (OSError, ValueError, KeyError, TypeError):
-        return int((_read_json(home / FLOOR) or {"version": 0})["version"])
+        return int((read_json(home / FLOOR) or {"version": 0})["version"])
 
 
-def _fingerprint(directory: Path) -> str | None:
+def fingerprint(directory: Path) -> str | None:
     """SHA-256 of the manifest, which holds the hash of every other file; None: there is none to read."""
     try:
         return hashlib.sha256((directory / MANIFEST).read_bytes()).hexdigest()
@@ -197,7 +211,8 @@ def _fingerprint(directory: Path) -> str | None:
         return None
 
 
-def _write_json(path: Path, value: dict[str, Any]) -> None:
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """The file is the old one or the new one, whole, after any interruption."""
     staged = path.with_name(f".{path.name}.new")
     with staged.open("w") as file:
         json.dump(value, file)
@@ -207,7 +222,7 @@ def _write_json(path: Path, value: dict[str, Any]) -> None:
     fsync_directory(path.parent)
 
 
-def _read_json(path: Path) -> dict[str, Any] | None:
+def read_json(path: Path) -> dict[str, Any] | None:
     """None: there is no such file. Raises BundleError: it cannot be read, and what it said must not be guessed."""
     try:
         value = json.loads(path.read_bytes())

@@ -70,6 +70,19 @@ def verify(bundle: Path, trusted: Sequence[TrustedKey], destination: Path) -> Ve
     return VerifiedBundle(destination, manifest, _MADE_HERE)
 
 
+def peek(bundle: Path, trusted: Sequence[TrustedKey]) -> tuple[Manifest, str]:
+    """What the tar `bundle` says it is, and the SHA-256 of its manifest; nothing is unpacked, no other byte is checked.
+
+    Raises BundleError: it cannot be read, or no trusted key signed that manifest.
+    """
+    try:
+        with _opened(bundle) as source:
+            raw, signature = _head(source, read_members(source, MAX_TOTAL + MAX_MANIFEST))
+    except OSError as exc:
+        raise BundleError(f"{bundle} cannot be read: {exc.strerror}") from exc
+    return parse_manifest(raw, check_signature(signature, raw, trusted)), hashlib.sha256(raw).hexdigest()
+
+
 def reopen(directory: Path, trusted: Sequence[TrustedKey]) -> VerifiedBundle:
     """Check an unpacked bundle again, as at every start: a bit may have flipped on disk. Raises BundleError."""
     try:

@@ -84,6 +84,37 @@ STEPS = (
     CREATE TRIGGER count_changed AFTER UPDATE OF {_COUNTED}
     ON inspections WHEN NEW.delivery IS NOT NULL BEGIN {_count("NEW")} END;
     """,
+    """
+    CREATE TABLE recipe_revisions (
+        number INTEGER NOT NULL CHECK (number BETWEEN 1 AND 65535),
+        revision INTEGER NOT NULL,
+        content TEXT NOT NULL,  -- JSON: recipes.RecipeContent
+        created_utc_ms INTEGER NOT NULL, actor TEXT NOT NULL, reason TEXT NOT NULL,
+        PRIMARY KEY (number, revision)
+    ) WITHOUT ROWID;
+    CREATE TRIGGER revisions_count BEFORE INSERT ON recipe_revisions
+    WHEN NEW.revision <> 1 + coalesce((SELECT max(revision) FROM recipe_revisions WHERE number = NEW.number), 0)
+    BEGIN SELECT RAISE(ABORT, 'revisions of a recipe count from 1, one by one'); END;
+    CREATE TRIGGER revisions_stay BEFORE UPDATE ON recipe_revisions
+    BEGIN SELECT RAISE(ABORT, 'a recipe revision never changes'); END;
+    CREATE TRIGGER revisions_remain BEFORE DELETE ON recipe_revisions
+    BEGIN SELECT RAISE(ABORT, 'a recipe revision is kept for good'); END;
+    CREATE TABLE model_revs (  -- MODEL_REV: a bundle with a recipe revision
+        model_rev INTEGER PRIMARY KEY CHECK (model_rev BETWEEN 1 AND 65535),
+        bundle_id TEXT NOT NULL, recipe INTEGER NOT NULL, recipe_revision INTEGER NOT NULL,
+        settings TEXT NOT NULL,  -- JSON: recipes.settings_of
+        since_utc_ms INTEGER NOT NULL,
+        FOREIGN KEY (recipe, recipe_revision) REFERENCES recipe_revisions (number, revision)
+    );
+    CREATE UNIQUE INDEX model_revs_by_pair ON model_revs (bundle_id, recipe, recipe_revision, settings);
+    CREATE TRIGGER model_revs_count BEFORE INSERT ON model_revs
+    WHEN NEW.model_rev <> 1 + coalesce((SELECT max(model_rev) FROM model_revs), 0)
+    BEGIN SELECT RAISE(ABORT, 'MODEL_REV counts one by one'); END;
+    CREATE TRIGGER model_revs_stay BEFORE UPDATE ON model_revs
+    BEGIN SELECT RAISE(ABORT, 'a MODEL_REV never changes'); END;
+    CREATE TRIGGER model_revs_remain BEFORE DELETE ON model_revs
+    BEGIN SELECT RAISE(ABORT, 'a MODEL_REV is kept for good'); END;
+    """,
 )
 
 

@@ -28,6 +28,7 @@ from inspector.store import rows
 from inspector.store.counts import Counts, begin_period
 from inspector.store.database import Database
 from inspector.store.ledger import Ledger, Recovered
+from inspector.store.recipe_book import RecipeBook
 from inspector.threads import DeviceThread
 from plc.registers import Reason, Verdict
 
@@ -56,6 +57,7 @@ class SqliteResults:
         self._station, self._clock, self._thread, self._min_free_bytes = station, clock, thread, min_free_bytes
         self._database = Database(path, vfs=vfs)
         self._ledger = Ledger(self._database)  # on the store's thread only
+        self.recipes = RecipeBook(self._database)  # too
         self._next_no = 0
         self._opening: dict[int, Future[float]] = {}
         self._recent: dict[int, int] = {}  # trigger id -> no of its newest row, oldest first

@@ -91,8 +91,11 @@ def entries_of(files: Mapping[str, bytes]) -> tuple[BundleFile, ...]:
     return tuple(BundleFile(n, len(b), hashlib.sha256(b).hexdigest()) for n, b in sorted(files.items()))
 
 
-def write_ir(directory: Path) -> None:
-    """model.xml and model.bin: u8 NHWC view of any size to probabilities, embedding, novelty_score."""
+def write_ir(directory: Path, classes: int = 2) -> None:
+    """model.xml and model.bin: u8 NHWC view of any size to probabilities, embedding, novelty_score.
+
+    classes: 2, or 1 (good parts only: nothing but novelty tells).
+    """
     ov = openvino()
     from openvino import opset13 as op
 
@@ -108,7 +111,7 @@ def write_ir(directory: Path) -> None:
     tint = op.divide(op.subtract(red, blue), op.add(green, np.float32(10)))
     brownest = op.reshape(op.reduce_max(tint, _ints(1, 2, 3), keep_dims=False), _ints(1, 1), False)
     stained = op.multiply(op.subtract(brownest, np.float32(0.11)), np.float32(50))
-    probabilities = op.softmax(op.concat([op.negative(stained), stained], 1), 1)
+    probabilities = op.softmax(op.concat([op.negative(stained), stained], 1) if classes == 2 else stained, 1)
 
     cells = op.reshape(op.adaptive_avg_pool(grey, _ints(32, 64)), _ints(1, 2048), False)
     weights = np.linspace(0.5, 1.5, 2048, dtype=np.float32).reshape(1, 2048)
