@@ -22,7 +22,7 @@ from inspector.core.errors import BundleError
 
 log = structlog.get_logger(__name__)
 
-TRIED = "tried.json"
+TRIED = ".tried.json"  # no product begins with a dot
 MAX_TRIED = 16  # remembered trials; there are two slots a product
 AT_START = TrialBounds(timeout_s=40, cpu_s=40)  # below the unit's TimeoutStartSec
 
