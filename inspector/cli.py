@@ -58,17 +58,51 @@ def check(config: Config) -> None:
 
 @app.command()
 def demo(
-    parts: Annotated[int, typer.Option(min=1, max=60_000, help="how many parts the line brings")] = 200,
-    headless: Annotated[bool, typer.Option("--headless", help="no progress bar")] = False,
+    parts: Annotated[
+        int | None, typer.Option(min=0, max=1_000_000, help="how many parts; 0: until Ctrl-C, as on a terminal")
+    ] = None,
+    headless: Annotated[bool, typer.Option("--headless", help="no screen, no page, as fast as it goes")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="the counts as one JSON object")] = False,
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="of the operator's page on 127.0.0.1")] = 8080,
+    rate: Annotated[float | None, typer.Option(min=0, max=100, help="parts a second; 0: as fast as it goes")] = None,
 ) -> None:
-    """Play a whole line: simulated PLC, rendered parts, the real daemon and its signed demo bundle.
+    """Play a whole line: simulated PLC, the real daemon with rendered parts and its signed bundle, operator's page.
 
-    Example: inspector demo --parts 200 --headless --json
+    Exit status 1 if the parts triggered, recorded and read by the PLC differ.
+
+    Examples: inspector demo; inspector demo --parts 200 --headless --json
     """
     from inspector.demo.play import main as play
 
-    raise typer.Exit(play(parts, headless, as_json))
+    raise typer.Exit(play(parts, headless, as_json, port, rate))
+
+
+@app.command()
+def serve(
+    bundle: Annotated[str, typer.Option(help='path of a .bundle, or "demo" for the packaged one')],
+    key: Annotated[
+        list[str] | None,
+        typer.Option(help="who may approve: 64 hex digits or a public key's file; repeatable"),
+    ] = None,
+    host: Annotated[str, typer.Option(help="address to listen on; there is no log-in")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65_535)] = 8000,
+    threads: Annotated[int, typer.Option(min=1, max=64, help="of the model")] = 2,
+    max_megapixels: Annotated[float, typer.Option(min=0.01, max=512, help="larger pictures: 413")] = 64,
+    max_mb: Annotated[float, typer.Option(min=0.01, max=512, help="larger uploads: 413")] = 32,
+) -> None:
+    """Serve predictions over HTTP until SIGTERM: POST /predict, and a page to drop a picture on. Keeps nothing.
+
+    Examples: inspector serve --bundle demo; inspector serve --bundle disc.bundle --key keys/approve.pub --threads 4;
+    curl -F file=@part.png http://127.0.0.1:8000/predict
+    """
+    from inspector.logs import log_json
+    from inspector.serve.app import run as run_service
+    from inspector.serve.options import bundle_and_keys
+    from inspector.serve.service import ServeSettings
+
+    log_json()
+    path, keys = bundle_and_keys(bundle, key or [])
+    run_service(ServeSettings(path, keys, host, port, threads, max_megapixels, max_mb))
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The demo: a simulated PLC here, the real daemon as a process, and a count of what came of every part."""
+"""The demo: simulated PLC, daemon and page as three processes, and a count of what came of every part."""
 
 from __future__ import annotations
 
@@ -6,105 +6,114 @@ import asyncio
 import contextlib
 import json
 import signal
+import socket
 import sys
 import tempfile
-from collections import Counter
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
-import apsw
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
+from inspector.control import ControlError, connect_control
+from inspector.demo.count import all_accounted_for, count
 from inspector.demo.parts import Kind, kind_of
-from plc.registers import Verdict
-from plc.sim import SimPlc, SimResult
+from inspector.demo.processes import DemoError, child, config_text, daemon, last_words
+from inspector.demo.screen import Screen, Silent, View
+from plc.sim import SimResult
 
 READY_S = 20.0
-NAMES = {v.value: v.name.lower() for v in Verdict}
+PARTS = 200  # where nobody watches who could end it
+RATE = 4.0  # parts a second, for people
 
 
-def config_text(port: int, folder: Path, failpoints: str = "") -> str:
-    """A station like configs/demo.toml, on this PLC's port and in this folder."""
-    demo = (Path(__file__).parents[1] / "demo" / "demo.toml").read_text()
-    return demo.format(port=port, state=folder / "state", run=folder / "run") + failpoints
+def is_good(part_id: int) -> bool:
+    return kind_of(part_id) is Kind.GOOD
 
 
-@contextlib.asynccontextmanager
-async def daemon(config: Path) -> AsyncIterator[asyncio.subprocess.Process]:
-    """`inspector run` as a process of its own, ended in order."""
-    log = (config.parent / "daemon.log").open("ab")
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "inspector", "run", str(config), stdout=log, stderr=log
-    )
-    try:
-        yield process
-    finally:
-        log.close()
-        if process.returncode is None:
-            process.send_signal(signal.SIGTERM)
-            try:
-                await asyncio.wait_for(process.wait(), 5)
-            except TimeoutError:
-                process.kill()
-                await process.wait()
+async def play(parts: int, folder: Path, view: View, *, page_port: int | None, rate: float) -> dict[str, Any]:
+    """Bring `parts` parts past the camera (0: until SIGINT or SIGTERM); returns the counts. Raises DemoError."""
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    port, config = _free_port(), folder / "demo.toml"
+    config.write_text(config_text(port, folder, page_port=page_port or 8080), encoding="utf-8")
+    plc = ("sim", "--port", str(port), "--parts", str(parts), "--rate", str(rate))
+    results: list[SimResult] = []
+    async with contextlib.AsyncExitStack() as stack:
+        others: list[asyncio.Task[object]] = []
+        if page_port is not None:
+            page = await stack.enter_async_context(child("inspector", "web", str(config), log=folder / "page.log"))
+            others.append(asyncio.create_task(page.wait(), name="page"))
+        line = await stack.enter_async_context(daemon(config))
+        others.append(asyncio.create_task(line.wait(), name="daemon"))
+        sim = await stack.enter_async_context(child("plc.cli", *plc, log=folder / "plc.log", piped=True))
+        view.started(port, page_port, config)
+        playing = asyncio.create_task(_play(sim, folder, results, view), name="play")
+        stopped = asyncio.create_task(stop.wait(), name="stop")
+        try:
+            await asyncio.wait([playing, stopped, *others], return_when=asyncio.FIRST_COMPLETED)
+            if not playing.done():
+                sim.send_signal(signal.SIGTERM)  # it finishes the part in flight
+            for ended in (task.get_name() for task in others if task.done()):
+                raise DemoError(f"the {ended} ended by itself:\n{last_words(folder / f'{ended}.log')}")
+            await playing
+        finally:
+            for task in (playing, stopped, *others):
+                task.cancel()
+            await asyncio.gather(playing, stopped, *others, return_exceptions=True)
+    if not stop.is_set() and len(results) < parts:
+        raise DemoError(f"the simulated PLC ended after {len(results)} parts:\n{last_words(folder / 'plc.log')}")
+    return count(results, folder / "state" / "results.db", is_good)
 
 
-async def play(parts: int, folder: Path, show: Progress | None) -> dict[str, object]:
-    """Bring `parts` parts past the camera; returns the counts. Raises TimeoutError: the daemon was never READY."""
-    sim = SimPlc()
-    await sim.start()
-    config = folder / "demo.toml"
-    config.write_text(config_text(sim.port, folder))
-    bar = show.add_task("parts", total=parts) if show else None
-    try:
-        async with daemon(config):
-            if not await sim.wait_ready(READY_S):
-                raise TimeoutError(f"not READY within {READY_S:.0f} s; see {folder / 'daemon.log'}")
-            for part_id in range(1, parts + 1):
-                await sim.inspect(part_id)
-                if show and bar is not None:
-                    show.update(bar, advance=1, description=_line(sim.results))
-            triggers = sim.next_id - 1
-    finally:
-        await sim.close()
-    return summary(sim.results, triggers, folder / "state" / "results.db")
+async def _play(sim: asyncio.subprocess.Process, folder: Path, results: list[SimResult], view: View) -> None:
+    """Wait for READY, then take in what the PLC read of each part, to the last."""
+    begun_s = time.monotonic()
+    async for status in _statuses(folder / "run" / "control.sock", begun_s + READY_S):
+        view.waiting(status)
+        if status.get("ready"):
+            view.ready(time.monotonic() - begun_s)
+            break
+    else:
+        raise DemoError(f"not READY within {READY_S:.0f} s:\n{last_words(folder / 'daemon.log')}")
+    if sim.stdout is None:
+        raise RuntimeError("the simulated PLC has no pipe")
+    async for line in sim.stdout:
+        results.append(SimResult(**json.loads(line)))
+        view.part(results)
 
 
-def summary(results: list[SimResult], triggers: int, database: Path) -> dict[str, object]:
-    """Counts by verdict and truth, and every difference between the record and what the PLC read."""
-    db = apsw.Connection(str(database))
-    rows = {t: code for t, code in db.execute("SELECT trigger_id, published_code FROM inspections")}
-    db.close()
-    codes = Counter(NAMES.get(r.code, "none") for r in results)
-    cycles = sorted((r.valid_s - r.edge_s) * 1000 for r in results if r.valid_s is not None)
-    return {
-        "triggers": triggers,
-        "rows": len(rows),
-        "plc_results": sum(r.code != 0 for r in results),
-        "mismatches": sum(rows.get(r.trigger_id) != r.code for r in results),
-        **{name: codes[name] for name in NAMES.values()},
-        "escapes": sum(r.verdict == "good" and kind_of(r.part_id) is not Kind.GOOD for r in results),
-        "overkills": sum(r.verdict != "good" and kind_of(r.part_id) is Kind.GOOD for r in results),
-        "cycle_ms": {"p50": _percentile(cycles, 0.5), "p99": _percentile(cycles, 0.99)},
-    }
+async def _statuses(path: Path, until_s: float) -> AsyncIterator[dict[str, Any]]:
+    """What the daemon says of itself, until then; before it listens, nothing."""
+    while time.monotonic() < until_s:
+        with contextlib.suppress(OSError, ControlError):
+            async with connect_control(path, "demo") as control:
+                yield dict(await control.status())
+        await asyncio.sleep(0.05)
 
 
-def _percentile(values: list[float], share: float) -> float | None:
-    return round(values[min(len(values) - 1, int(share * len(values)))], 2) if values else None
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
 
 
-def _line(results: list[SimResult]) -> str:
-    good = sum(r.verdict == "good" for r in results)
-    return f"passed {good}, rejected {len(results) - good}"
-
-
-def main(parts: int, headless: bool, as_json: bool) -> int:
+def main(parts: int | None, headless: bool, as_json: bool, page_port: int, rate: float | None) -> int:
     """Play, print the counts, and return the exit status: 1 if any count differs."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    progress = contextlib.nullcontext() if headless else Progress(*columns)
-    with tempfile.TemporaryDirectory(prefix="inspector-demo-") as name, progress as show:
-        counts = asyncio.run(play(parts, Path(name), show))
-    print(json.dumps(counts) if as_json else "\n".join(f"{key:>14}  {value}" for key, value in counts.items()))
+    watched = sys.stdout.isatty() and not headless
+    if parts is None:
+        parts = 0 if watched else PARTS
+    if rate is None:
+        rate = 0.0 if headless else RATE
+    view = Silent() if headless else Screen(is_good, live=watched)
+    with tempfile.TemporaryDirectory(prefix="inspector-demo-") as name, view:
+        counts = asyncio.run(play(parts, Path(name), view, page_port=None if headless else page_port, rate=rate))
+    print(json.dumps(counts) if as_json else _table(counts))
     sys.stdout.flush()
-    same = counts["triggers"] == counts["rows"] == counts["plc_results"] and counts["mismatches"] == 0
-    return 0 if same else 1
+    return 0 if all_accounted_for(counts) else 1
+
+
+def _table(counts: dict[str, Any]) -> str:
+    cycle = counts["cycle_ms"]
+    shown = {**counts, "cycle_ms": f"p50 {cycle['p50']}, p99 {cycle['p99']}"}
+    return "\n".join(f"{key.replace('_', ' '):>16}  {value}" for key, value in shown.items())

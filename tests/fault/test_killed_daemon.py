@@ -7,7 +7,7 @@ from dataclasses import asdict
 import pytest
 
 from inspector.demo.parts import Kind, kind_of
-from inspector.demo.play import config_text, daemon
+from inspector.demo.processes import config_text, daemon
 from plc.sim import SimConfig, SimPlc
 from tests.support.invariants import check
 

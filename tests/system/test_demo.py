@@ -1,23 +1,109 @@
-"""The demo as a user starts it: a process, its last line, its exit status."""
+"""The demo as a user starts it: processes, its last line, its exit status, and nothing left behind."""
 
 from __future__ import annotations
 
 import json
+import os
+import signal
+import socket
 import subprocess
 import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
+
+DEMO = (sys.executable, "-m", "inspector", "demo")
+
+
+@contextmanager
+def started(*arguments: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """The demo with its own folder for temporary files; killed if the test leaves it running."""
+    environment = {**os.environ, "TMPDIR": str(folder)}
+    with subprocess.Popen([*DEMO, *arguments], stdout=subprocess.PIPE, text=True, env=environment) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def running_in(folder: Path) -> list[str]:
+    """Commands of all processes that were given something in `folder`."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            command = path.read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue  # it ended meanwhile
+        if str(folder) in command:
+            found.append(command)
+    return found
+
+
+def wait_for(condition: Callable[[], bool], within_s: float = 30.0) -> None:
+    end = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.05)
+
+
+def read_until(process: subprocess.Popen[str], text: str) -> list[str]:
+    lines: list[str] = []
+    for line in process.stdout or ():
+        lines.append(line)
+        if text in line:
+            return lines
+    raise AssertionError(f"no {text!r} in {lines}")
 
 
 @pytest.mark.slow
 def test_every_part_of_the_headless_demo_is_triggered_recorded_and_read():
-    command = [sys.executable, "-m", "inspector", "demo", "--parts", "60", "--headless", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=110)
+    done = subprocess.run([*DEMO, "--parts", "60", "--headless", "--json"], capture_output=True, text=True, timeout=110)
     counts = json.loads(done.stdout.splitlines()[-1])
     assert done.returncode == 0, done.stderr
     assert counts["triggers"] == counts["rows"] == counts["plc_results"] == 60
     assert counts["mismatches"] == 0
     assert counts["escapes"] == 0
+
+
+@pytest.mark.slow
+def test_the_demo_says_where_to_look_serves_the_page_and_leaves_nothing_after_ctrl_c(tmp_path, free_port):
+    with started("--parts", "0", "--port", str(free_port), "--rate", "10", folder=tmp_path) as demo:
+        lines = read_until(demo, "READY after")
+        assert any(f"http://127.0.0.1:{free_port}" in line for line in lines)
+        assert len(running_in(tmp_path)) == 2, "daemon and page, each a process"
+        with urllib.request.urlopen(f"http://127.0.0.1:{free_port}/healthz", timeout=10) as answer:
+            assert answer.status == 200
+        lines = read_until(demo, "parts 50")
+        demo.send_signal(signal.SIGINT)
+        rest = demo.stdout.read() if demo.stdout else ""
+        assert demo.wait(20) == 0
+    assert "mismatches  0" in rest
+    assert running_in(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_demo_that_is_killed_takes_its_processes_along(tmp_path, free_port):
+    with started("--parts", "0", "--port", str(free_port), folder=tmp_path) as demo:
+        read_until(demo, "READY after")
+        demo.kill()
+        demo.wait(10)
+        wait_for(lambda: running_in(tmp_path) == [])
+
+
+def test_a_taken_port_is_said_in_words(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        environment = {**os.environ, "TMPDIR": str(tmp_path)}
+        command = [*DEMO, "--parts", "5", "--port", str(port)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
+    assert done.returncode == 1
+    assert f"cannot listen on 127.0.0.1:{port}" in done.stderr and "Traceback" not in done.stderr
+    assert running_in(tmp_path) == []
 
 
 def test_an_unreadable_configuration_is_one_clear_line(tmp_path):

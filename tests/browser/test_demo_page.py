@@ -1,0 +1,57 @@
+"""The whole demo in a real browser: what the operator sees is what the daemon did."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.support.browser import Open
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
+
+TWELVE_PARTS = "() => Number(document.querySelector('#count-total').textContent) >= 12"
+EIGHT_PICTURES = "() => document.querySelectorAll('#strip img:not([hidden])').length >= 8"
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def demo(free_port: int) -> AsyncIterator[str]:
+    """`inspector demo` as a process; yields the page's origin once the line is READY."""
+    command = ("-m", "inspector", "demo", "--parts", "0", "--rate", "4", "--port", str(free_port))
+    process = await asyncio.create_subprocess_exec(sys.executable, *command, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    while b"READY after" not in (line := await process.stdout.readline()):
+        assert line, "the demo ended before it was READY"
+    yield f"http://127.0.0.1:{free_port}"
+    process.terminate()
+    await process.communicate()
+    assert process.returncode == 0
+
+
+async def test_the_page_shows_the_rendered_line_at_work(demo: str, open_page: Open, shots: Path) -> None:
+    watched = await open_page(demo)
+    page = watched.page
+    await page.wait_for_function(
+        "() => Number(document.querySelector('#count-total').textContent) >= 12", timeout=60_000
+    )
+    assert await page.locator("#verdict-word").text_content() in ("PASS", "FAIL", "FAULT")
+    assert await page.locator("#simulated").is_visible(), "pictures are rendered: the page must say so"
+    await page.wait_for_function("() => document.querySelector('#picture-img').naturalWidth > 0", timeout=10_000)
+    await page.wait_for_function(EIGHT_PICTURES, timeout=10_000)
+    counts = await page.evaluate(
+        "() => Object.fromEntries(['total', 'pass', 'fail', 'uncertain', 'not_inspected', 'test']"
+        ".map(n => [n, Number(document.querySelector('#count-' + n).textContent)]))"
+    )
+    total = counts.pop("total")
+    assert sum(counts.values()) == total
+    states = await page.locator("#states li").evaluate_all("items => items.map(i => i.dataset.state)")
+    assert states == ["ok"] * 5
+    await page.screenshot(path=shots / "demo.png")
+    await page.goto(demo + "/history")
+    assert await page.locator("tbody tr").count() >= 12
+    await page.screenshot(path=shots / "demo-history.png")
+    assert watched.errors == [] and watched.foreign == []
