@@ -11,11 +11,10 @@ from dataclasses import dataclass
 import structlog
 
 from inspector.board import About, Board
-from inspector.cameras.rendered import RenderedCamera
+from inspector.cameras.open import open_camera
 from inspector.config import AppConfig
 from inspector.control import ControlServer
 from inspector.core.clock import SystemClock
-from inspector.core.errors import ConfigError
 from inspector.core.types import Inspection, Mode
 from inspector.failpoints import Failpoints
 from inspector.health import Health, Watchdog, watched
@@ -23,7 +22,6 @@ from inspector.judging import Judging, open_judging
 from inspector.line import Station, inspect_forever
 from inspector.link import PlcLink
 from inspector.sdnotify import notify
-from inspector.sections import RenderedConfig
 from inspector.store.images import ArchiveSettings, ImageArchive
 from inspector.store.results import SqliteResults
 from inspector.store.shelf import Bounds
@@ -134,10 +132,8 @@ async def open_station(cfg: AppConfig) -> AsyncIterator[Running]:
         log.info("store open", boot=recovered.boot, undecided=recovered.undecided, unstamped=recovered.unstamped)
         health = Health(clock, watched(cfg.health.max_age_s, model=cfg.bundle is not None))
         judging = await open_judging(cfg, results.recipes, threads, health, clock)
-        if not isinstance(cfg.camera, RenderedConfig):
-            raise ConfigError(f"camera kind {cfg.camera.kind} is not wired yet")
-        camera = RenderedCamera(
-            clock, threads["camera"], cfg.camera.exposure_us, grab_timeout_s=cfg.camera.grab_timeout_ms / 1000
+        camera = await stack.enter_async_context(
+            open_camera(cfg.camera, judging.recipe.camera, clock, threads["camera"], cfg.test.camera_faults)
         )
         client = PlcClient(_link_config(cfg), Handshake(_handshake_config(cfg, judging), results.known))
         link = PlcLink(

@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-from collections import deque
+import threading
+import time
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 import numpy as np
 
+from inspector.cameras.faults import Fault, FaultScript
+from inspector.cameras.settings import check_read_back
 from inspector.core.errors import CameraError, CameraLost, CameraTimeout
 from inspector.core.ports import Clock
 from inspector.core.types import Frame, Image, Proof, Trigger
 from inspector.demo.parts import Light, render
 from inspector.threads import DeviceThread
 
-
-class Fault(StrEnum):
-    """What the next grab does instead of its work."""
-
-    TIMEOUT = "timeout"
-    LOST = "lost"
-    FROZEN = "frozen"  # the frame before again
-    STALE = "stale"  # exposed before this trigger
-    BLACK = "black"
-    OVEREXPOSED = "overexposed"
-    LAMP_DEAD = "lamp_dead"
-    HALF_FRAME = "half_frame"
-    WRONG_SIZE = "wrong_size"
-
-
+LATE_S = 0.05  # how long after the part's deadline a late frame comes
+DEFAULT_EXPOSURE_US = 10_000  # what the camera has after a restart
 _LIGHT = {
     Fault.BLACK: Light(exposure=0.0),
     Fault.OVEREXPOSED: Light(exposure=4.0),
@@ -44,41 +33,63 @@ class RenderedCamera:
     thread: DeviceThread
     exposure_us: int = 500
     grab_timeout_s: float = 0.1
-    faults: deque[Fault] = field(default_factory=deque)  # each grab takes one
-    down: bool = False  # set by a test: the cable is out
+    faults: FaultScript = field(default_factory=FaultScript)
     simulated: bool = True
+    _unplugged: bool = False
+    _rebooted: bool = False
+    _closed: threading.Event = field(default_factory=threading.Event)  # ends a hang, for tests in one process
     _frame_id: int = 0
     _last: Frame | None = None
 
     async def grab(self, trigger: Trigger) -> Frame:
-        if self.down:
-            raise CameraLost("rendered camera: link lost")
-        fault = self.faults.popleft() if self.faults else None
+        fault = self.faults.next()
+        self._unplugged |= fault is Fault.LOST and not self.faults.stands(fault)
+        self._rebooted |= fault is Fault.REBOOTED and not self.faults.stands(fault)
+        self._check_link()
         if fault is Fault.TIMEOUT:
             await self.clock.sleep(self.grab_timeout_s)
-            raise CameraTimeout(f"rendered camera: no frame within {self.grab_timeout_s} s")
-        if fault is Fault.LOST:
-            self.down = True
-            raise CameraLost("rendered camera: link lost")
-        if fault is Fault.FROZEN and self._last is not None:
-            last = self._last
-            return Frame(last.image, trigger.seq, self.clock.monotonic_s(), self.exposure_us, last.proof, last.frame_id)
-        exposed_s = self.clock.monotonic_s() if fault is not Fault.STALE else trigger.accepted_mono_s - 0.001
-        image = await self.thread.call(self._expose, trigger.part_id, fault)
+            raise CameraTimeout(f"rendered camera: no frame within {self.grab_timeout_s:g} s")
+        exposed_s, last = self.clock.monotonic_s(), self._last
+        image = await self.thread.call(self._expose, trigger, fault)
+        if fault is Fault.FROZEN and last is not None:
+            return Frame(last.image, trigger.seq, exposed_s, self.exposure_us, last.proof, last.frame_id)
+        if fault is Fault.BUFFERED and last is not None:
+            return Frame(last.image, trigger.seq, last.exposed_mono_s, self.exposure_us, last.proof, last.frame_id)
+        if fault in (Fault.STALE, Fault.BUFFERED):
+            exposed_s = trigger.accepted_mono_s - 0.001
         self._frame_id += 1
         self._last = Frame(image, trigger.seq, exposed_s, self.exposure_us, Proof.SIMULATED, self._frame_id)
         return self._last
 
-    def _expose(self, part_id: int, fault: Fault | None) -> Image:
-        image = render(part_id, light=_LIGHT.get(fault, Light()) if fault else Light()).image
+    async def alive(self) -> None:
+        self._check_link()
+        await self.thread.call(int)
+
+    def replug(self) -> None:
+        """The cable is in again, and the camera has the settings that it was given."""
+        self._unplugged = self._rebooted = False
+
+    def close(self) -> None:
+        self._closed.set()
+
+    def _check_link(self) -> None:
+        if self._unplugged or self.faults.stands(Fault.LOST):
+            raise CameraLost("rendered camera: link lost")
+        rebooted = self._rebooted or self.faults.stands(Fault.REBOOTED)
+        exposure_us = DEFAULT_EXPOSURE_US if rebooted else self.exposure_us
+        check_read_back("rendered camera", {"exposure": self.exposure_us}, {"exposure": exposure_us})
+
+    def _expose(self, trigger: Trigger, fault: Fault) -> Image:
+        """As a driver's call: on the camera's thread, and nobody can end it from outside."""
+        if fault is Fault.HANG:
+            self._closed.wait()
+            raise CameraLost("rendered camera: closed while its driver hung")
+        if fault is Fault.LATE:
+            time.sleep(max(0.0, trigger.deadline_mono_s - self.clock.monotonic_s()) + LATE_S)
         if fault is Fault.HALF_FRAME:
             raise CameraError("rendered camera: frame incomplete")
+        image = render(trigger.part_id, light=_LIGHT.get(fault, Light())).image
         if fault is Fault.WRONG_SIZE:
             image = np.ascontiguousarray(image[::2, ::2])
         image.flags.writeable = False
         return image
-
-    async def alive(self) -> None:
-        if self.down:
-            raise CameraLost("rendered camera: link lost")
-        await self.thread.call(int)
