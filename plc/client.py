@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from plc.cycle import Link
+from plc.cycle import Cycle, Link
 from plc.handshake import Handshake
 from plc.images import Image, WordOrder
 from plc.parts import HealthInput, Part, Record
@@ -16,6 +16,7 @@ from plc.registers import CTRL, DIAG, IDENT, SIGNATURE, STAT
 from plc.wire import ExceptionReply, LinkFault, Wire
 
 OWN_CONFLICTS = 3  # foreign heartbeats in our STAT, one after another, before we stop writing
+JUDGING_POLLS = 4  # polls that are left out while a part is judged
 MAX_REFUSED_READS = 3  # Modbus exceptions, one after another, before they count as a link fault (row 23)
 STOP_S = 0.2  # for the last write (row 28)
 
@@ -217,7 +218,20 @@ class PlcClient:
             if self._needs_write():
                 await self._write_or_fault()
             self.status.text = self._text()
-            await asyncio.sleep(c.armed_poll_s if hs.link is Link.LIVE else c.poll_s)
+            await asyncio.sleep(self._poll_pause_s())
+
+    def _poll_pause_s(self) -> float:
+        """Short while a trigger or an acknowledgement may come; long while a part is judged and needs the cores.
+
+        Then nothing of the PLC's is urgent: an edge is an overrun whenever it is seen, and the result is written, not
+        polled. Half the age of the oldest trigger that is still taken keeps the link from being called degraded.
+        """
+        c, hs = self.cfg, self.handshake
+        if hs.link is not Link.LIVE:
+            return c.poll_s
+        if hs.cycle in (Cycle.ACQUIRING, Cycle.INSPECTING):
+            return max(c.armed_poll_s, min(JUDGING_POLLS * c.poll_s, hs.cfg.max_trigger_age_s / 2))
+        return c.armed_poll_s
 
     def _text(self) -> str:
         c, hs = self.cfg, self.handshake

@@ -28,6 +28,7 @@ class SimResult:
     reason: int = 0
     verdict: str = "reject"  # good or reject
     edge_s: float = 0.0
+    ack_s: float | None = None
     valid_s: float | None = None
 
 
@@ -132,7 +133,7 @@ class SimPlc:
             stat = self.stat()
             status, age = Status(stat["STATUS"]), time.monotonic() - result.edge_s
             if status & Status.TRIGGER_ACK and stat["TRIGGER_ID_ACK"] == result.trigger_id and not acked:
-                acked, late = True, age > cfg.ack_timeout_s
+                acked, late, result.ack_s = True, age > cfg.ack_timeout_s, time.monotonic()
                 self._set(Control.TRIGGER, False)
             valid = bool(status & Status.RESULTS_VALID) and stat["RES_SEQ"] == stat["RES_SEQ_TAIL"]
             if acked and valid and stat["RES_TRIGGER_ID"] == result.trigger_id:
