@@ -9,13 +9,14 @@ BIN := $(VENV)/bin
 INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 APPLIANCE := $(shell find inspector plc -type f -not -name '*.pyc' 2>/dev/null)
 
-.PHONY: help demo test test-fast check apt real demo-bundle clean python
+.PHONY: help demo test test-fast check apt bench real demo-bundle clean python
 
 help:
 	@echo "make demo         install the appliance, play a whole line: simulated PLC, daemon, rendered parts"
 	@echo "make test         install everything, run the checks and all tests (at most 20 minutes on two cores)"
 	@echo "make test-fast    the part of the tests that takes under a minute"
 	@echo "make check        ruff, mypy --strict, import-linter"
+	@echo "make bench        speed, size and start against their bars, in one run; writes docs/bench/latest.json"
 	@echo "make real         train, build and replay on public pictures in ../shared/data; writes docs/results.md"
 	@echo "make demo-bundle  render, train, quantise, fit, pack the demo's bundle (hours)"
 	@echo "make clean        remove both environments and all caches"
@@ -54,6 +55,9 @@ test: $(VENV)/.installed apt check
 
 test-fast: $(VENV)/.installed
 	$(BIN)/python -m pytest -q -x -m "not slow and not browser and not system and not fault"
+
+bench: $(VENV)/.installed
+	$(BIN)/python -m tests.bench.bench
 
 real: $(VENV)/.installed
 	$(BIN)/python -m tests.bench.real $(if $(WEIGHTS),--weights $(WEIGHTS))

@@ -1,0 +1,214 @@
+"""`make bench`: how fast, how large, how soon ready; every figure from one run, interleaved, at 224 px with 2 threads.
+
+Random weights: speed does not depend on what was learned. Writes docs/bench/latest.json; exit status 1 if a bar is
+missed.
+
+    python -m tests.bench.bench [--rounds 500] [--out docs/bench/latest.json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import http.client
+import os
+import platform
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from inspector.runtime import cpu_model, instruction_sets
+from tests.bench import line as bench_line
+from tests.bench import rows
+from tests.bench.line import Line
+from tests.bench.models import (
+    SIDE,
+    Graphs,
+    Timed,
+    bare_call,
+    fused_call,
+    make_graphs,
+    sign_bundle,
+    weights_share,
+    write_pictures,
+)
+from tests.bench.rows import Row
+from tests.support.tiny_bundle import make_key, trusted_key
+from training.train import source_commit
+
+THREADS = 2
+EACH = 1  # calls of each kind in one round: each finds caches and threads as another left them
+WARM_UP = 10  # rounds that do not count
+LARGER = 320  # side of a view that has to be resized
+
+
+def machine() -> list[Row]:
+    flags = sorted(instruction_sets() | {"avx2"} & instruction_sets())
+    return [
+        Row("CPU", cpu_model()), Row("instruction sets", ", ".join(flags)), Row("cores", os.cpu_count() or 0),
+        Row("threads", THREADS), Row("openvino", version("openvino")), Row("torch", version("torch")),
+        Row("python", platform.python_version()), Row("commit", source_commit() or "unknown"),
+        Row("date", datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")),
+    ]  # fmt: skip
+
+
+async def measure(folder: Path, rounds: int, progress: Progress) -> list[Row]:
+    task = progress.add_task("building models", total=None)
+    graphs = make_graphs(folder, lambda text: progress.update(task, description=text))
+    key, pictures = make_key(), folder / "pictures"
+    files = write_pictures(pictures, 40)
+    bundle, public = sign_bundle(graphs, folder / "bench.bundle", key), trusted_key(key).raw.hex()
+    state = folder / "line"
+    state.mkdir()
+    progress.update(task, description="first start")
+    async with bench_line.running(state, bundle, public, pictures, THREADS) as line:
+        first_s = line.ready_s
+    timed = {
+        "bare INT8": Timed(bare_call(graphs.int8, THREADS)), "bare FP32": Timed(bare_call(graphs.fp32, THREADS)),
+        "fused INT8": Timed(fused_call(graphs.fused, THREADS, SIDE)),
+        f"fused INT8, view {LARGER} px": Timed(fused_call(graphs.fused, THREADS, LARGER)),
+        "write and fsync": Timed(lambda: bench_line.write_and_fsync(folder / "plain")),
+    }  # fmt: skip
+    with tutorial_service(files) as ask:
+        timed["tutorial service"] = Timed(ask)
+        async with bench_line.running(state, bundle, public, pictures, THREADS) as line:
+            await bench_line.settle(line)
+            progress.update(task, description="measuring", total=rounds)
+            await _rounds(line, timed, rounds, lambda: progress.advance(task))
+            found = Measured(graphs, timed, line, first_s, bench_line.stages_s(state / "state" / "results.db"))
+            return found.rows()
+
+
+async def _rounds(line: Line, timed: dict[str, Timed], rounds: int, tick: Callable[[], None]) -> None:
+    """Each kind a few times in every round, so that what slows the machine meets all alike."""
+    for _ in range(rounds):
+        for call in timed.values():
+            for _ in range(EACH):
+                call()
+        await line.idle(0.02)
+        for _ in range(EACH):
+            await line.part()
+        tick()
+
+
+class Measured:
+    """What was measured, and what it must reach."""
+
+    def __init__(
+        self, graphs: Graphs, timed: dict[str, Timed], line: Line, first_s: float, stages: dict[str, list[float]]
+    ) -> None:
+        self._graphs, self._line, self._first_s, self._stages = graphs, line, first_s, stages
+        self._s = {name: one.seconds[WARM_UP * EACH :] for name, one in timed.items()}  # the first rounds warm up
+
+    def rows(self) -> list[Row]:
+        return [*self._graph_rows(), *self._cycle_rows(), *self._daemon_rows(), *machine()]
+
+    def _graph_rows(self) -> list[Row]:
+        s = self._s
+        int8 = rows.p50(s["bare INT8"])
+        fast = bool(instruction_sets() & {"avx512_vnni", "avx_vnni"})
+        return [
+            *(row for name in list(s)[:4] for row in rows.milliseconds(name, s[name])),
+            rows.at_least("bare FP32 / bare INT8, p50", rows.p50(s["bare FP32"]) / int8, "x", 2.5 if fast else 1.6),
+            rows.at_most("fused INT8 / bare INT8, p50", rows.p50(s["fused INT8"]) / int8, "x", 1.10),
+            rows.at_most("INT8 weights / FP32 weights", 100 * weights_share(self._graphs), "%", 27),
+        ]
+
+    def _cycle_rows(self) -> list[Row]:
+        s, stages, cycles = self._s, self._stages, self._line.cycles_s()
+        commits = sum(rows.p50(stages[name]) for name in ("first commit", "second commit"))
+        bar = 1.25 * 1000 * rows.p50(s["bare INT8"]) + bench_line.POLL_MS + 1000 * commits
+        cycle = 1000 * rows.p50(cycles)
+        beside = cycle - 1000 * rows.p50(stages["accept to publishing"])
+        service = 1000 * rows.p50(s["tutorial service"])
+        return [
+            Row("cycle, p50", cycle, "ms", f"at most {bar:.3g}: 1.25 x bare INT8 + poll + commits", cycle <= bar),
+            Row("cycle, p99", 1000 * rows.p99(cycles), "ms"),
+            *rows.milliseconds("edge to TRIGGER_ACK", self._line.acknowledged_s()),
+            *(row for name, seconds in stages.items() for row in rows.milliseconds(name, seconds)),
+            Row("poll wait and publishing, p50", beside, "ms"),
+            *rows.milliseconds("write and fsync", s["write and fsync"]),
+            *rows.milliseconds("tutorial service", s["tutorial service"]),
+            Row("tutorial service / cycle, p50", service / cycle, "x"),
+        ]  # fmt: skip
+
+    def _daemon_rows(self) -> list[Row]:
+        return [
+            rows.at_most("start to READY", self._line.ready_s, "s", 3),
+            Row("start to READY with a bundle that is new to the box", self._first_s, "s"),
+            rows.at_most("resident memory of the daemon", self._line.memory_mb(), "MB", 400),
+        ]
+
+
+@contextmanager
+def tutorial_service(files: list[Path] | tuple[Path, ...]) -> Iterator[Callable[[], None]]:
+    """The service as a process; yields a call that sends it the next picture and reads its answer."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = int(one.getsockname()[1])
+    command = [sys.executable, "-m", "tests.bench.tutorial", str(port), str(THREADS)]
+    bodies = [_multipart(file.read_bytes()) for file in files]
+    with subprocess.Popen(command) as process:
+        try:
+            connection = _connect(port, process)
+            turn = iter(range(1 << 30))
+
+            def ask() -> None:
+                body = bodies[next(turn) % len(bodies)]
+                connection.request("POST", "/predict", body, {"Content-Type": "multipart/form-data; boundary=bench"})
+                answer = connection.getresponse()
+                if answer.status != 200:
+                    raise RuntimeError(f"the tutorial service answered {answer.status}: {answer.read()[:200]!r}")
+                answer.read()
+
+            yield ask
+            connection.close()
+        finally:
+            process.terminate()
+
+
+def _connect(port: int, process: subprocess.Popen[bytes]) -> http.client.HTTPConnection:
+    end = time.monotonic() + 60
+    while time.monotonic() < end and process.poll() is None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        try:
+            connection.connect()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return connection
+    raise RuntimeError("the tutorial service did not come up")
+
+
+def _multipart(content: bytes) -> bytes:
+    part = b'Content-Disposition: form-data; name="file"; filename="a.bmp"\r\nContent-Type: image/bmp'
+    return b"--bench\r\n" + part + b"\r\n\r\n" + content + b"\r\n--bench--\r\n"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=500)
+    parser.add_argument("--out", type=Path, default=Path("docs/bench/latest.json"))
+    args = parser.parse_args()
+    console = Console()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with tempfile.TemporaryDirectory(prefix=".bench-", dir=".") as name, Progress(*columns, console=console) as bar:
+        found = asyncio.run(measure(Path(name).resolve(), args.rounds, bar))
+    rows.show(found, console)
+    rows.write_json(found, args.out)
+    console.print(f"written: {args.out}")
+    return 0 if rows.all_met(found) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

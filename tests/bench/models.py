@@ -1,0 +1,159 @@
+"""A ResNet50 with random weights at 224 px: bare and fused, FP32 and INT8, and a signed bundle of the fused one."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+import torchvision
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from numpy.typing import NDArray
+
+from edge_deploy.convert import FEATURES, NetworkInput, embed_preprocessing, to_ir
+from edge_deploy.fuse import attach, drop_taps, fit_novelty
+from edge_deploy.pack import key_id
+from edge_deploy.predict import save_ir
+from edge_deploy.quantize import TargetCpu, quantize
+from inspector.core.manifest import (
+    ClassEntry,
+    Expected,
+    Golden,
+    InputSpec,
+    LimitSpec,
+    LimitsSpec,
+    OutputSpec,
+    ViewSpec,
+    ZoneLimits,
+)
+from inspector.core.types import Image
+from inspector.demo.parts import Kind, Stream, render
+from inspector.model import CompiledIr, load_ir, to_prediction
+from inspector.runtime import openvino
+from plc.registers import Reason, Verdict
+from tests.support.tiny_bundle import entries_of, sign_files, tiny_manifest
+
+SIDE = 224
+LABELS = ("good", "also_good")
+SPEC = NetworkInput(SIDE, SIDE, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+FITTED_ON = 64  # pictures that quantisation and the novelty head see: enough for speed, which is all that is measured
+
+
+@dataclass(slots=True)
+class Timed:
+    """A call, and how long it took each time, in seconds."""
+
+    call: Callable[[], object]
+    seconds: list[float] = field(default_factory=list)
+
+    def __call__(self) -> None:
+        begun = time.perf_counter()
+        self.call()
+        self.seconds.append(time.perf_counter() - begun)
+
+
+@dataclass(frozen=True, slots=True)
+class Graphs:
+    """Folders of the IRs, and the network they came from."""
+
+    fp32: Path  # bare: normalised f32 NCHW in, probabilities and embedding out
+    int8: Path  # the same, quantised
+    fused: Path  # what a bundle holds: u8 NHWC in, with the One-Class SVM
+    torch: Any
+
+
+def make_graphs(folder: Path, say: Callable[[str], None]) -> Graphs:
+    """Build all of them from one set of random weights; about a minute."""
+    torch.manual_seed(0)
+    net = torchvision.models.resnet50(weights=None, num_classes=len(LABELS)).eval()
+    say("converting ResNet50 to OpenVINO")
+    bare = to_ir(net, SPEC)
+    say("quantising to INT8")
+    int8 = quantize(bare, SPEC, views(FITTED_ON), TargetCpu.AVX2)
+    graphs = Graphs(folder / "fp32", folder / "int8", folder / "fused", net)
+    save_ir(drop_taps(bare.clone()), graphs.fp32)
+    save_ir(drop_taps(int8.clone()), graphs.int8)
+    say("fitting the One-Class SVM")
+    with tempfile.TemporaryDirectory() as scratch:
+        tapped = embed_preprocessing(int8, SPEC)
+        save_ir(tapped, Path(scratch))
+        ir = load_ir(Path(scratch), (SIDE, SIDE), threads=2)
+        features = [np.concatenate([out[name].ravel() for name in FEATURES]) for out in map(ir.infer, views(FITTED_ON))]
+    save_ir(attach(tapped, fit_novelty({LABELS[0]: np.stack(features)}, {LABELS[0]})), graphs.fused)
+    return graphs
+
+
+def views(count: int) -> list[Image]:
+    """Rendered parts, cut to the network's own size, so that the camera's picture needs no resizing."""
+    return [np.ascontiguousarray(render(seed, Kind.GOOD, Stream.TRAIN).image[16:240, 48:272]) for seed in range(count)]
+
+
+def bare_call(folder: Path, threads: int) -> Callable[[], object]:
+    """Inference alone on an input that lies ready, as a benchmark tool would time it."""
+    ov = openvino()
+    config = {
+        "PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": str(threads), "INFERENCE_PRECISION_HINT": "f32",
+    }  # fmt: skip
+    request = ov.Core().compile_model(folder / "model.xml", "CPU", config).create_infer_request()
+    ready: NDArray[np.float32] = np.random.default_rng(0).normal(size=(1, 3, SIDE, SIDE)).astype(np.float32)
+    request.set_input_tensor(ov.Tensor(ready, shared_memory=True))
+    return lambda: request.infer(share_outputs=True)
+
+
+def fused_call(folder: Path, threads: int, side: int) -> Callable[[], object]:
+    """By the code of the line: the view is copied in, all outputs are copied out."""
+    ir: CompiledIr = load_ir(folder, (side, side), threads=threads)
+    view = np.asarray(cv2.resize(views(1)[0], (side, side)), np.uint8)
+    return lambda: ir.infer(view)
+
+
+def weights_share(graphs: Graphs) -> float:
+    """Size of the INT8 weights of the bare graph, as a share of FP32's."""
+    return (graphs.int8 / "model.bin").stat().st_size / (graphs.fp32 / "model.bin").stat().st_size
+
+
+def sign_bundle(graphs: Graphs, path: Path, key: Ed25519PrivateKey) -> Path:
+    """A bundle of the fused graph that passes everything: what is measured is time, and a PASS takes the whole way."""
+    files = {name: (graphs.fused / name).read_bytes() for name in ("model.xml", "model.bin")}
+    pictures = views(2)
+    golden = []
+    ir = load_ir(graphs.fused, (SIDE, SIDE), threads=2)
+    for number, picture in enumerate(pictures):
+        name = f"golden_{number:02d}.png"
+        files[name] = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes()
+        p = to_prediction(ir.infer(picture), LABELS)
+        expected = Expected(int(Verdict.PASS), int(Reason.NONE), p.label, p.confidence, p.novelty_score, None)
+        golden.append(Golden(name, "good", "good", expected))
+    wide = (0.0, 1e6)
+    manifest = tiny_manifest(
+        product="bench", files=entries_of(files), golden=tuple(golden), key_id=key_id(key),
+        classes=tuple(ClassEntry(i, name, True) for i, name in enumerate(LABELS)),
+        input=InputSpec(SIDE, SIDE, "NHWC", "u8", "RGB"), view=ViewSpec(SIDE, SIDE, (0, 0, SIDE, SIDE)),
+        outputs=(
+            OutputSpec("probabilities", (len(LABELS),)), OutputSpec("embedding", (2048,)),
+            OutputSpec("novelty_score", ()),
+        ),
+        limits=LimitsSpec(
+            LimitSpec(0.0, (0.0, 1.0)), LimitSpec(-1.0, (-1.0, 0.0)), LimitSpec(1e6, wide), None,
+            novelty_median=1.0, anomaly_median=None, chosen_by="hand", bounds=(),
+        ),
+        zones=(ZoneLimits("view", (0, 0, SIDE, SIDE), (0.0, 255.0), wide, wide),),
+    )  # fmt: skip
+    manifest = replace(manifest, training=replace(manifest.training, no_negatives=True))
+    return sign_files(path, key, manifest, files)
+
+
+def write_pictures(folder: Path, count: int) -> Sequence[Path]:
+    """BMP files, as raw as a camera's frame, for the folder camera and for the tutorial service."""
+    folder.mkdir(parents=True)
+    files = []
+    for number, view in enumerate(views(count)):
+        files.append(folder / f"{number:03d}.bmp")
+        cv2.imwrite(str(files[-1]), cv2.cvtColor(view, cv2.COLOR_RGB2BGR))
+    return files
