@@ -16,6 +16,7 @@ from inspector.config import AppConfig
 from inspector.control import ControlServer
 from inspector.core.clock import SystemClock
 from inspector.core.types import Inspection, Mode
+from inspector.diagnostics import Diagnostics
 from inspector.failpoints import Failpoints
 from inspector.health import Health, Watchdog, watched
 from inspector.judging import Judging, open_judging
@@ -85,11 +86,15 @@ async def _until_idle(client: PlcClient) -> None:
 
 async def _tell_health(health: Health, client: PlcClient, watchdog: Watchdog) -> None:
     """Health to the PLC ten times a second; systemd is fed only while every thread turns."""
-    errors_cleared = client.handshake.clear_errors
+    hs = client.handshake
+    errors_cleared = hs.clear_errors
     while True:
-        if client.handshake.clear_errors != errors_cleared:
-            errors_cleared = client.handshake.clear_errors
+        if hs.clear_errors != errors_cleared:
+            errors_cleared = hs.clear_errors
+            hs.wrong_accepts.clear()
             health.acknowledge()
+        if hs.wrong_accepts:
+            health.wrongly_accepted(hs.wrong_accepts)
         state = health.state()
         client.set_health(HealthInput(state.ready, state.offline_reason, state.error_code))
         if watchdog.all_turned_within(watchdog.hang_after_s):
@@ -135,7 +140,10 @@ async def open_station(cfg: AppConfig) -> AsyncIterator[Running]:
         camera = await stack.enter_async_context(
             open_camera(cfg.camera, judging.recipe.camera, clock, threads["camera"], cfg.test.camera_faults)
         )
-        client = PlcClient(_link_config(cfg), Handshake(_handshake_config(cfg, judging), results.known))
+        client = PlcClient(
+            _link_config(cfg), Handshake(_handshake_config(cfg, judging), results.known),
+            diag=Diagnostics(recovered.boot, clock, cfg.paths.state),
+        )  # fmt: skip
         link = PlcLink(
             client, camera.simulated, judging.recipe.number, limits=judging.limits,
             anomaly_median=judging.anomaly_median,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
@@ -122,6 +122,12 @@ class Health:
             self._warnings.pop(id_, None)
         else:
             self._warnings[id_] = cause, consequence, action
+
+    def wrongly_accepted(self, trigger_ids: Iterable[int]) -> None:
+        """The PLC says (PLC_VERDICT) that it let these parts go as good, and we had not passed them."""
+        ids = ", ".join(map(str, trigger_ids))
+        cause = f"the PLC let parts go as good that were not passed: trigger {ids}"
+        self.latch(OfflineReason.LATCHED_ERROR, cause, "Hold these parts, check the PLC's program, then acknowledge.")
 
     def acknowledge(self) -> None:
         """A person, or the PLC with CLEAR_ERROR, has taken note of a latch that may be cleared in service."""

@@ -36,6 +36,7 @@ from plc.verdicts import PlcVerdicts
 __all__ = ["Cycle", "Handshake", "HandshakeConfig", "HandshakeError", "HealthInput", "Link", "Part", "Record"]
 
 COUNTED = "TRIGGERS PASS FAIL UNCERTAIN NOT_INSPECTED TEST MISSED DUPLICATES STALE ID_GAPS LINK_SESSIONS ACK_TIMEOUTS"
+WRONG_IDS = 16  # newest that an alarm names
 _REFUSED_BECAUSE = {
     OfflineReason.CAMERA: Reason.CAMERA,
     OfflineReason.MODEL: Reason.INFERENCE,
@@ -55,7 +56,7 @@ class Handshake:
         self.stat = Image(STAT, word_order=cfg.word_order)
         self.counts = dict.fromkeys(COUNTED.split(), 0)
         self.clear_errors = 0  # how often the PLC asked; health watches it
-        self.wrong_accepts = 0  # the PLC took a part as good that we did not pass: a critical alarm
+        self.wrong_accepts: deque[int] = deque(maxlen=WRONG_IDS)  # ids of parts that the PLC took as good unasked
         self.simulated_camera = False  # the camera's pictures are not of this moment (P12)
         self._session, self._triggers, self._commands = Session(cfg), Triggers(), Commands(self.stat)
         self._verdicts, self._errors = PlcVerdicts(), ErrorQueue()
@@ -132,7 +133,7 @@ class Handshake:
         self._flight.see(ctrl)
         self._obey(control, Control(prev["CONTROL"]) if prev is not None else Control(0), ctrl, received_s)
         if self._verdicts.wrong(ctrl):
-            self.wrong_accepts += 1
+            self.wrong_accepts.append(ctrl["PLC_VERDICT_ID"])
             self._wrongly_accepted = True
         self._compose(received_s)
 

@@ -40,6 +40,7 @@ class SimConfig:
     ack_timeout_s: float = 0.1
     result_timeout_s: float = 0.5
     heartbeat_timeout_s: float = 0.5
+    claims_good: bool = False  # a program that is wrong: PLC_VERDICT says of every part that it went on as good
     ready_timeout_s: float = 15.0  # the line waits for READY that long before a part goes by uninspected
 
 
@@ -114,7 +115,7 @@ class SimPlc:
         self._set(Control.TRIGGER, False)
         await self._release()
         self.ctrl["PLC_VERDICT_ID"] = result.trigger_id
-        self.ctrl["PLC_VERDICT"] = 1 if result.verdict == "good" else 2
+        self.ctrl["PLC_VERDICT"] = 1 if self.cfg.claims_good or result.verdict == "good" else 2
         self.results.append(result)
         if self.on_result is not None:
             self.on_result(result)

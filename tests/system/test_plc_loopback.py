@@ -9,7 +9,7 @@ import pytest
 
 from plc.client import LinkConfig, PlcClient
 from plc.handshake import Handshake, HandshakeConfig, HealthInput, Record
-from plc.registers import STAT, OfflineReason, Reason, Verdict
+from plc.registers import STAT, Control, OfflineReason, Reason, Verdict
 from plc.sim import SimConfig, SimPlc
 
 READY = HealthInput(True, OfflineReason.NONE)
@@ -119,3 +119,18 @@ async def test_an_orderly_stop_leaves_online_0_in_the_plc():
         assert await sim.wait_ready(5)
         await appliance.client.stop()
         assert sim.stat()["STATUS"] & 0x8001 == 0
+
+
+async def test_a_plc_that_takes_a_rejected_part_as_good_stops_the_station_until_a_person_acknowledges():
+    async with line(SimConfig(claims_good=True, ready_timeout_s=0.5)) as (sim, appliance):
+        (rejected,) = await sim.play([101])
+        await sim.idle_for(0.1)
+        assert list(appliance.handshake.wrong_accepts) == [rejected.trigger_id]
+        assert OfflineReason(sim.stat()["OFFLINE_REASON"]) is OfflineReason.LATCHED_ERROR
+        (refused,) = await sim.play([102])
+        assert refused.verdict == "reject", "good part, but the station is stopped"
+        sim.ctrl["CONTROL"] |= Control.CLEAR_ERROR
+        await sim.idle_for(0.1)
+        sim.ctrl["CONTROL"] &= ~Control.CLEAR_ERROR
+        (passed,) = await sim.play([104])
+        assert passed.verdict == "good"
