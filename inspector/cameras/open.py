@@ -7,10 +7,11 @@ from contextlib import asynccontextmanager, closing
 
 from inspector.cameras.faults import FaultScript
 from inspector.cameras.folder import FolderCamera
+from inspector.cameras.opencv import OpenCvCamera, Source
 from inspector.cameras.rendered import RenderedCamera
 from inspector.core.errors import ConfigError
 from inspector.core.ports import Camera, Clock
-from inspector.sections import CameraConfig, FolderConfig, RenderedConfig
+from inspector.sections import CameraConfig, FolderConfig, OpenCvConfig, RenderedConfig
 from inspector.threads import DeviceThread
 
 
@@ -25,7 +26,7 @@ async def open_camera(
     """The camera of a station, closed again at the end; one that is not there yet shows in `alive()`, not here.
 
     recipe_settings: [recipes] camera, over the section's own settings. faults: [test] camera_faults, see FaultScript.
-    Raises ConfigError: a fault that there is not, or a kind that is not supported.
+    Raises ConfigError: a fault that there is not.
     """
     timeout_s = section.grab_timeout_ms / 1000
     match section:
@@ -35,5 +36,19 @@ async def open_camera(
                 yield camera
         case FolderConfig():
             yield FolderCamera(section.folder, clock, thread, section.pick, section.max_megapixels, timeout_s)
-        case _:
-            raise ConfigError(f"camera kind {section.kind} is not supported yet")
+        case OpenCvConfig():
+            asked = {"width": section.width, "height": section.height, "fps": section.fps}
+            sized = {name: float(value) for name, value in asked.items() if value is not None}
+            opencv = OpenCvCamera(
+                _source_of(section), clock, thread, {**sized, **section.settings, **recipe_settings}, section.fourcc,
+                timeout_s,
+            )  # fmt: skip
+            with closing(opencv):
+                yield opencv
+
+
+def _source_of(section: OpenCvConfig) -> Source:
+    found: Source | None = section.device if section.device is not None else section.file or section.url
+    if found is None:
+        raise ConfigError("[camera] needs one of device, file, url")
+    return found
