@@ -11,6 +11,8 @@ import typer
 from inspector.core.errors import InspectorError
 
 app = typer.Typer(help="Inspect parts: PLC trigger to pass or fail.", no_args_is_help=True, add_completion=False)
+camera = typer.Typer(help="Look at cameras: list them, take one picture.", no_args_is_help=True)
+app.add_typer(camera, name="camera")
 Config = Annotated[Path, typer.Argument(help="a configuration, e.g. configs/demo.toml")]
 
 
@@ -44,16 +46,77 @@ def web(config: Config) -> None:
 
 @app.command()
 def check(config: Config) -> None:
-    """Check a configuration and the bundle it names; changes nothing.
+    """Check a configuration and all that it names; changes nothing. Exit status 1: it would not start.
 
     Example: inspector check configs/demo.toml
     """
+    from rich.console import Console
+    from rich.markup import escape
+
+    from inspector.checkup import check_station
     from inspector.config import load_config
 
-    cfg = load_config(config)
-    typer.echo(
-        f"{config}: valid; station {cfg.station.id}, mode {cfg.station.mode}, PLC {cfg.link.host}:{cfg.link.port}"
-    )
+    console, good = Console(highlight=False, soft_wrap=True), True
+    for found in check_station(load_config(config)):
+        good &= found.ok
+        console.print("[green]OK    [/]" if found.ok else "[bold red]WRONG [/]", escape(f"{found.what}: {found.text}"))
+    raise typer.Exit(0 if good else 1)
+
+
+@camera.command("list")
+def camera_list() -> None:
+    """Show the cameras of this machine, and the kinds that a configuration may name.
+
+    Example: inspector camera list
+    """
+    from rich.console import Console
+
+    from inspector.commands import list_cameras
+
+    list_cameras(Console(highlight=False))
+
+
+@camera.command("grab")
+def camera_grab(
+    config: Config,
+    out: Annotated[Path, typer.Option(help="where to write the picture, a PNG")] = Path("grab.png"),
+    part_id: Annotated[int, typer.Option(min=1, help="PART_ID, for cameras that replay or render")] = 1,
+) -> None:
+    """Take one picture with the configured camera; stop the daemon first if it uses the same device.
+
+    Example: inspector camera grab configs/demo.toml --out part.png
+    """
+    from rich.console import Console
+
+    from inspector.commands import grab_to
+    from inspector.config import load_config
+
+    grab_to(load_config(config), out, part_id, Console(highlight=False, soft_wrap=True))
+
+
+@app.command()
+def predict(
+    images: Annotated[list[Path], typer.Argument(help="pictures: JPEG, PNG, BMP or TIFF")],
+    bundle: Annotated[str, typer.Option(help='path of a .bundle, or "demo" for the packaged one')] = "demo",
+    key: Annotated[
+        list[str] | None,
+        typer.Option(help="who may approve: 64 hex digits or a public key's file; repeatable"),
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, max=64, help="of the model")] = 2,
+    as_json: Annotated[bool, typer.Option("--json", help="as JSON, with all probabilities")] = False,
+) -> None:
+    """Say what a bundle makes of pictures: verdict, class and scores, as the line would. Exit status 1: one not judged.
+
+    Examples: inspector predict part.png; inspector predict *.png --bundle disc.bundle --key keys/approve.pub --json
+    """
+    from rich.console import Console
+
+    from inspector.commands import predict as predict_pictures
+    from inspector.serve.options import bundle_and_keys
+
+    path, keys = bundle_and_keys(bundle, key or [])
+    good = predict_pictures(images, path, keys, threads, as_json, Console(highlight=False))
+    raise typer.Exit(0 if good else 1)
 
 
 @app.command()

@@ -158,7 +158,7 @@ async def test_a_stream_shows_the_newest_frame_and_a_silent_one_times_out_then_i
         with pytest.raises((CameraTimeout, CameraLost)):
             for _ in range(20):  # what is buffered comes first
                 await camera.grab(trigger())
-        with pytest.raises(CameraLost, match="gives no frame|cannot be opened"):
+        with pytest.raises(CameraLost, match=r"gives no frame|cannot be opened"):
             for _ in range(20):
                 await camera.alive()
         stream.hold.clear()

@@ -1,0 +1,102 @@
+"""`inspector check`: everything that would keep a station from starting, found before it starts. Changes nothing."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from inspector.bundle.checks import require_fit
+from inspector.bundle.golden import replay
+from inspector.bundle.keys import load_keys
+from inspector.bundle.verify import verify
+from inspector.config import AppConfig
+from inspector.core.errors import ConfigError, InspectorError
+from inspector.core.types import JudgedBy
+from inspector.judging import camera_settings
+from inspector.model import load_model
+from inspector.pictures import SUFFIXES
+from inspector.recipes import Revision, content_of, recipe_of
+from inspector.sections import FolderConfig, OpenCvConfig
+from inspector.threads import DeviceThread
+from inspector.web.settings import settings_of
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One thing that was looked at; text: what it is, or what is wrong and what to do."""
+
+    what: str
+    ok: bool
+    text: str
+
+
+def check_station(cfg: AppConfig) -> Iterator[Found]:
+    """Each finding as soon as it is known; the bundle takes seconds."""
+    link, st = cfg.link, cfg.station
+    yield Found("configuration", True, f"station {st.id}, mode {st.mode}, PLC {link.host}:{link.port}")
+    yield _tried("paths", lambda: _paths(cfg))
+    yield _tried("camera", lambda: _camera(cfg))
+    if cfg.bundle is not None:
+        yield _tried("bundle", lambda: _bundle(cfg))
+    yield _tried("page", lambda: _page(cfg))
+
+
+def _tried(what: str, look: Callable[[], str]) -> Found:
+    try:
+        return Found(what, True, look())
+    except InspectorError as exc:
+        return Found(what, False, str(exc))
+
+
+def _paths(cfg: AppConfig) -> str:
+    for folder in (cfg.paths.state, cfg.paths.run):
+        nearest = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+        if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+            raise ConfigError(f"[paths] {nearest} is not a folder that this user may write in; change its owner")
+    return f"state in {cfg.paths.state}, run in {cfg.paths.run}"
+
+
+def _camera(cfg: AppConfig) -> str:
+    """Whether it is there. It is not opened: the daemon may be using it."""
+    camera = cfg.camera
+    if isinstance(camera, FolderConfig):
+        folder = camera.folder
+        pictures = [p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES] if folder.is_dir() else []
+        if not pictures:
+            raise ConfigError(f"[camera] folder {folder} holds no pictures; copy some there, or correct the path")
+        return f"{len(pictures)} pictures in {folder}"
+    if isinstance(camera, OpenCvConfig):
+        if camera.device is not None and not Path(f"/dev/video{camera.device}").exists():
+            raise ConfigError(f"[camera] /dev/video{camera.device} is not there; `inspector camera list` shows what is")
+        if camera.file is not None and not camera.file.is_file():
+            raise ConfigError(f"[camera] {camera.file} is not there")
+    return f"kind {camera.kind}"
+
+
+def _bundle(cfg: AppConfig) -> str:
+    """As at a start: verified, the recipe inside its signed limits, loaded, golden pictures replayed."""
+    section = cfg.bundle
+    if section is None:
+        raise ConfigError("no [bundle]")
+    thread = DeviceThread("model")
+    try:
+        with tempfile.TemporaryDirectory(prefix="inspector-check-") as folder:
+            bundle = verify(section.path, load_keys(section.trusted_keys, section.revoked_keys), Path(folder) / "b")
+            content = content_of(cfg.recipe, camera_settings(cfg.camera))
+            require_fit(bundle.manifest, product=content.product or None)
+            recipe_of(Revision(cfg.recipe_number, 1, content, 0, "check", "check"), bundle.manifest)
+            _, _, width, height = bundle.manifest.view.roi
+            by = JudgedBy(bundle.manifest.bundle_id)
+            model = load_model(bundle, (height, width), threads=cfg.model.threads, judged_by=by, thread=thread)
+            report = replay(bundle, model.predict_blocking)
+    finally:
+        thread.close()
+    return f"{bundle.manifest.bundle_id}, signature good, {len(report.rows)} golden pictures come out as signed"
+
+
+def _page(cfg: AppConfig) -> str:
+    settings = settings_of(cfg)
+    return f"http://{settings.host}:{settings.port}/ (inspector web)"
