@@ -1,5 +1,7 @@
 """Maker's tool: build the demo's bundle, judge it on parts that nothing was fitted or chosen on, write it down.
 
+Without a run it measures the packaged bundle only. Writes a section of docs/results.md and its figure.
+
 Counts are those that docs/decisions/0003-demo-parts.md fixed before the first training.
 """
 
@@ -19,6 +21,7 @@ from tqdm import tqdm
 
 from edge_deploy.build import BuildOptions, build
 from edge_deploy.pack import approve, keygen
+from edge_deploy.plots import detection_by_kind
 from edge_deploy.steps import TerminalSteps
 from inspector.bundle.golden import limits_of
 from inspector.bundle.keys import load_key
@@ -42,6 +45,7 @@ COUNTS = {
     **dict(zip(NEGATIVES, (67, 67, 66), strict=True)),
 }
 SIDES_PX = (0.0, 5.0, 6.5, 8.0, 10.0, 12.5, 99.0)  # of a defect at the network's input
+FIGURE = "demo-detection.svg"  # beside the results
 DEMO = Path("inspector/demo")
 SCALE = 0.4  # camera pixels to network pixels
 BEGIN, END = "<!-- demo bundle -->", "<!-- /demo bundle -->"
@@ -90,18 +94,31 @@ def table(judged: list[Judged], bundle_id: str) -> str:
     return "\n".join([*lines, *_by_size(judged), END, ""])
 
 
-def _by_size(judged: list[Judged]) -> list[str]:
+def by_size(judged: list[Judged]) -> dict[str, list[tuple[str, int, int]]]:
+    """For each defect kind: (size range, rejected, of) in every range of SIDES_PX."""
     bins = list(pairwise(SIDES_PX))
-    head = " | ".join(f"under {high:g}" if low == 0 else f"{low:g} to {high:g}" for low, high in bins[:-1])
-    lines = ["Rejected, by defect size (square root of the area, px at the network's input):", "",
-             f"| kind | {head} | {bins[-1][0]:g} and more |", "| --- |" + " ---: |" * len(bins)]  # fmt: skip
+    names = [
+        f"under {bins[0][1]:g}",
+        *(f"{low:g} to {high:g}" for low, high in bins[1:-1]),
+        f"{bins[-1][0]:g} and more",
+    ]
+    found = {}
     for kind in (*KNOWN[1:], *NEVER_SHOWN):
-        cells = []
-        for low, high in bins:
-            inside = [j for j in judged if j.kind is kind and low <= j.side_px < high]
-            cells.append(_share(sum(j.verdict is not Verdict.PASS for j in inside), len(inside)) if inside else "")
-        lines.append(f"| {kind} | {' | '.join(cells)} |")
-    return [*lines, ""]
+        inside = [[j for j in judged if j.kind is kind and low <= j.side_px < high] for low, high in bins]
+        rejected = [sum(j.verdict is not Verdict.PASS for j in of_bin) for of_bin in inside]
+        found[str(kind)] = list(zip(names, rejected, map(len, inside), strict=True))
+    return found
+
+
+def _by_size(judged: list[Judged]) -> list[str]:
+    found = by_size(judged)
+    names = [name for name, _, _ in next(iter(found.values()))]
+    lines = ["Rejected, by defect size (square root of the area, px at the network's input):", "",
+             f"| kind | {' | '.join(names)} |", "| --- |" + " ---: |" * len(names)]  # fmt: skip
+    for kind, ranges in found.items():
+        lines.append(f"| {kind} | {' | '.join(_share(hit, of) if of else '' for _, hit, of in ranges)} |")
+    return [*lines, "", f"![Share rejected by defect size, with 95 % Clopper-Pearson intervals]({FIGURE})", "",
+            "Points are the shares of the table, bars their 95 % Clopper-Pearson intervals.", ""]  # fmt: skip
 
 
 def _share(k: int, n: int) -> str:
@@ -154,9 +171,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         bundle = verify(args.bundle, [key], Path(name) / "bundle")
         model = load_model(bundle, (ROI[3], ROI[2]), threads=2, judged_by=JudgedBy(), thread=thread)
-        section = table(list(judge_test_parts(bundle, model)), bundle.manifest.bundle_id)
+        judged = list(judge_test_parts(bundle, model))
+        section = table(judged, bundle.manifest.bundle_id)
     thread.close()
     args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.with_name(FIGURE).write_text(detection_by_kind(by_size(judged), "defect size, px at the network's input"))
     text = args.out.read_text() if args.out.exists() else "# Results\n\n"
     head, found, rest = text.partition(BEGIN)
     args.out.write_text(head + section + (rest.partition(END)[2].lstrip("\n") if found else ""))

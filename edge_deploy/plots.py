@@ -1,4 +1,7 @@
-"""The report's figures, drawn without a display; each function returns an inline PNG for an HTML page."""
+"""Figures of the report and of docs/results.md, drawn without a display.
+
+Functions for the report return an inline PNG for its HTML page; for the documentation, the text of an SVG file.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cv2
+import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -67,6 +71,37 @@ def detection_by_size(defects: Sequence[tuple[float, bool]], bins: int = 6) -> s
     axes.set_xlabel("defect size, square root of its area in camera pixels")
     axes.set_ylabel("share rejected")
     return _inline(figure)
+
+
+def detection_by_kind(kinds: Mapping[str, Sequence[tuple[str, int, int]]], xlabel: str) -> str:
+    """The text of an SVG file, one panel a kind. kinds: (size range, rejected, of) from small to large; `of` may be 0.
+
+    Points are shares rejected with 95 % Clopper-Pearson intervals. The same counts give the same bytes.
+    """
+    columns = 3
+    figure = Figure(figsize=(9.0, 2.3 * -(-len(kinds) // columns) + 0.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(-(-len(kinds) // columns), columns, sharex=True, sharey=True, squeeze=False).flat
+    for axes, (kind, ranges) in zip(panels, kinds.items(), strict=False):
+        for place, (_, hit, of) in enumerate(ranges):
+            if not of:
+                continue
+            interval, share = clopper_pearson(hit, of), hit / of
+            axes.errorbar(place, share, [[share - interval.low], [interval.high - share]], fmt="o", ms=4,
+                          color=BLUE, capsize=3)  # fmt: skip
+            axes.text(place, -0.02, f"{hit}/{of}", ha="center", va="top", fontsize=7, color=GREY)
+        axes.set_title(kind, fontsize=10)
+        axes.set_xticks(range(len(ranges)), [name for name, _, _ in ranges], rotation=30, ha="right", fontsize=8)
+        axes.set_xlim(-0.5, len(ranges) - 0.5)
+        axes.set_ylim(-0.12, 1.05)
+        axes.set_yticks([0, 0.5, 1], ["0 %", "50 %", "100 %"], fontsize=8)
+        axes.grid(axis="y", color="#dddddd", lw=0.6)
+    figure.supxlabel(xlabel, fontsize=9)
+    figure.supylabel("share rejected", fontsize=9)
+    with matplotlib.rc_context({"svg.hashsalt": "inspector", "svg.fonttype": "none", "font.family": "sans-serif"}):
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
 
 
 def thumbnail(image: Image, width: int = 200) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -69,7 +70,9 @@ def fit(
     patience: Annotated[int, typer.Option(min=1, help="Stop after so many epochs without a better recall.")] = 5,
     precision: Annotated[Precision, typer.Option(help="auto: mixed on a GPU, fp32 on a CPU.")] = Precision.AUTO,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
-    workers: Annotated[int, typer.Option(min=0, help="Processes that read pictures.")] = 0,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Processes that read pictures. Default: 0 on a CPU, at most 8 for a GPU.")
+    ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of torch.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Pause after the epoch that passes this.")] = None,
     classes: Classes = None,
@@ -103,7 +106,10 @@ def good_only(
 
 
 def _run(what: str, options: dict[str, Any]) -> None:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's "stop" is the user's Ctrl-C
     try:
+        import torch
+
         from training.errors import Paused, TrainingError
         from training.oneclass import good_only as run_good_only
         from training.train import fit as run_fit
@@ -116,6 +122,8 @@ def _run(what: str, options: dict[str, Any]) -> None:
         _leave(str(exc), status=0)
     except (TrainingError, ValueError) as exc:
         _leave(f"inspector-train: {exc}")
+    except torch.OutOfMemoryError as exc:
+        _leave(f"inspector-train: the GPU's memory is full, try a smaller --batch: {exc}")
     except KeyboardInterrupt:
         _leave("interrupted; the same command goes on from the last whole epoch", status=130)
     figures = [f"{name} {100 * run.metrics[name]:.2f} %" for name in SHOWN if name in run.metrics]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from training.choices import Augment, Freeze, Imbalance, Precision
 from training.errors import TrainingError
 from training.views import Roi
 
+MOST_READERS = 8  # processes that read pictures for one GPU
 HOW_NOT_WHAT = {"out", "minutes", "threads", "workers", "device", "quiet"}  # may change when a run goes on
 
 
@@ -39,7 +41,7 @@ class FitConfig:
     precision: Precision = Precision.AUTO
     seed: int = 0
     device: str = "auto"
-    workers: int = 0
+    workers: int | None = None  # processes that read pictures; None: as many as keep the device busy
     threads: int | None = None  # of torch on the CPU; None: torch's own choice
     minutes: float | None = None  # pause after the epoch that passes this
     quiet: bool = False
@@ -55,10 +57,19 @@ class FitConfig:
         return texts | {"freeze": str(self.freeze_policy), "weights": Path(self.weights).name}
 
     def torch_device(self) -> torch.device:
-        """The GPU where there is one, or what was asked for."""
-        if self.device != "auto":
-            return torch.device(self.device)
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        """The GPU where there is one, or what was asked for. Raises TrainingError: it is not there."""
+        if self.device == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        try:
+            return torch.empty(0, device=self.device).device
+        except (RuntimeError, AssertionError) as exc:  # torch has both, for a wrong word and for a missing GPU
+            raise TrainingError(f"--device {self.device} cannot be used: {str(exc).splitlines()[0]}") from exc
+
+    def loader_workers(self, device: torch.device) -> int:
+        """A CPU is busier with the network than with the pictures; one reader keeps no GPU busy."""
+        if self.workers is not None:
+            return self.workers
+        return min(MOST_READERS, len(os.sched_getaffinity(0))) if device.type == "cuda" else 0
 
     def autocast_dtype(self, device: torch.device) -> torch.dtype | None:
         """None: float32. Raises TrainingError: fp16 on a CPU."""

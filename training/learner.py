@@ -69,6 +69,17 @@ class Learner:
         )
 
     @property
+    def machine(self) -> str:
+        """What learns, and in which arithmetic."""
+        name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "CPU"
+        return f"{name}, {str(self.dtype or torch.float32).removeprefix('torch.')}"
+
+    @property
+    def gpu_peak_mib(self) -> float | None:
+        """The most that torch took of the GPU's memory since the command began; None on a CPU."""
+        return round(torch.cuda.max_memory_reserved(self.device) / 2**20) if self.device.type == "cuda" else None
+
+    @property
     def stalled(self) -> bool:
         """No better epoch for `patience` epochs."""
         return bool(self.history) and len(self.history) - 1 - self.best >= self.cfg.patience
@@ -114,7 +125,7 @@ class Learner:
             cfg.batch,
             shuffle=shuffled and sampler is None,
             sampler=sampler,
-            num_workers=cfg.workers,
+            num_workers=cfg.loader_workers(self.device),
             generator=self.order,
             pin_memory=self.device.type == "cuda",
         )

@@ -42,6 +42,7 @@ def fit(cfg: FitConfig) -> Run:
         learner.device,
         learner.dtype,
     )
+    _say(f"{len(data.of('train'))} pictures to learn from, on {learner.machine}", cfg)
     train_batches, val_batches = learner.batches("train", cfg.augment, shuffled=True), learner.batches("val")
     steps = len(train_batches)
     for epoch in range(len(learner.history), cfg.epochs):
@@ -66,7 +67,7 @@ def fit(cfg: FitConfig) -> Run:
             total += loss.detach()
         mean_loss = _finite(float(total) / steps, epoch)
         report = evaluate(net, val_batches, data.classes, device)
-        _say(learner.keep(mean_loss, report), learner)
+        _say(_told(learner.keep(mean_loss, report), learner), cfg)
         if cfg.minutes is not None and time.monotonic() - begun_s > 60 * cfg.minutes:
             raise Paused(f"stopped after epoch {epoch + 1} of {cfg.epochs}, as asked; the same command goes on")
     return _finish(cfg, data, learner)
@@ -114,7 +115,9 @@ def _finish(cfg: FitConfig, data: Dataset, learner: Learner) -> Run:
             report = evaluate(learner.net, learner.batches(split), data.classes, learner.device)
             metrics |= report.metrics(split)
             details[split] = report.details()
-    write_json(cfg.out / METRICS, {**metrics, **details})
+    write_json(
+        cfg.out / METRICS, {**metrics, **details, "machine": learner.machine, "gpu_peak_mib": learner.gpu_peak_mib}
+    )
     run = Run(
         schema=1,
         product=cfg.product,
@@ -127,7 +130,7 @@ def _finish(cfg: FitConfig, data: Dataset, learner: Learner) -> Run:
         initial_weights=learner.start.text,
         git_commit=source_commit(),
         seed=cfg.seed,
-        config=cfg.described(),
+        config=cfg.described() | {"trained_on": learner.machine},
         dataset=DatasetInfo(data.sha256, len(data.rows), SPLITS),
         metrics=metrics,
         licences=licences(cfg.data_licence, data, learner.start),
@@ -157,10 +160,14 @@ def _shown(batches: Loader, epoch: int, cfg: FitConfig) -> Iterator[Any]:
         yield from bar.track(batches, description=f"epoch {epoch + 1}/{cfg.epochs}")
 
 
-def _say(line: Epoch, learner: Learner) -> None:
-    mark = "  best so far" if learner.best == line.epoch - 1 else ""
-    Console(stderr=True, quiet=learner.cfg.quiet, highlight=False, soft_wrap=True).print(
+def _say(text: str, cfg: FitConfig) -> None:
+    Console(stderr=True, quiet=cfg.quiet, highlight=False, soft_wrap=True).print(text)
+
+
+def _told(line: Epoch, learner: Learner) -> str:
+    return (
         f"epoch {line.epoch:3d}  loss {line.train_loss:.3f}  val: loss {line.val_loss:.3f}"
         f"  macro recall {100 * line.val_macro_recall:.1f} %  escape {100 * line.val_escape:.1f} %"
-        f"  overkill {100 * line.val_overkill:.1f} %  {line.seconds:.0f} s{mark}"
+        f"  overkill {100 * line.val_overkill:.1f} %  {line.seconds:.0f} s"
+        + ("  best so far" if learner.best == line.epoch - 1 else "")
     )
