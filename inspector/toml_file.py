@@ -45,7 +45,8 @@ def read_model(path: Path, model: type[M]) -> M:
         raw = tomllib.loads(text)
         content = json.dumps(raw, default=str)  # JSON mode: strict, yet enums, tuples and paths come from text
     except (ValueError, RecursionError) as exc:  # ValueError: tomllib's own error, and numbers of too many digits
-        raise ConfigError(f"{path}: not valid TOML: {str(exc) or 'nested too deeply'}") from exc
+        told = "nested too deeply" if isinstance(exc, RecursionError) else str(exc)
+        raise ConfigError(f"{path}: not valid TOML: {told}") from exc
     try:
         return model.model_validate_json(content, strict=True, context={"folder": path.absolute().parent})
     except ValidationError as exc:
