@@ -8,19 +8,12 @@ import pytest
 
 from inspector.demo.parts import Kind, kind_of
 from inspector.demo.processes import config_text, daemon
-from plc.sim import SimConfig, SimPlc
+from plc.sim import SimPlc
+from tests.support.faulty_line import PATIENT, patient
 from tests.support.invariants import check
 
 GOOD_PARTS = [p for p in range(1, 60) if kind_of(p) is Kind.GOOD]
-PATIENT = SimConfig(ack_timeout_s=2, result_timeout_s=5, heartbeat_timeout_s=2, ready_timeout_s=25)  # two busy cores
 STAGES = ("accepted", "opening", "grabbed", "checked", "predicted", "judged", "decided", "published", "stamped")
-
-
-def patient(text: str) -> str:
-    """The demo's station with time to spare: what is tested is the order of things, not their speed."""
-    for name, short, long in (("deadline", 300, 4000), ("grab_timeout", 200, 2000), ("max_trigger_age", 200, 1500)):
-        text = text.replace(f"{name}_ms = {short}", f"{name}_ms = {long}")
-    return text.replace("[[stations]]", "request_timeout_ms = 2000\nheartbeat_timeout_ms = 2000\n\n[[stations]]")
 
 
 @pytest.mark.slow

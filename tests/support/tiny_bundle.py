@@ -91,10 +91,11 @@ def entries_of(files: Mapping[str, bytes]) -> tuple[BundleFile, ...]:
     return tuple(BundleFile(n, len(b), hashlib.sha256(b).hexdigest()) for n, b in sorted(files.items()))
 
 
-def write_ir(directory: Path, classes: int = 2) -> None:
+def write_ir(directory: Path, classes: int = 2, nan_above: float | None = None) -> None:
     """model.xml and model.bin: u8 NHWC view of any size to probabilities, embedding, novelty_score.
 
-    classes: 2, or 1 (good parts only: nothing but novelty tells).
+    classes: 2, or 1 (good parts only: nothing but novelty tells). nan_above: a picture that is brighter on average has
+    novelty NaN.
     """
     ov = openvino()
     from openvino import opset13 as op
@@ -105,6 +106,10 @@ def write_ir(directory: Path, classes: int = 2) -> None:
     bright = op.convert(op.greater(grey, np.float32(60)), np.float32)
     share = op.reshape(op.reduce_mean(bright, _ints(1, 2, 3), keep_dims=False), _ints(1), False)
     novelty = op.multiply(op.abs(op.subtract(share, np.float32(WHOLE_DISC))), np.float32(100))
+    if nan_above is not None:  # the root of what is below zero; else zero
+        mean = op.reshape(op.reduce_mean(grey, _ints(1, 2, 3), keep_dims=False), _ints(1), False)
+        rest = op.sqrt(op.subtract(np.float32(nan_above), mean))
+        novelty = op.add(novelty, op.subtract(rest, rest))
 
     blurred = op.avg_pool(planes, [4, 4], [0, 0], [0, 0], [9, 9], exclude_pad=True)
     red, green, blue = op.split(blurred, np.int64(1), 3).outputs()
