@@ -264,8 +264,8 @@ class Handshake:
         elif not trigger and id_:
             self._count_gap(id_)
             self._triggers.last_id = id_
-        before = self._acked_before
-        if before and not self._known(before) and before != self._triggers.last_id:
+        before, answered = self._acked_before, bool(trigger) and id_ == self._acked_before
+        if before and not answered and not self._known(before):
             self._close_former_life(before, now_s)
         self._restarted, self._acked_before = False, 0
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import math
+import socket
 
 import pytest
 
 from inspector.core.errors import CameraLost, ModelError, StoreBroken, StoreError
 from inspector.core.types import Delivery, DeliveryState, Inspection, JudgedBy, Outcome, Trigger
 from inspector.health import ERRORS_THAT_LATCH, WATCHED, Health, Watchdog
+from inspector.sdnotify import notify
 from plc.registers import OfflineReason, Reason, Verdict
 from tests.support.clock import SimClock
 
@@ -140,3 +142,12 @@ async def test_systemd_is_fed_only_while_every_thread_turns(health, clock):
     assert not health.state().ready  # a lost camera is an error state, not a restart
     clock.now_s += 5
     assert not watchdog.all_turned_within(1.0)
+
+
+@pytest.mark.parametrize("address", ["gone", "full"])
+def test_a_service_manager_that_takes_no_word_never_holds_up_the_line(tmp_path, monkeypatch, address):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "full"))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / address))
+        heard = [notify("WATCHDOG=1") for _ in range(5000)]
+        assert heard[0] is (address == "full") and heard[-1] is False

@@ -158,6 +158,22 @@ def test_a_standing_trigger_at_start_is_answered_and_never_inspected(known, reas
     assert [(p.refused, p.has_row) for p in bench.parts] == [(reason, bool(known))]
 
 
+@pytest.mark.parametrize("standing", [True, False])
+@pytest.mark.parametrize("next_id", [7, 8])
+def test_an_id_that_a_former_life_acknowledged_without_a_row_gets_exactly_one(standing, next_id):
+    """Whether or not the PLC has dropped TRIGGER meanwhile, or shows the next id already."""
+    bench = Bench()
+    bench.ctrl["TRIGGER_ID"] = next_id
+    bench.set(Control.TRIGGER, standing)
+    bench.hs.link_up(bench.now, id_ack_in_plc=7)
+    for _ in range(4):
+        bench.sample()
+        for part in bench.parts[-1:]:
+            bench.hs.give_up(part, Record(int(Verdict.NOT_INSPECTED), Reason.RESTARTED), bench.now)
+    rows = [part for part in bench.parts if part.trigger_id == 7]
+    assert [(part.refused, part.has_row) for part in rows] == [(Reason.RESTARTED, False)]
+
+
 def test_trigger_enable_0_aborts_without_a_result(bench):
     bench.trigger(17)
     bench.set(Control.TRIGGER_ENABLE, False)
