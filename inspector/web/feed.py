@@ -24,6 +24,7 @@ log = structlog.get_logger(__name__)
 MAX_CLIENTS = 64
 QUEUE = 32  # messages that one screen may lag behind
 KEEP = 100  # parts in memory
+NEWEST = 8  # parts whose pictures may still be on their way
 SILENT_S = 5.0  # the daemon speaks every second; after this the connection is made anew
 RETRY_S = 0.3
 FRESH_S = 2.0
@@ -143,6 +144,10 @@ class Feed:
         if self._last_fail is None or part["no"] > self._last_fail["no"]:
             self._last_fail = part
             self._push("hello", self._hello())
+
+    def expects(self, name: str) -> bool:
+        """True if `name` is a picture of one of the newest parts: it may still be on its way."""
+        return any(name in (part["preview"], part["heat"]) for part in list(self._parts)[:NEWEST])
 
     @property
     def reasons(self) -> list[View]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -21,6 +22,7 @@ from inspector.web.words import OFFLINE, REASONS, reason_words, word
 from plc.registers import OfflineReason
 
 PAGE_ROWS = 50
+ON_ITS_WAY, WRITTEN_WITHIN_S = 20, 2.0  # looks for a picture that the archive is about to write
 FIELDS = ("from", "to", "verdict", "reason", "label", "part_id", "trigger_id")
 LARGEST = {"verdict": 6, "reason": 65535, "part_id": 2**32 - 1, "trigger_id": 65535, "before": 2**63 - 1}
 _NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
@@ -53,12 +55,18 @@ async def events(request: Request) -> Response:
 
 @readable("/preview/{name}")
 async def preview(request: Request, name: str) -> Response:
+    """A small picture; that of a part that was told of just now is waited for, as the archive writes it last."""
     site = site_of(request)
-    try:
-        body, kind = await site.pictures.call(media.read_named, site.settings.previews, name)
-    except media.NoPicture as exc:
-        raise HTTPException(404) from exc
-    return Response(body, media_type=kind, headers={"cache-control": "private, max-age=600"})
+    left = ON_ITS_WAY if site.feed.expects(name) else 0
+    while True:
+        try:
+            body, kind = await site.pictures.call(media.read_named, site.settings.previews, name)
+            return Response(body, media_type=kind, headers={"cache-control": "private, max-age=600"})
+        except media.NoPicture as exc:
+            if not left:
+                raise HTTPException(404) from exc
+        left -= 1
+        await asyncio.sleep(WRITTEN_WITHIN_S / ON_ITS_WAY)
 
 
 @readable("/picture/{no}")

@@ -197,6 +197,24 @@ async def test_a_new_screen_gets_the_last_parts_and_then_each_new_one(daemon: Fa
         assert picture.headers["content-type"] == "image/jpeg" and picture.content[:2] == b"\xff\xd8"
 
 
+async def test_a_picture_that_the_archive_is_about_to_write_is_waited_for(daemon: FakeDaemon, tmp_path: Path) -> None:
+    part = daemon.part(Kind.GOOD)
+    file = tmp_path / "previews" / part["preview"]
+    content = file.read_bytes()
+    file.unlink()
+    site = site_in(tmp_path)
+    async with page_process(site) as origin, httpx.AsyncClient(base_url=origin) as client:
+        await until(lambda: site.feed.up)
+        assert (await client.get("/preview/0000999999.jpg")).status_code == 404, "nobody told of such a part"
+        asked = asyncio.create_task(client.get(f"/preview/{part['preview']}"))
+        await asyncio.sleep(0.3)
+        assert not asked.done()
+        file.write_bytes(content)
+        assert (await asked).content == content
+        file.unlink()
+        assert (await client.get(f"/preview/{part['preview']}")).status_code == 404, "not for ever"
+
+
 async def test_the_page_finds_a_daemon_that_was_started_again(daemon: FakeDaemon, tmp_path: Path) -> None:
     daemon.part()
     site = site_in(tmp_path)
