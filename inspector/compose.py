@@ -18,6 +18,7 @@ from inspector.core.clock import SystemClock
 from inspector.core.types import Inspection, Mode
 from inspector.diagnostics import Diagnostics
 from inspector.failpoints import Failpoints
+from inspector.frames import FrameGate
 from inspector.health import Health, Watchdog, watched
 from inspector.judging import Judging, open_judging
 from inspector.line import Station, inspect_forever
@@ -33,6 +34,7 @@ from plc.handshake import Handshake, HandshakeConfig, HealthInput
 log = structlog.get_logger(__name__)
 HEALTH_PERIOD_S = 0.1
 STATUS_PERIOD_S = 0.5
+DRIFTING = ("Parts are judged on; soon their pictures will be refused.", "Clean the lens, check lamps and focus.")
 FINISH_S = 1.0  # how long a part in flight may still take at an orderly end
 
 
@@ -45,6 +47,7 @@ class Running:
     health: Health
     board: Board
     archive: ImageArchive
+    gate: FrameGate
 
 
 async def run(cfg: AppConfig) -> None:
@@ -115,6 +118,7 @@ async def _tell_status(running: Running) -> None:
             "archive", None if archive.ok else f"pictures are not kept: {archive.text}",
             "Parts are judged and recorded, but without pictures.", "Make room on the disk, or replace it.",
         )  # fmt: skip
+        health.warn("light", running.gate.trend.text(), *DRIFTING)
         board.push("status", board.status())
         await asyncio.sleep(STATUS_PERIOD_S)
 
@@ -165,12 +169,13 @@ async def open_station(cfg: AppConfig) -> AsyncIterator[Running]:
             health.saw(done, error)
             board.saw(done)
 
+        gate = judging.gate(cfg.station.mode)
         station = Station(
-            mode=cfg.station.mode, clock=clock, plc=link, camera=camera, gate=judging.gate(cfg.station.mode),
+            mode=cfg.station.mode, clock=clock, plc=link, camera=camera, gate=gate,
             recipe=judging.recipe, model=judging.model, limits=judging.limits, judged_by=judging.judged_by,
             results=results, archive=archive, failpoint=Failpoints(cfg.test.failpoints), watch=watch,
         )  # fmt: skip
-        yield Running(station, client, health, board, archive)
+        yield Running(station, client, health, board, archive, gate)
 
 
 def _about(cfg: AppConfig, judging: Judging, simulated: bool) -> About:

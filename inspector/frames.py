@@ -10,6 +10,7 @@ import numpy as np
 from inspector.core.errors import FrameError
 from inspector.core.manifest import ZoneLimits
 from inspector.core.types import Frame, Image, Mode, Proof, Trigger
+from inspector.light_trend import LightTrend
 from plc.registers import Reason
 
 Box = tuple[int, int, int, int]  # x, y, width, height in pixels of the view
@@ -35,6 +36,7 @@ class FrameGate:
     def __init__(self, size: tuple[int, int] | None, roi: Box, zones: Sequence[ZoneLimits], mode: Mode) -> None:
         self._size, self._roi, self._zones, self._mode = size, roi, tuple(zones), mode
         self._last: Frame | None = None
+        self.trend = LightTrend()
 
     def check(self, frame: Frame, trigger: Trigger) -> Frame:
         """Return the frame if it may be judged. Raises FrameError with the reason the PLC is told."""
@@ -66,11 +68,15 @@ class FrameGate:
 
     def _check_light(self, image: Image) -> None:
         x, y, w, h = self._roi
-        check_light(image[y : y + h, x : x + w], self._zones)
+        self.trend.saw(check_light(image[y : y + h, x : x + w], self._zones))
 
 
-def check_light(view: Image, zones: Sequence[ZoneLimits]) -> None:
-    """view: (H, W, 3) uint8 RGB. Raises FrameError: a zone is too dark, too bright, too flat or not sharp."""
+def check_light(view: Image, zones: Sequence[ZoneLimits]) -> dict[str, float]:
+    """view: (H, W, 3) uint8 RGB. Raises FrameError: a zone is too dark, too bright, too flat or not sharp.
+
+    Returns the place of each figure between its limits, 0 at the lower and 1 at the upper.
+    """
+    places: dict[str, float] = {}
     for zone in zones:
         figures = zone_figures(view, zone.box)
         limits = (zone.brightness, zone.contrast, zone.sharpness)
@@ -78,6 +84,9 @@ def check_light(view: Image, zones: Sequence[ZoneLimits]) -> None:
             if not low <= value <= high:  # two-sided: a dead lamp may make scores better
                 text = f"zone {zone.name}: {name} {value:.1f} is outside {low:.1f} to {high:.1f}"
                 raise FrameError(Reason.IMAGE_QUALITY, text)
+            if low < high:
+                places[f"zone {zone.name}: {name}"] = (value - low) / (high - low)
+    return places
 
 
 def _is_repeat(frame: Frame, last: Frame) -> bool:

@@ -65,6 +65,7 @@ _ACTIONS = {
     "model": (OfflineReason.MODEL, "Restart the service; if it stays, install the former bundle."),
     "store": (OfflineReason.STORAGE, "Make room on the disk; READY comes back by itself once records are committed."),
 }
+BAD_PICTURE = ("Parts with such a picture are rejects.", "Check lamps, lens, focus, and what else is in the picture.")
 BROKEN_STORE = "Check the disk and its cable, replace it if it fails again, and restart the service: only that helps."
 
 
@@ -93,7 +94,7 @@ class Health:
     watched: Mapping[str, Watched] = field(default_factory=lambda: dict(WATCHED))
     _last_ok_s: dict[str, float] = field(default_factory=dict)
     _down: dict[str, tuple[str, str | None]] = field(default_factory=dict)  # part -> what it said, what to do
-    _latched: tuple[OfflineReason, str, str] | None = None  # reason, cause, action
+    _latched: tuple[OfflineReason, str, str, Reason] | None = None  # reason, cause, action, ERROR_CODE
     _in_row: dict[Reason, int] = field(default_factory=dict)
     _since_ms: dict[str, int] = field(default_factory=dict)
     _warnings: dict[str, tuple[str, str, str]] = field(default_factory=dict)  # id -> cause, consequence, action
@@ -110,11 +111,11 @@ class Health:
         self._down[part] = text, action or self._down.get(part, ("", None))[1]
         self._last_ok_s.pop(part, None)
 
-    def latch(self, reason: OfflineReason, cause: str, action: str) -> None:
-        """Stay NOT READY until a person acknowledges; the first latch stands."""
+    def latch(self, reason: OfflineReason, cause: str, action: str, error: Reason = Reason.NONE) -> None:
+        """Stay NOT READY until a person acknowledges; the first latch stands. error: the PLC's ERROR_CODE meanwhile."""
         if self._latched is None:
             log.error("latched not ready", reason=reason.name, cause=cause)
-            self._latched = (reason, cause, action)
+            self._latched = (reason, cause, action, error)
 
     def warn(self, id_: str, cause: str | None, consequence: str = "", action: str = "") -> None:
         """Something that a person should see to, and that takes READY from nobody by itself; None: it is over."""
@@ -143,11 +144,15 @@ class Health:
             log.info("part not inspected", no=done.no, reason=reason.name, text=str(error))
         if reason is Reason.STORAGE or isinstance(error, StoreError):
             self.down("store", "a record was not committed in time", _help(error))
+        if reason is Reason.IMAGE_QUALITY:
+            self.warn("picture", f"picture not fit to be judged: {error}", *BAD_PICTURE)
+        elif done.prediction is not None:
+            self.warn("picture", None)
         for kind in (Reason.INFERENCE, Reason.DEADLINE):
             self._in_row[kind] = self._in_row.get(kind, 0) + 1 if reason is kind else 0
             if self._in_row[kind] >= ERRORS_THAT_LATCH:
                 cause = f"{ERRORS_THAT_LATCH} parts in a row ended with {kind.name.lower()}: {error}"
-                self.latch(OfflineReason.LATCHED_ERROR, cause, "Find the cause, then acknowledge the error.")
+                self.latch(OfflineReason.LATCHED_ERROR, cause, "Find the cause, then acknowledge the error.", kind)
         if done.delivery is not None and done.delivery.code == 6:  # TEST_NOT_AS_EXPECTED
             self.latch(
                 OfflineReason.CHECK_DUE,
@@ -161,8 +166,9 @@ class Health:
         parts: dict[str, PartState] = {}
         alarms: list[Alarm] = []
         first: OfflineReason | None = None
+        latched_error = Reason.NONE
         if self._latched is not None:
-            first, cause, action = self._latched
+            first, cause, action, latched_error = self._latched
             alarms.append(self._alarm("latched", cause, NOT_READY, action, "high"))
         for name, rule in self.watched.items():
             age = now - self._last_ok_s.get(name, -math.inf)
@@ -177,7 +183,7 @@ class Health:
             alarms.append(self._alarm(id_, cause, consequence, action, "medium"))
         for gone in set(self._since_ms) - {a.id for a in alarms}:
             del self._since_ms[gone]
-        error = _REASON_OF.get(first, Reason.NONE) if first else Reason.NONE
+        error = latched_error or (_REASON_OF.get(first, Reason.NONE) if first else Reason.NONE)
         return HealthState(first is None, first or OfflineReason.NONE, error, parts, tuple(alarms))
 
     def _alarm(self, id_: str, cause: str, consequence: str, action: str, priority: str) -> Alarm:

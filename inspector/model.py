@@ -34,20 +34,29 @@ class CompiledIr:
         self.view_size = view_size
         self.names = tuple(names)
         self._request = request
+        self._last: Outputs | None = None
         # Our own buffer, shared with the request for good: OpenVINO shares no read-only array, and a view is one.
         self._input: Image = np.zeros((1, *view_size, 3), np.uint8)
         request.set_input_tensor(openvino().Tensor(self._input, shared_memory=True))
 
     def infer(self, view: Image) -> Outputs:
-        """view: (H, W, 3) uint8 RGB of exactly `view_size`. Raises ModelError: wrong size, or inference failed."""
+        """view: (H, W, 3) uint8 RGB of exactly `view_size`.
+
+        Raises ModelError: wrong size, inference failed, or it is stuck: all numbers as for another view before.
+        """
         if view.shape != self._input.shape[1:] or view.dtype != np.uint8:
             raise ModelError(f"the view is {view.shape} {view.dtype}, the model takes {self._input.shape[1:]} uint8")
+        repeated = np.array_equal(self._input[0], view)
         np.copyto(self._input[0], view)
         try:
             self._request.infer(share_outputs=True)
-            return {name: np.array(self._request.get_tensor(name).data, np.float32) for name in self.names}
+            outputs = {name: np.array(self._request.get_tensor(name).data, np.float32) for name in self.names}
         except RuntimeError as exc:
             raise ModelError(f"inference failed: {exc}") from exc
+        last, self._last = self._last, outputs
+        if not repeated and last is not None and all(np.array_equal(outputs[n], last[n]) for n in self.names):
+            raise ModelError("inference is stuck: the same numbers as for another picture")
+        return outputs
 
 
 def load_ir(

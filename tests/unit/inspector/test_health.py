@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import math
 import socket
+from dataclasses import replace
 
 import pytest
 
-from inspector.core.errors import CameraLost, ModelError, StoreBroken, StoreError
+from inspector.core.errors import CameraLost, FrameError, ModelError, StoreBroken, StoreError
 from inspector.core.types import Delivery, DeliveryState, Inspection, JudgedBy, Outcome, Trigger
 from inspector.health import ERRORS_THAT_LATCH, WATCHED, Health, Watchdog
 from inspector.sdnotify import notify
 from plc.registers import OfflineReason, Reason, Verdict
 from tests.support.clock import SimClock
+from tests.support.store import GOOD
 
 
 @pytest.fixture
@@ -105,6 +107,26 @@ def test_three_inference_errors_in_a_row_latch_until_acknowledged(health):
     assert not health.state().ready
     health.acknowledge()
     assert health.state().ready
+
+
+def test_a_latch_tells_the_plc_which_error_it_was(health):
+    for _ in range(ERRORS_THAT_LATCH):
+        health.saw(inspection(Verdict.NOT_INSPECTED, Reason.DEADLINE), TimeoutError())
+    assert health.state().error_code is Reason.DEADLINE
+    health.acknowledge()
+    assert health.state().error_code is Reason.NONE
+
+
+def test_a_bad_picture_is_one_alarm_until_a_picture_was_judged_again_and_takes_no_ready(health):
+    bad = inspection(Verdict.NOT_INSPECTED, Reason.IMAGE_QUALITY)
+    for _ in range(3):
+        health.saw(bad, FrameError(Reason.IMAGE_QUALITY, "zone top_left: brightness 3.0 is outside 50 to 110"))
+    (alarm,) = health.state().alarms
+    assert "top_left" in alarm.cause and health.state().ready
+    health.saw(inspection(Verdict.NOT_INSPECTED, Reason.CAMERA), CameraLost("link lost"))
+    assert alarm in health.state().alarms, "no picture at all is no better one"
+    health.saw(replace(inspection(), prediction=GOOD), None)
+    assert health.state().alarms == ()
 
 
 def test_a_good_part_between_errors_starts_the_count_anew(health):

@@ -86,6 +86,20 @@ def test_an_infinite_score_is_a_model_error(tmp_path: Path) -> None:
         to_prediction(ir.infer(view(1, 1, 200)), LABELS)
 
 
+def test_the_same_numbers_for_another_view_are_a_stuck_inference_and_for_the_same_view_are_right(
+    ir: CompiledIr,
+) -> None:
+    one, other = np.full((*SIZE, 3), 8, np.uint8), np.full((*SIZE, 3), 8, np.uint8)
+    other[0, 0], other[0, 1] = 7, 9  # this IR sees only means, so it cannot tell the two apart
+    ir.infer(one)
+    ir.infer(one)
+    for view_of in (other, one):
+        with pytest.raises(ModelError, match="stuck"):
+            ir.infer(view_of)
+    ir.infer(view(1, 2, 3))
+    ir.infer(other)
+
+
 def test_a_missing_output_is_a_model_error(ir: CompiledIr) -> None:
     outputs = {name: value for name, value in ir.infer(view(1, 1, 1)).items() if name != "embedding"}
     with pytest.raises(ModelError, match="no output embedding"):
