@@ -39,11 +39,11 @@ def score_rows(manifest: Manifest) -> list[tuple[str, str, str]]:
     limits = limits_of(manifest)
     low, high = limits.novelty_range
     rows = [
-        ("confidence", word("detail.confidence"), word("limit.min", low=f"{limits.min_confidence:.2f}")),
-        ("novelty_score", word("detail.novelty"), word("limit.range", low=f"{low:.2f}", high=f"{high:.2f}")),
+        ("confidence", word("detail.confidence"), word("limit.min", low=f"{limits.min_confidence:.3f}")),
+        ("novelty_score", word("detail.novelty"), word("limit.range", low=f"{low:.3f}", high=f"{high:.3f}")),
     ]
     if limits.max_anomaly_score is not None:
-        highest = f"{limits.max_anomaly_score:.2f}"
+        highest = f"{limits.max_anomaly_score:.3f}"
         rows.append(("anomaly_score", word("detail.anomaly"), word("limit.max", high=highest)))
     return rows
 
@@ -55,10 +55,6 @@ def class_rows(manifest: Manifest) -> list[tuple[str, str, bool]]:
 
 def client_words() -> str:
     """The words that the page's script puts in by itself."""
-    keys = (
-        "waiting", "judging", "judging.hint", "unreadable", "picture", "lost", "lost.hint", "loading", "largest",
-    )  # fmt: skip
-    own = {key: word(f"serve.{key}") for key in keys}
+    own = {key: word(f"serve.{key}") for key in ("judging", "judging.hint", "unreadable", "lost", "lost.hint")}
     signs = {name: word(f"sign.{name}") for name in SIGNS}
-    facts = {"class": word("part.class"), "confidence": word("part.confidence"), "elapsed": word("part.elapsed")}
-    return json.dumps({**own, "signs": signs, **facts}, ensure_ascii=False)
+    return json.dumps({**own, "signs": signs}, ensure_ascii=False)

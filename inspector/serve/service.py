@@ -122,10 +122,10 @@ class Service:
 
     def _values(self, manifest: Manifest | None) -> dict[str, object]:
         if manifest is None or self.decoder is None:
-            return {"bundle": "", "product": "", "wanted": "", "classes": [], "scores": [], "max_mb": 0}
+            return {"bundle": "", "product": "", "wanted": "", "classes": [], "scores": [], "max_mb": ""}
         return {
             "bundle": manifest.bundle_id, "product": readable(manifest.product), "wanted": self.decoder.wanted,
-            "classes": class_rows(manifest), "scores": score_rows(manifest), "max_mb": self.settings.max_mb,
+            "classes": class_rows(manifest), "scores": score_rows(manifest), "max_mb": f"{self.settings.max_mb:g}",
         }  # fmt: skip
 
     def close(self) -> None:

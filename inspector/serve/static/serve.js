@@ -10,6 +10,11 @@ function percent(share) {
   return `${(Math.floor(share * 1000 + 1e-9) / 10).toFixed(1)} %`; // rounded down, as on the line screen
 }
 
+function score(name, value) {
+  if (name !== "confidence") return value.toFixed(3);
+  return (Math.floor(value * 1000 + 1e-9) / 1000).toFixed(3); // just below its limit must not read as the limit
+}
+
 async function draw(file) {
   const canvas = $("canvas"), none = $("picture-none");
   $("picture-caption").textContent = file.name;
@@ -36,8 +41,8 @@ function details(answer) {
     item.toggleAttribute("data-best", Boolean(answer) && answer.class === item.dataset.class);
   }
   for (const item of document.querySelectorAll("[data-score]")) {
-    const score = answer ? answer[item.dataset.score] : null;
-    item.querySelector(".value").textContent = score === null ? UNKNOWN : score.toFixed(3);
+    const value = answer ? answer[item.dataset.score] : null;
+    item.querySelector(".value").textContent = value === null ? UNKNOWN : score(item.dataset.score, value);
   }
   for (const item of document.querySelectorAll("[data-time]")) {
     item.querySelector(".value").textContent = answer ? `${answer.timing[item.dataset.time].toFixed(1)} ms` : UNKNOWN;
@@ -91,6 +96,6 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
   });
 }
 
-if ($("loading")) setInterval(async () => {
-  if ((await fetch("/readyz")).ok) location.reload();
+if ($("loading")) setInterval(() => {
+  fetch("/readyz").then((answer) => answer.ok && location.reload(), () => {}); // not there yet: ask again
 }, 1000);
