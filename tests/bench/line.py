@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
+import random
+import selectors
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import apsw
-
 from inspector.demo.processes import daemon, last_words
-from plc.sim import SimConfig, SimPlc
+from plc.sim import SimConfig
+from tests.bench.stages import Seen, WatchedPlc
 
 POLL_MS = 2.0
-SCAN_S = 0.002  # of the simulated PLC's program: its own part in the cycle
+SCAN_S = 0.001  # of the simulated PLC's program: its own part in the cycle
+# While other kinds are measured the PLC of this process answers nobody: the link must outlast that.
 CONFIG = """\
 [paths]
 state = "{state}"
@@ -27,11 +28,12 @@ name = "plc"
 host = "127.0.0.1"
 port = {port}
 armed_poll_ms = {poll}
-heartbeat_timeout_ms = 2000
+request_timeout_ms = 5000
+heartbeat_timeout_ms = 10000
 
 [[stations]]
 id = "bench"
-deadline_ms = 300
+deadline_ms = 1000
 max_trigger_age_ms = 200
 
 [camera]
@@ -47,46 +49,61 @@ trusted_keys = ["{key}"]
 threads = {threads}
 """
 READY_S = 30.0
+UNEVEN_S = 0.004  # parts come at no multiple of the poll interval
+AWAKE_S = 0.3  # two heartbeats: the PLC's program and the daemon have seen each other again
+
+
+def precise_loop() -> asyncio.AbstractEventLoop:
+    """For the simulated PLC: asyncio's usual epoll rounds each wait up to a millisecond, which is a whole scan."""
+    return asyncio.SelectorEventLoop(selectors.SelectSelector())
 
 
 class Line:
     """Daemon and PLC. Every part is judged and passes; one that does not is an error of the bench."""
 
-    def __init__(self, sim: SimPlc, pid: int, ready_s: float) -> None:
+    def __init__(self, plc: WatchedPlc, pid: int, ready_s: float) -> None:
         self.ready_s = ready_s  # from the daemon's start to READY seen by the PLC
-        self._sim, self._pid = sim, pid
+        self.seen: list[Seen] = []
+        self._plc, self._pid = plc, pid
         self._next = 1
 
-    async def part(self) -> None:
-        """One part, start to end. Raises RuntimeError: the PLC did not let it pass."""
-        result = await self._sim.inspect(self._next)
+    async def block(self, parts: int, warm_up: int) -> None:
+        """Some parts, each as soon as the line is ready; the first `warm_up` do not count. Raises RuntimeError."""
+        await self._plc.idle_for(AWAKE_S)
+        for number in range(warm_up + parts):
+            seen = await self._part()
+            if number >= warm_up:
+                self.seen.append(seen)
+
+    async def _part(self) -> Seen:
+        await asyncio.sleep(random.uniform(0, UNEVEN_S))
+        result = await self._plc.inspect(self._next)
         self._next += 1
         if result.verdict != "good":
             raise RuntimeError(f"part {result.part_id} came out as {result.code}/{result.reason}, not PASS")
+        return self._plc.seen(result)
 
-    async def idle(self, seconds: float) -> None:
-        await self._sim.idle_for(seconds)
+    @property
+    def parts(self) -> int:
+        """Parts since the daemon's start, counted or not."""
+        return self._next - 1
 
-    def memory_mb(self) -> float:
-        """Resident memory of the daemon."""
+    def memory_mb(self, what: str) -> float:
+        """Of the daemon: VmRSS, resident now, or VmHWM, the most it ever was; 10^6 bytes."""
         for line in Path(f"/proc/{self._pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) / 1024
-        raise RuntimeError("no VmRSS")
+            if line.startswith(f"{what}:"):
+                return int(line.split()[1]) * 1024 / 1e6
+        raise RuntimeError(f"no {what}")
 
     def cycles_s(self) -> list[float]:
         """Trigger edge to RESULTS_VALID, both as the PLC saw them."""
-        return [r.valid_s - r.edge_s for r in self._sim.results if r.valid_s is not None]
-
-    def acknowledged_s(self) -> list[float]:
-        """Trigger edge to TRIGGER_ACK: half a poll on average, a read, a write, and the PLC's own scan."""
-        return [r.ack_s - r.edge_s for r in self._sim.results if r.ack_s is not None]
+        return [one.cycle_s for one in self.seen]
 
 
 @asynccontextmanager
 async def running(folder: Path, bundle: Path, key: str, pictures: Path, threads: int) -> AsyncIterator[Line]:
     """Start the line in `folder`, which keeps its state from one start to the next."""
-    sim = SimPlc(SimConfig(scan_s=SCAN_S, result_timeout_s=2.0, ack_timeout_s=1.0, ready_timeout_s=READY_S))
+    sim = WatchedPlc(SimConfig(scan_s=SCAN_S, result_timeout_s=2.0, ack_timeout_s=1.0, ready_timeout_s=READY_S))
     await sim.start()
     config = folder / "station.toml"
     config.write_text(
@@ -106,19 +123,6 @@ async def running(folder: Path, bundle: Path, key: str, pictures: Path, threads:
         await sim.close()
 
 
-def stages_s(database: Path) -> dict[str, list[float]]:
-    """Seconds that each stage took, from the record's own stamps."""
-    db = apsw.Connection(str(database), flags=apsw.SQLITE_OPEN_READONLY)
-    rows = [json.loads(text) for (text,) in db.execute("SELECT stages FROM inspections WHERE kind = 'accepted'")]
-    db.close()
-    spans = {
-        "first commit": ("accepted", "opened"), "grab": ("opening", "grabbed"), "frame checks": ("grabbed", "checked"),
-        "infer": ("checked", "predicted"), "second commit": ("judged", "decided"),
-        "accept to publishing": ("trigger", "publishing"),
-    }  # fmt: skip
-    return {name: [(row[end] - row[begin]) / 1000 for row in rows] for name, (begin, end) in spans.items()}
-
-
 def write_and_fsync(file: Path) -> None:
     """What one plain durable write costs on this disk."""
     fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -127,10 +131,3 @@ def write_and_fsync(file: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
-
-
-async def settle(line: Line) -> None:
-    """The first parts after a start are slower: not measured."""
-    for _ in range(10):
-        await line.part()
-    await asyncio.sleep(0)

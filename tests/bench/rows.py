@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -46,8 +46,8 @@ def milliseconds(name: str, seconds: Sequence[float]) -> list[Row]:
     return [Row(f"{name}, p50", 1000 * p50(seconds), "ms"), Row(f"{name}, p99", 1000 * p99(seconds), "ms")]
 
 
-def all_met(rows: Sequence[Row]) -> bool:
-    return all(row.met is not False for row in rows)
+def missed(rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if row.met is False]
 
 
 def write_json(rows: Sequence[Row], path: Path) -> None:
@@ -71,11 +71,3 @@ def show(rows: Sequence[Row], console: Console) -> None:
 
 def _rounded(value: float | str) -> float | str:
     return value if isinstance(value, str) else float(f"{value:.4g}")
-
-
-def interleave(rounds: int, turns: Sequence[Callable[[], None]], tick: Callable[[], None]) -> None:
-    """Each turn once a round, so that what slows the machine meets all alike."""
-    for _ in range(rounds):
-        for turn in turns:
-            turn()
-        tick()
