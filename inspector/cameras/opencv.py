@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import time
+import contextlib
+import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import cv2
 import numpy as np
@@ -20,9 +22,9 @@ from inspector.threads import DeviceThread
 
 log = structlog.get_logger(__name__)
 
-OPEN_TIMEOUT_MS = READ_TIMEOUT_MS = 2000  # below the watchdog's patience: a dead stream is a lost camera, not a hang
-MOST_BUFFERED = 8  # frames that a driver may hold back; after these we take what comes
-WAITED_S = 0.004  # a frame that took this long was not in a buffer
+OPEN_TIMEOUT_MS = READ_TIMEOUT_MS = 1000  # with SETTLE_S below the watchdog's patience: a dead source is lost, no hang
+SETTLE_S = 0.5
+V4L2_PATIENCE = ("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "1")  # seconds; read at the first frame, OpenCV's own is 10
 PROPERTIES = {
     "brightness": cv2.CAP_PROP_BRIGHTNESS, "contrast": cv2.CAP_PROP_CONTRAST, "saturation": cv2.CAP_PROP_SATURATION,
     "hue": cv2.CAP_PROP_HUE, "gain": cv2.CAP_PROP_GAIN, "exposure": cv2.CAP_PROP_EXPOSURE,
@@ -40,8 +42,9 @@ Source = int | str | Path
 class OpenCvCamera:
     """source: N of /dev/videoN, the URL of a stream, or the path of a video file, which is played over and over.
 
-    settings: names of PROPERTIES, written in this order and read back on every connect (DESIGN: a camera that started
-    anew has settings of its own). fourcc comes before all: drivers reset sizes with the format.
+    A live source is read all the time, wanted or not: what nobody reads waits in queues, and a queue of some seconds
+    shows parts that have left long ago. settings: names of PROPERTIES, written in this order and read back on every
+    connect (a camera that started anew has settings of its own). fourcc comes before all: drivers reset sizes with it.
     """
 
     source: Source
@@ -52,27 +55,36 @@ class OpenCvCamera:
     grab_timeout_s: float = 0.1
     simulated: bool = field(init=False)
     _capture: Any = None
+    _why: str = "not connected yet"  # what is wrong while there is no capture
+    _untold: bool = False  # lost since `alive` was asked last
+    _closed: bool = False
+    _read_s: float = -math.inf  # when the last frame had come
     _frame_id: int = 0
 
     def __post_init__(self) -> None:
         self.simulated = isinstance(self.source, Path)  # a file shows another moment (contract, P12)
 
     async def grab(self, trigger: Trigger) -> Frame:
-        """The newest frame. Raises CameraTimeout; CameraLost: the device or stream is gone; CameraError."""
+        """The second frame that comes from now on: the first may have been under way already.
+
+        Raises CameraTimeout; CameraLost: the device or stream is gone, or `alive` has not connected it; CameraError.
+        """
         begun_s = self.clock.monotonic_s()
         try:
             async with self.clock.deadline(begun_s + self.grab_timeout_s):
-                image, at_s = await self.thread.call(self._newest)
+                image, at_s = await self.thread.call(self._next, begun_s)
         except TimeoutError as exc:
-            raise CameraTimeout(f"{self}: no frame within {self.grab_timeout_s:g} s") from exc
+            text = f"{self}: no two frames within {self.grab_timeout_s:g} s, and the first may be too old"
+            raise CameraTimeout(text) from exc
         self._frame_id += 1
         return Frame(image, trigger.seq, at_s, 0, Proof.NONE, self._frame_id)
 
     async def alive(self) -> None:
-        """Connect where needed; a live source must also give a frame, which keeps its buffer young."""
+        """Connect where needed; a live source has to give a frame then. A loss is told once before it reconnects."""
         await self.thread.call(self._check)
 
     def close(self) -> None:
+        self._closed = True
         self.thread.submit(self._forget)
 
     def __str__(self) -> str:
@@ -82,56 +94,85 @@ class OpenCvCamera:
     # -- on the camera's thread ----------------------------------------------------------------------------------------
 
     def _check(self) -> None:
-        capture = self._opened()
-        if not isinstance(self.source, Path) and not capture.grab():
-            self._forget()
-            raise CameraLost(f"{self}: gives no frame")
+        if self._untold:
+            self._untold = False  # one slow thing a turn: to wait for a frame, or to connect
+            raise CameraLost(self._why)
+        if self._capture is not None:
+            return
+        try:
+            self._capture = self._opened()
+        except CameraLost as exc:
+            self._why = str(exc)
+            raise
+        if not isinstance(self.source, Path):
+            self.thread.submit(self._pump)
 
-    def _newest(self) -> tuple[Image, float]:
-        """What lies in buffers is of the past: frames are thrown away until one had to be waited for."""
-        capture = self._opened()
+    def _pump(self) -> None:
+        """Read one frame and come again: in between the thread serves `grab` and `alive`."""
+        if self._capture is None or self._closed:
+            return
+        with contextlib.suppress(CameraLost):  # `alive` tells
+            self._read()
+            self.thread.submit(self._pump)
+
+    def _read(self) -> None:
+        """Wait for the next frame; it is decoded only where it is wanted. Raises CameraLost."""
+        if not self._capture.grab():
+            self._lose("gives no frame")
+        self._read_s = self.clock.monotonic_s()
+
+    def _next(self, asked_s: float) -> tuple[Image, float]:
+        if self._capture is None:
+            raise CameraLost(self._why)
         if isinstance(self.source, Path):
-            return self._next_of_file(capture), self.clock.monotonic_s()
-        for _ in range(MOST_BUFFERED):
-            begun_s = time.monotonic()
-            if not capture.grab():
-                self._forget()
-                raise CameraLost(f"{self}: gives no frame")
-            if time.monotonic() - begun_s >= WAITED_S:
-                break
-        at_s = self.clock.monotonic_s()
-        ok, picture = capture.retrieve()
+            return self._next_of_file(), self.clock.monotonic_s()
+        if not self._read_s >= asked_s:  # else the pump has just waited for the first
+            self._read()
+        self._read()
+        ok, picture = self._capture.retrieve()
         if not ok:
             raise CameraError(f"{self}: the frame cannot be decoded")
-        return rgb_of(picture), at_s
+        return rgb_of(picture), self._read_s
 
-    def _next_of_file(self, capture: Any) -> Image:
-        ok, picture = capture.read()
+    def _next_of_file(self) -> Image:
+        ok, picture = self._capture.read()
         if not ok:  # the end: from the start again
             self._forget()
-            ok, picture = self._opened().read()
+            self._capture = self._opened()
+            ok, picture = self._capture.read()
         if not ok:
-            self._forget()
-            raise CameraError(f"{self}: no frame can be decoded")
+            self._lose("no frame can be decoded")
         return rgb_of(picture)
 
+    def _lose(self, what: str) -> NoReturn:
+        self._forget()
+        self._why, self._untold = f"{self}: {what}", True
+        raise CameraLost(self._why)
+
     def _opened(self) -> Any:
-        """The open capture, its settings written and read back. Raises CameraLost."""
-        if self._capture is not None:
-            return self._capture
+        """A capture with its settings written and read back; a live one gave a frame. Raises CameraLost."""
         capture = self._capture_of_source()
         try:
             if not capture.isOpened():
                 raise CameraLost(f"{self}: cannot be opened; check the cable, the address and the rights")
             self._write_settings(capture)
+            if not isinstance(self.source, Path):
+                self._drain(capture)
         except CameraLost:
             capture.release()
             raise
-        self._capture = capture
         return capture
+
+    def _drain(self, capture: Any) -> None:
+        """FFmpeg looks at a stream before it opens it, and keeps what it saw: those frames are thrown away."""
+        end_s = self.clock.monotonic_s() + SETTLE_S
+        while self.clock.monotonic_s() < end_s:
+            if not capture.grab():
+                raise CameraLost(f"{self}: gives no frame")
 
     def _capture_of_source(self) -> Any:
         if isinstance(self.source, int):
+            os.environ.setdefault(*V4L2_PATIENCE)
             return cv2.VideoCapture(self.source, cv2.CAP_V4L2)
         if isinstance(self.source, Path):
             if not self.source.is_file():
@@ -142,9 +183,12 @@ class OpenCvCamera:
 
     def _write_settings(self, capture: Any) -> None:
         if isinstance(self.source, int):
-            capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # not every driver can; the flush above does not count on it
+            capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # not every driver can
         if self.fourcc is not None:
             capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*self.fourcc))
+            got = int(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little", signed=True).decode("ascii", "replace")
+            if got != self.fourcc:
+                raise CameraLost(f"{self}: gives {got}, not fourcc = {self.fourcc}; correct [camera] fourcc")
         for name, value in self.settings.items():
             capture.set(PROPERTIES[name], value)
         read = {name: float(capture.get(PROPERTIES[name])) for name in self.settings}

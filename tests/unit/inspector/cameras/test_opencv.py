@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pytest
 from inspector.cameras.opencv import OpenCvCamera, devices, rgb_of
 from inspector.core.clock import SystemClock
 from inspector.core.errors import CameraError, CameraLost, CameraTimeout, FrameError
-from inspector.core.types import Image, Mode, Proof, Trigger
+from inspector.core.types import Frame, Image, Mode, Proof, Trigger
 from inspector.frames import FrameGate
 from inspector.threads import DeviceThread
 from plc.registers import Reason
@@ -72,6 +73,7 @@ async def test_a_video_file_shows_its_frames_in_order_in_true_colours_and_begins
 
 async def test_video_proves_nothing_so_it_never_passes_in_triggered_mode(video, thread):
     with contextlib.closing(camera_of(video, thread)) as camera:
+        await camera.alive()
         asked = trigger()
         frame = await camera.grab(asked)
     assert frame.proof is Proof.NONE
@@ -98,17 +100,54 @@ async def test_a_missing_file_and_a_file_that_is_no_video_are_said(tmp_path, thr
         await text.alive()
 
 
-async def test_a_setting_that_the_camera_does_not_take_is_no_camera(video, thread):
-    camera = camera_of(video, thread, settings={"gain": 7.0})
-    with contextlib.closing(camera), pytest.raises(CameraLost, match="gain is"):
+async def test_nobody_gets_a_picture_before_the_camera_was_connected_and_its_settings_read_back(video, thread):
+    with contextlib.closing(camera_of(video, thread)) as camera, pytest.raises(CameraLost, match="not connected yet"):
+        await camera.grab(trigger())
+
+
+@pytest.mark.parametrize(
+    ("wish", "text"),
+    [
+        ({"settings": {"gain": 7.0}}, "gain is"),
+        ({"settings": {"width": 640.0}}, "width is 128 for 640; correct"),
+        ({"fourcc": "H264"}, "gives MJPG, not fourcc = H264"),
+    ],
+)
+async def test_a_setting_that_the_camera_does_not_take_is_no_camera(wish, text, video, thread):
+    with contextlib.closing(camera_of(video, thread, **wish)) as camera:
+        for ask in (camera.alive(), camera.grab(trigger())):
+            with pytest.raises(CameraLost, match=text):
+                await ask
+
+
+async def test_a_setting_that_the_camera_takes_is_a_camera(video, thread):
+    with contextlib.closing(
+        camera_of(video, thread, settings={"width": 128.0, "height": 96.0}, fourcc="MJPG")
+    ) as camera:
         await camera.alive()
+        assert (await camera.grab(trigger())).image.shape == (*SIZE, 3)
+
+
+async def test_a_video_that_ends_in_damage_is_lost_and_not_shown_twice(video, thread):
+    with contextlib.closing(camera_of(video, thread)) as camera:
+        await camera.alive()
+        video.unlink()  # the open file can still be read to its end
+        for _ in range(3):
+            await camera.grab(trigger())
+        with pytest.raises(CameraLost, match="no such file"):
+            await camera.grab(trigger())
+        with pytest.raises(CameraLost, match="no such file"):
+            await camera.alive()
+
+
+HEADER = b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=b\r\n\r\n"
 
 
 class Stream:
-    """An MJPEG stream over HTTP, as a network camera gives it; `number` is what it shows; `hold` stops it."""
+    """An MJPEG stream over HTTP, as a network camera gives it; `number` is what it shows; `hold` silences it."""
 
     def __init__(self) -> None:
-        self.number, self.hold = 0, threading.Event()
+        self.number, self.hold, self.cut, self.served = 0, threading.Event(), threading.Event(), 0
         self._end = threading.Event()
         self._server = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._server.getsockname()[1]}/stream.mjpg"
@@ -127,10 +166,11 @@ class Stream:
                 peer, _ = self._server.accept()
             except OSError:
                 return
+            self.served += 1
             with peer, contextlib.suppress(OSError):
                 peer.recv(4096)
-                peer.sendall(b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=b\r\n\r\n")
-                while not self._end.wait(0.03):
+                peer.sendall(HEADER)
+                while not self._end.wait(0.03) and not self.cut.is_set():
                     if not self.hold.is_set():
                         jpeg = cv2.imencode(".jpg", cv2.cvtColor(picture(self.number), cv2.COLOR_RGB2BGR))[1].tobytes()
                         head = f"--b\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n".encode()
@@ -144,27 +184,146 @@ def stream() -> Iterator[Stream]:
     stream.close()
 
 
-async def test_a_stream_shows_the_newest_frame_and_a_silent_one_times_out_then_is_lost_and_comes_back(stream, thread):
+def shown(frame: Frame) -> int:
+    return round((float(frame.image[60:, 60:].mean()) - 40) / 20)
+
+
+async def test_a_stream_shows_what_was_exposed_after_the_trigger_and_not_what_waited_in_queues(stream, thread):
     with contextlib.closing(camera_of(stream.url, thread)) as camera:
         await camera.alive()
-        stream.number = 5
-        await asyncio.sleep(0.3)  # frames of the former number wait in buffers meanwhile
-        frame = await camera.grab(trigger())
-        assert float(frame.image[60:, 60:].mean()) == pytest.approx(140, abs=5)
         assert not camera.simulated
+        for number in (3, 6):
+            for _ in range(5):  # some thirty frames come meanwhile; nobody wants them
+                await asyncio.sleep(0.2)
+                await camera.alive()
+            stream.number = number
+            asked = trigger()
+            frame = await camera.grab(asked)
+            assert shown(frame) == number
+            assert frame.exposed_mono_s >= asked.accepted_mono_s and frame.seq == asked.seq
+
+
+class Driver:
+    """Stands for a device: `queued` frames are there at once and show 0, then every 20 ms one that shows 6."""
+
+    def __init__(self, queued: int) -> None:
+        self.queued, self.read = queued, 0
+
+    def isOpened(self) -> bool:
+        return True
+
+    def grab(self) -> bool:
+        self.read += 1
+        if self.read > self.queued:
+            time.sleep(0.02)
+        return True
+
+    def retrieve(self) -> tuple[bool, Image]:
+        return True, cv2.cvtColor(picture(0 if self.read <= self.queued else 6), cv2.COLOR_RGB2BGR)
+
+    def release(self) -> None:
+        pass
+
+
+async def test_what_waited_while_the_camera_was_connected_is_thrown_away(thread, monkeypatch):
+    monkeypatch.setattr(OpenCvCamera, "_capture_of_source", lambda _: Driver(queued=8))
+    with contextlib.closing(camera_of("rtsp://127.0.0.1/x", thread)) as camera:
+        await camera.alive()
+        assert shown(await camera.grab(trigger())) == 6
+
+
+async def test_a_frame_that_came_just_before_the_trigger_is_not_taken(thread, monkeypatch):
+    """The thread reads all the time, but a trigger may come right between two frames."""
+    monkeypatch.setattr(OpenCvCamera, "_capture_of_source", lambda _: Driver(queued=1))
+    monkeypatch.setattr(OpenCvCamera, "_drain", lambda *_: None)
+    monkeypatch.setattr(OpenCvCamera, "_pump", lambda _: None)
+    with contextlib.closing(camera_of("rtsp://127.0.0.1/x", thread)) as camera:
+        await camera.alive()
+        assert shown(await camera.grab(trigger())) == 6
+
+
+async def test_a_silent_stream_times_out_then_is_lost_then_comes_back_by_itself(stream, thread):
+    with contextlib.closing(camera_of(stream.url, thread)) as camera:
+        await camera.alive()
         stream.hold.set()
         await asyncio.sleep(0.1)
         camera.grab_timeout_s = 0.2
-        with pytest.raises((CameraTimeout, CameraLost)):
-            for _ in range(20):  # what is buffered comes first
-                await camera.grab(trigger())
-        with pytest.raises(CameraLost, match=r"gives no frame|cannot be opened"):
-            for _ in range(20):
-                await camera.alive()
+        with pytest.raises(CameraTimeout, match=r"no two frames within 0\.2 s"):
+            await camera.grab(trigger())
+        await lost(camera, "gives no frame")
+        with pytest.raises(CameraLost):
+            await camera.grab(trigger())
         stream.hold.clear()
         camera.grab_timeout_s = 5
-        await camera.alive()
+        await back(camera)
         assert (await camera.grab(trigger())).image.shape == (*SIZE, 3)
+
+
+async def test_a_stream_that_is_cut_is_lost_at_once_and_comes_back_by_itself(stream, thread):
+    with contextlib.closing(camera_of(stream.url, thread)) as camera:
+        await camera.alive()
+        stream.cut.set()
+        await lost(camera, "gives no frame")
+        stream.cut.clear()
+        await back(camera)
+        stream.number = 4
+        assert shown(await camera.grab(trigger())) == 4
+        assert stream.served >= 2
+
+
+@pytest.mark.parametrize(
+    "says", [b"", b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=b\r\n\r\n"]
+)
+async def test_no_turn_of_a_dead_stream_is_taken_for_a_hang(says, thread):
+    """The watchdog ends the process after 3 s; what accepts and then keeps silent must be told before."""
+    peers = []
+    with socket.create_server(("127.0.0.1", 0)) as server, contextlib.ExitStack() as stack:
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    peer = stack.enter_context(server.accept()[0])
+                    peers.append(peer)
+                    peer.sendall(says)
+
+        accepting = threading.Thread(target=accept, daemon=True)
+        accepting.start()
+        with contextlib.closing(camera_of(f"http://127.0.0.1:{server.getsockname()[1]}/x", thread)) as camera:
+            for _ in range(2):
+                begun_s = time.monotonic()
+                with pytest.raises(CameraLost):
+                    await camera.alive()
+                assert time.monotonic() - begun_s < 2.8
+        server.shutdown(socket.SHUT_RDWR)
+        accepting.join(10)
+    assert peers, "it was there and accepted"
+
+
+async def test_a_camera_that_is_closed_reads_no_more(stream, thread):
+    with contextlib.closing(camera_of(stream.url, thread)) as camera:
+        await camera.alive()
+        await camera.grab(trigger())
+    await thread.call(int)
+    read_s = camera._read_s
+    await asyncio.sleep(0.2)
+    assert camera._read_s == read_s and camera._capture is None
+
+
+async def lost(camera: OpenCvCamera, text: str) -> None:
+    """Asks as the watchdog does, until the camera says that it is lost."""
+    async with asyncio.timeout(20):
+        with pytest.raises(CameraLost, match=text):
+            while True:
+                await camera.alive()
+                await asyncio.sleep(0.05)
+
+
+async def back(camera: OpenCvCamera) -> None:
+    async with asyncio.timeout(20):
+        while True:
+            with contextlib.suppress(CameraLost):
+                return await camera.alive()
+            await asyncio.sleep(0.05)
 
 
 def test_grey_becomes_rgb_and_sixteen_bits_are_refused():
