@@ -9,34 +9,28 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
-import PIL.Image
-import PIL.ImageOps
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision.transforms import v2
 
 from inspector.core.types import Image
+from inspector.pictures import PictureError, read_picture
 from training.choices import Augment
 from training.errors import DataError
 from training.runs import SplitRow
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # torchvision's ImageNet constants, of values in 0..1
-EIGHT_BIT_MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"}
 Roi = tuple[int, int, int, int]  # x, y, width, height in camera pixels
 Transform = Callable[[Tensor], Tensor]
 
 
 def read_image(file: Path) -> Image:
-    """(H, W, 3) uint8 RGB of a PNG or JPEG, decoded whole. Raises DataError: no picture, cut short, or 16 bits."""
+    """(H, W, 3) uint8 RGB by the appliance's own reader. Raises DataError: no picture, cut short, or 16 bits."""
     try:
-        with PIL.Image.open(file, formats=("PNG", "JPEG")) as picture:
-            if picture.mode not in EIGHT_BIT_MODES:
-                raise DataError(f"{file} has more than 8 bits a channel ({picture.mode}): save it with 8")
-            return np.array(PIL.ImageOps.exif_transpose(picture).convert("RGB"))
-    except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as exc:
-        raise DataError(f"{file} cannot be read as PNG or JPEG: {exc}") from exc
+        return read_picture(file)
+    except PictureError as exc:
+        raise DataError(str(exc)) from exc
 
 
 def cut(image: Image, roi: Roi | None, name: str = "the picture") -> Image:

@@ -137,6 +137,10 @@ def _sixteen_bits(data: Path) -> None:
     cv2.imwrite(str(data / "good" / "deep.png"), np.full((8, 8), 40_000, np.uint16))
 
 
+def _sixteen_bit_colour(data: Path) -> None:
+    cv2.imwrite(str(data / "good" / "deep.png"), np.full((8, 8, 3), 40_000, np.uint16))
+
+
 def _two_labels(data: Path) -> None:
     shutil.copy(data / "good" / "good1_0.png", data / "stain" / "stain99_0.png")
 
@@ -158,9 +162,10 @@ def _nothing(data: Path) -> None:
         (_one_class, "holds one class only .good."),
         (_no_good, "no class may pass: say which of fine, scratch, stain with --acceptable"),
         (_text_file, "notes.txt is no PNG or JPEG"),
-        (_text_as_png, "not.png cannot be read"),
+        (_text_as_png, "not.png is not a JPEG, PNG"),
         (_cut_short, "good1_0.png cannot be read"),
         (_sixteen_bits, "deep.png has more than 8 bits"),
+        (_sixteen_bit_colour, "deep.png has more than 8 bits"),
         (_two_labels, "good/good1_0.png and stain/stain99_0.png are the same picture with two labels"),
         (_one_part, "class 'stain' has 1 part"),
         (_nothing, "holds no class folders"),
