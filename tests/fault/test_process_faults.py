@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import apsw
@@ -162,14 +162,17 @@ async def stopped(line: LiveLine) -> psutil.Process:
 
 
 async def test_a_daemon_stopped_mid_cycle_is_a_reject_and_never_passes_that_part_late(tmp_path, notified):
-    """Row 32, I1. It is stopped once after the decision was committed as PASS, and once before; PLC: heartbeat gone."""
-    async with live_line(tmp_path, QUICK) as line:
+    """Row 32, I1. It is stopped once after the decision was committed as PASS, and once before; PLC: heartbeat gone.
+
+    The pause ends while the link still stands: nothing but its age makes that result a reject.
+    """
+    async with live_line(tmp_path, replace(QUICK, result_timeout_s=1.5)) as line:
         stops = broken({"decided": "stop@2", "judged": "stop@4"})
         line.configure(deadline_ms=1500, ack_timeout_ms=1000, more=stops + PATIENT_HANG)
         with listening(tmp_path, notified):
             await line.start()
             await line.good()
-            for _ in range(2):
+            for reason in (Reason.DEADLINE, Reason.STORAGE):  # the second one's commit was not done in time either
                 playing = asyncio.create_task(line.play(line.next_good()))
                 process, stopped_s = await stopped(line), time.monotonic()
                 result = await playing
@@ -179,7 +182,8 @@ async def test_a_daemon_stopped_mid_cycle_is_a_reject_and_never_passes_that_part
                 process.resume()
                 await line.ready()
                 assert all(code == Verdict.NOT_INSPECTED for code, _ in line.codes_told(result.trigger_id))
-                assert line.row(result)["published_code"] == Verdict.NOT_INSPECTED
+                row = line.row(result)
+                assert (row["published_code"], row["published_reason"]) == (Verdict.NOT_INSPECTED, reason)
                 await line.good()
             assert notified.heard[0][1] == "READY=1" and notified.pings()[-1] > stopped_s
         assert len(line.checked()) == len(line.sim.results)
