@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -218,20 +219,21 @@ class PlcClient:
             if self._needs_write():
                 await self._write_or_fault()
             self.status.text = self._text()
-            await asyncio.sleep(self._poll_pause_s())
+            await asyncio.sleep(self._poll_pause_s(self._now() - sent))
 
-    def _poll_pause_s(self) -> float:
+    def _poll_pause_s(self, took_s: float) -> float:
         """Short while a trigger or an acknowledgement may come; long while a part is judged and needs the cores.
 
         Then nothing of the PLC's is urgent: an edge is an overrun whenever it is seen, and the result is written, not
         polled. Half the age of the oldest trigger that is still taken keeps the link from being called degraded.
+        took_s: since this poll's request was sent.
         """
         c, hs = self.cfg, self.handshake
         if hs.link is not Link.LIVE:
             return c.poll_s
         if hs.cycle in (Cycle.ACQUIRING, Cycle.INSPECTING):
             return max(c.armed_poll_s, min(JUDGING_POLLS * c.poll_s, hs.cfg.max_trigger_age_s / 2))
-        return c.armed_poll_s
+        return pause_s(c.armed_poll_s, took_s)
 
     def _text(self) -> str:
         c, hs = self.cfg, self.handshake
@@ -330,3 +332,11 @@ class PlcClient:
         if self._wire is None:
             raise LinkFault("closed")
         return await self._wire.read(address, count)
+
+
+def pause_s(interval_s: float, took_s: float) -> float:
+    """What is left of an interval that is counted from request to request; half of it at least, for a slow PLC.
+
+    In whole milliseconds, rounded down: asyncio's epoll rounds up, and a trigger would wait longer than the interval.
+    """
+    return max(interval_s / 2, math.floor(1000 * (interval_s - took_s)) / 1000)
