@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +35,7 @@ PROPERTIES = {
     "zoom": cv2.CAP_PROP_ZOOM, "width": cv2.CAP_PROP_FRAME_WIDTH, "height": cv2.CAP_PROP_FRAME_HEIGHT,
     "fps": cv2.CAP_PROP_FPS,
 }  # fmt: skip
+DEVICE = "/dev/video"
 V4L2 = Path("/sys/class/video4linux")
 Source = int | str | Path
 
@@ -88,8 +90,9 @@ class OpenCvCamera:
         self.thread.submit(self._forget)
 
     def __str__(self) -> str:
-        kind = "device /dev/video" if isinstance(self.source, int) else ""
-        return f"camera {kind}{self.source}"
+        if isinstance(self.source, int):
+            return f"camera {DEVICE}{self.source}"
+        return "camera " + re.sub(r"//[^/]*@", "//", str(self.source))  # the password of a stream is for nobody's eyes
 
     # -- on the camera's thread ----------------------------------------------------------------------------------------
 
@@ -172,6 +175,8 @@ class OpenCvCamera:
 
     def _capture_of_source(self) -> Any:
         if isinstance(self.source, int):
+            if not Path(f"{DEVICE}{self.source}").exists():
+                raise CameraLost(f"{self}: is not there; check the cable, `inspector camera list` shows what is")
             os.environ.setdefault(*V4L2_PATIENCE)
             return cv2.VideoCapture(self.source, cv2.CAP_V4L2)
         if isinstance(self.source, Path):

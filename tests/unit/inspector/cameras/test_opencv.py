@@ -83,12 +83,26 @@ async def test_video_proves_nothing_so_it_never_passes_in_triggered_mode(video, 
     assert FrameGate(None, (0, 0, 0, 0), (), Mode.COLLECT).check(frame, asked) is frame
 
 
-@pytest.mark.parametrize("source", [63, "http://127.0.0.1:9/stream"])
-async def test_what_is_not_there_is_lost_and_says_what_to_check(source, thread):
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        (63, "/dev/video63: is not there; check the cable"),
+        ("http://127.0.0.1:9/stream", "127.0.0.1:9/stream: cannot be opened; check the cable"),
+    ],
+)
+async def test_what_is_not_there_is_lost_and_says_what_to_check(source, text, thread):
     with contextlib.closing(camera_of(source, thread)) as camera:
         for ask in (camera.alive(), camera.grab(trigger())):
-            with pytest.raises(CameraLost, match="cannot be opened; check the cable"):
+            with pytest.raises(CameraLost, match=text):
                 await ask
+
+
+@pytest.mark.parametrize("secret", ["secret", "sec@ret"])
+async def test_the_password_of_a_stream_is_told_to_nobody(secret, thread):
+    with contextlib.closing(camera_of(f"http://admin:{secret}@127.0.0.1:9/a@b", thread)) as camera:
+        with pytest.raises(CameraLost, match=r"camera http://127\.0\.0\.1:9/a@b: cannot") as told:
+            await camera.alive()
+        assert "sec" not in str(told.value) and "admin" not in str(told.value)
 
 
 async def test_a_missing_file_and_a_file_that_is_no_video_are_said(tmp_path, thread):
