@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -83,13 +84,15 @@ async def test_keys_alone_choose_a_picture_and_the_verdict_is_spoken(
     origin: str, open_page: Open, tmp_path: Path
 ) -> None:
     page = (await open_page(origin)).page
+    chooser = asyncio.get_running_loop().create_future()
+    page.on("filechooser", lambda opened: chooser.set_result(opened))  # before any key: the browser must know of it
     await page.keyboard.press("Tab")
     assert await page.evaluate("() => document.activeElement.id") == "file"
     outline = await page.evaluate("() => getComputedStyle(document.querySelector('#drop')).outlineStyle")
     assert outline == "solid", "one sees where the keys go"
-    async with page.expect_file_chooser() as choosing:
-        await page.keyboard.press("Enter")
-    await (await choosing.value).set_files(picture(tmp_path, Kind.SCRATCH, 2))
+    await page.keyboard.press("Enter")
+    async with asyncio.timeout(20):
+        await (await chooser).set_files(picture(tmp_path, Kind.SCRATCH, 2))
     await page.wait_for_function(SHOWS, arg="FAIL", timeout=10_000)
     assert await page.get_attribute("#verdict", "aria-live") == "polite"
     assert "scratch" in await page.inner_text("#verdict")

@@ -33,8 +33,12 @@ def serving(folder: Path) -> Iterator[Service]:
                 time.sleep(0.1)
             yield process, client
     finally:
-        process.kill()
-        process.wait()
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def is_ready(client: httpx.Client) -> bool:
