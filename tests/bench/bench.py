@@ -99,6 +99,7 @@ async def _round(line: Line, timed: dict[str, Timed]) -> None:
     """Each kind a few times, so that what slows the machine meets all alike; the daemon waits meanwhile."""
     for one in timed.values():
         one.block(EACH, WARM_UP)
+        await line.breathe()
     await line.block(EACH, WARM_UP)
 
 

@@ -50,7 +50,8 @@ threads = {threads}
 """
 READY_S = 30.0
 UNEVEN_S = 0.004  # parts come at no multiple of the poll interval
-AWAKE_S = 0.3  # two heartbeats: the PLC's program and the daemon have seen each other again
+BREATH_S = 0.02  # long enough for the PLC to answer what the daemon has asked meanwhile
+AWAKE_HEARTBEATS = 3  # the daemon's: what it wrote before a pause, and whether it is ready, is old by then
 
 
 def precise_loop() -> asyncio.AbstractEventLoop:
@@ -69,11 +70,23 @@ class Line:
 
     async def block(self, parts: int, warm_up: int) -> None:
         """Some parts, each as soon as the line is ready; the first `warm_up` do not count. Raises RuntimeError."""
-        await self._plc.idle_for(AWAKE_S)
+        await self._awake()
         for number in range(warm_up + parts):
             seen = await self._part()
             if number >= warm_up:
                 self.seen.append(seen)
+
+    async def breathe(self) -> None:
+        """Let the PLC answer, between calls that block this process."""
+        await self._plc.idle_for(BREATH_S)
+
+    async def _awake(self) -> None:
+        """Scan until the daemon has written anew several times. Raises TimeoutError."""
+        async with asyncio.timeout(READY_S):
+            for _ in range(AWAKE_HEARTBEATS):
+                before = self._plc.stat()["HEARTBEAT"]
+                while self._plc.stat()["HEARTBEAT"] == before:
+                    await self._plc.idle_for(BREATH_S)
 
     async def _part(self) -> Seen:
         await asyncio.sleep(random.uniform(0, UNEVEN_S))
@@ -103,7 +116,8 @@ class Line:
 @asynccontextmanager
 async def running(folder: Path, bundle: Path, key: str, pictures: Path, threads: int) -> AsyncIterator[Line]:
     """Start the line in `folder`, which keeps its state from one start to the next."""
-    sim = WatchedPlc(SimConfig(scan_s=SCAN_S, result_timeout_s=2.0, ack_timeout_s=1.0, ready_timeout_s=READY_S))
+    waits = {"result_timeout_s": 2.0, "ack_timeout_s": 1.0, "ready_timeout_s": READY_S, "heartbeat_timeout_s": 2.0}
+    sim = WatchedPlc(SimConfig(scan_s=SCAN_S, **waits))
     await sim.start()
     config = folder / "station.toml"
     config.write_text(

@@ -38,4 +38,7 @@ def create_app(threads: int) -> FastAPI:
 
 
 if __name__ == "__main__":
-    uvicorn.run(create_app(int(sys.argv[2])), host="127.0.0.1", port=int(sys.argv[1]), log_level="warning")
+    uvicorn.run(
+        create_app(int(sys.argv[2])), host="127.0.0.1", port=int(sys.argv[1]), log_level="warning",
+        timeout_keep_alive=600,  # the client comes back when the other kinds had their turn
+    )  # fmt: skip
