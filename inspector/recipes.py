@@ -167,14 +167,27 @@ def _roi(chosen: Box | None, manifest: Manifest) -> Box:
 
 
 def _zones(chosen: tuple[ZoneLimits, ...] | None, manifest: Manifest) -> tuple[ZoneLimits, ...]:
-    if chosen is None:
-        return manifest.zones
+    """The signed zones always hold: a recipe narrows them or adds others. A dead lamp may make scores better."""
+    zones = {zone.name: zone for zone in manifest.zones}
     _, _, width, height = manifest.view.roi
-    for zone in chosen:
+    for zone in chosen or ():
         x, y, w, h = zone.box
         if not (0 <= x < x + w <= width and 0 <= y < y + h <= height):
             raise RecipeError(f"zone {zone.name} {list(zone.box)} is not within the view of {width} x {height} pixels")
-    return chosen
+        if zone.name in zones:
+            _narrowed(zone, zones[zone.name])
+        zones[zone.name] = zone
+    return tuple(zones.values())
+
+
+def _narrowed(zone: ZoneLimits, signed: ZoneLimits) -> None:
+    if zone.box != signed.box:
+        raise RecipeError(f"zone {zone.name} is signed for {list(signed.box)}: give yours another name")
+    for figure in ("brightness", "contrast", "sharpness"):
+        (low, high), (least, most) = getattr(zone, figure), getattr(signed, figure)
+        if not least <= low <= high <= most:
+            text = f"{figure} {low} to {high} is not within {least} to {most}, for which the bundle is signed"
+            raise RecipeError(f"zone {zone.name}: {text}")
 
 
 def _limits(chosen: ChosenLimits, manifest: Manifest) -> Limits:

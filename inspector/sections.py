@@ -244,7 +244,7 @@ class RecipeConfig(Section):
     roi: tuple[int, int, int, int] | None = Field(default=None, description="left out: the bundle's")
     camera: dict[str, float] = Field(default_factory=dict, description="camera settings of this recipe")
     limits: LimitOverrides = LimitOverrides()
-    zones: tuple[ZoneConfig, ...] | None = Field(default=None, description="left out: the bundle's")
+    zones: tuple[ZoneConfig, ...] | None = Field(default=None, description="beside the bundle's, or narrower")
 
     @model_validator(mode="after")
     def _rules(self) -> Self:

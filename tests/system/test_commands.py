@@ -20,6 +20,7 @@ from plc.sim import SimConfig, SimPlc
 
 CONFIGS = sorted(Path("configs").glob("*.toml"))
 DEMO = Path("inspector/demo/demo.toml")
+KEY = tomllib.loads(Path("configs/demo.toml").read_text())["bundle"]["trusted_keys"][0]
 COLLECT = Path("configs/collect.toml").read_text()
 
 
@@ -58,20 +59,25 @@ def test_the_demos_station_is_the_one_that_configs_shows():
     assert template == shown
 
 
+def test_the_demos_key_is_trusted_by_the_demo_alone():
+    assert [path.name for path in CONFIGS if KEY in path.read_text()] == ["demo.toml"]
+
+
 @pytest.mark.slow
 def test_check_tells_what_is_right_and_what_to_do_about_the_rest(tmp_path):
-    done = inspector("check", "configs/monitor.toml")
+    text = Path("configs/monitor.toml").read_text().replace("../var", str(tmp_path / "var"))
+    (tmp_path / "right.toml").write_text(text.replace("../mine.bundle", "demo").replace("../keys/approve.pub", KEY))
+    done = inspector("check", tmp_path / "right.toml")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "golden pictures come out as signed" in done.stdout and "WRONG" not in done.stdout
-    text = Path("configs/folder.toml").read_text().replace("../var", str(tmp_path))
-    key = re.search(r'trusted_keys = \["(\w+)"\]', text)
-    assert key is not None
-    (tmp_path / "wrong.toml").write_text(text.replace(key[1], "00" * 31 + "01"))
+    text = Path("configs/folder.toml").read_text().replace("../var", str(tmp_path / "var"))
+    text = text.replace("../mine.bundle", "demo")
+    (tmp_path / "wrong.toml").write_text(text.replace("../keys/approve.pub", "00" * 31 + "01"))
     done = inspector("check", tmp_path / "wrong.toml")
     assert done.returncode == 1
     assert done.stdout.count("WRONG") == 2, done.stdout  # no pictures, no trusted key
     assert "holds no pictures; copy some there" in done.stdout
-    assert list(tmp_path.iterdir()) == [tmp_path / "wrong.toml"], "check changes nothing"
+    assert {p.name for p in tmp_path.iterdir()} == {"right.toml", "wrong.toml"}, "check changes nothing"
 
 
 @pytest.mark.slow

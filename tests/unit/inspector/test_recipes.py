@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -109,11 +110,24 @@ def test_a_region_of_another_size_or_beyond_the_picture_is_refused(manifest):
         recipe_of(revision(RecipeContent("disc", roi=(beyond, 0, width, height))), manifest)
 
 
-def test_zones_of_the_recipe_take_the_place_of_the_bundles_and_lie_in_the_view(manifest):
-    assert recipe_of(revision(RecipeContent("disc", zones=(ZONE,))), manifest).zones == (ZONE,)
+def test_zones_of_the_recipe_come_beside_the_signed_ones_and_lie_in_the_view(manifest):
+    assert recipe_of(revision(RecipeContent("disc", zones=())), manifest).zones == manifest.zones
+    assert recipe_of(revision(RecipeContent("disc", zones=(ZONE,))), manifest).zones == (*manifest.zones, ZONE)
     outside = replace(ZONE, box=(0, 0, manifest.view.roi[2] + 1, 20))
     with pytest.raises(RecipeError, match="zone lamp"):
         recipe_of(revision(RecipeContent("disc", zones=(outside,))), manifest)
+
+
+def test_a_signed_zone_is_only_narrowed(manifest):
+    (signed,) = manifest.zones
+    narrow = replace(signed, brightness=(20.0, 190.0))
+    assert recipe_of(revision(RecipeContent("disc", zones=(narrow,))), manifest).zones == (narrow,)
+    for wrong in (
+        replace(signed, brightness=(0.0, 200.0)), replace(signed, contrast=(1.0, 121.0)),
+        replace(signed, sharpness=(0.0, math.inf)), replace(signed, box=(0, 0, 1, 1)),
+    ):  # fmt: skip
+        with pytest.raises(RecipeError, match="signed"):
+            recipe_of(revision(RecipeContent("disc", zones=(wrong,))), manifest)
 
 
 def test_without_a_bundle_nothing_judges_and_the_whole_picture_is_kept():
@@ -160,7 +174,7 @@ def test_every_setting_counts_in_the_checksum(manifest):
         RecipeContent("disc", roi=(1, 1, width, height)),
         RecipeContent("disc", limits=ChosenLimits(min_confidence=0.81)),
         RecipeContent("disc", limits=ChosenLimits(novelty_high=5.1)),
-        RecipeContent("disc", zones=()),
+        RecipeContent("disc", zones=(ZONE,)),
         RecipeContent("disc", camera={"gain": 1.0}),
     ]
     texts = [settings_of(recipe_of(revision(c), manifest), "ab" * 32) for c in chosen]
