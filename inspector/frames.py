@@ -29,8 +29,9 @@ def zone_figures(view: Image, box: Box) -> tuple[float, float, float]:
 class FrameGate:
     """Checks each frame before the model sees it.
 
-    size: (height, width) of the camera picture. roi: the view that the zones are in. In mode `collect` only what makes
-    a picture useless is refused: the verdict is never PASS there, and first pictures have no baseline yet.
+    size: (height, width) of the camera picture. roi: the view that the zones are in. Proof that a frame is of this
+    trigger is asked for in mode `inspect`, the only one that may say PASS. In mode `collect` only what makes a picture
+    useless is refused: first pictures have no baseline yet.
     """
 
     def __init__(self, size: tuple[int, int] | None, roi: Box, zones: Sequence[ZoneLimits], mode: Mode) -> None:
@@ -42,11 +43,9 @@ class FrameGate:
         """Return the frame if it may be judged. Raises FrameError with the reason the PLC is told."""
         self._check_shape(frame)
         self._check_fresh(frame, trigger)
+        if self._mode is Mode.INSPECT:
+            _check_proof(frame, trigger)
         if self._mode is not Mode.COLLECT:
-            if frame.proof is Proof.NONE:
-                raise FrameError(Reason.NO_PROOF, "this camera cannot prove that the frame is of this trigger")
-            if frame.proof is Proof.SIMULATED and not trigger.simulator:
-                raise FrameError(Reason.SIMULATED, "a simulated picture towards a real PLC")
             self._check_light(frame.image)
         return frame
 
@@ -69,6 +68,14 @@ class FrameGate:
     def _check_light(self, image: Image) -> None:
         x, y, w, h = self._roi
         self.trend.saw(check_light(image[y : y + h, x : x + w], self._zones))
+
+
+def _check_proof(frame: Frame, trigger: Trigger) -> None:
+    """Contract, P12."""
+    if frame.proof is Proof.NONE:
+        raise FrameError(Reason.NO_PROOF, "this camera cannot prove that the frame is of this trigger")
+    if frame.proof is Proof.SIMULATED and not trigger.simulator:
+        raise FrameError(Reason.SIMULATED, "a simulated picture towards a real PLC")
 
 
 def check_light(view: Image, zones: Sequence[ZoneLimits]) -> dict[str, float]:

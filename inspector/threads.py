@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import Any, ParamSpec, TypeVar
 
+import structlog
+
+log = structlog.get_logger(__name__)
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -15,21 +22,60 @@ class DeviceThread:
     """Runs blocking calls one after another on a thread of its own.
 
     A call that hangs cannot be ended (a thread cannot be killed): health.py sees that the thread makes no full turn
-    any more and ends the process, which systemd starts again.
+    any more and ends the process, which systemd starts again. No thread pool: the interpreter joins the threads of a
+    pool at its end, and a hung driver would hold up SIGTERM.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self._calls: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._closed = False
+        self._thread: threading.Thread | None = None
 
     def submit(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Future[R]:
-        """Queue a call; the caller holds the future."""
-        return self._pool.submit(fn, *args, **kwargs)
+        """Queue a call; the caller holds the future. Raises RuntimeError: the thread was closed."""
+        future: Future[R] = Future()
+        with self._lock:
+            if self._closed:
+                raise RuntimeError(f"the {self.name} thread was closed")
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name=self.name, daemon=True)
+                self._thread.start()
+            self._calls.put((future, partial(fn, *args, **kwargs)))
+        return future
 
     async def call(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run `fn` on the thread. If the awaiting task is cancelled the call itself still runs to its end."""
-        return await asyncio.wrap_future(self._pool.submit(fn, *args, **kwargs))
+        future = self.submit(fn, *args, **kwargs)
+        try:
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            future.add_done_callback(self._log_late)
+            raise
 
     def close(self) -> None:
-        """Do not wait: a hung driver must not hold up a clean end."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """What waits is cancelled. Does not wait for what runs: a hung driver must not hold up a clean end."""
+        with self._lock:
+            self._closed = True
+            with suppress(Empty):
+                while (waiting := self._calls.get_nowait()) is not None:
+                    waiting[0].cancel()
+            self._calls.put(None)
+
+    def _work(self) -> None:
+        while (taken := self._calls.get()) is not None:
+            future, run = taken
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(run())
+                except BaseException as exc:  # the caller's, whatever it is
+                    future.set_exception(exc)
+            del taken, future, run  # what the call held is free while we wait
+
+    def _log_late(self, future: Future[Any]) -> None:
+        """Nobody waits any more, a part's deadline has passed: what comes is only told (contract, row 12)."""
+        if not future.cancelled():
+            error = future.exception()
+            came = type(future.result()).__name__ if error is None else f"{type(error).__name__}: {error}"
+            log.warning("came too late and is thrown away", device=self.name, came=came)

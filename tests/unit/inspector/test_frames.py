@@ -129,10 +129,19 @@ def test_a_frame_that_was_refused_as_stale_is_not_taken_when_it_comes_again() ->
     assert "frozen" in refused(gate, replace(stale, seq=2, exposed_mono_s=ACCEPTED_S + 1), trigger_of(2))[1]
 
 
-@pytest.mark.parametrize("mode", [Mode.INSPECT, Mode.MONITOR])
-def test_a_camera_without_proof_of_freshness_is_never_judged(mode: Mode) -> None:
-    reason, text = refused(gate_of(mode=mode), frame_of(proof=Proof.NONE), trigger_of(simulator=True))
+def test_a_picture_without_proof_of_freshness_is_never_inspected() -> None:
+    reason, text = refused(gate_of(), frame_of(proof=Proof.NONE), trigger_of(simulator=True))
     assert reason is Reason.NO_PROOF and "cannot prove" in text
+
+
+@pytest.mark.parametrize("proof", [Proof.NONE, Proof.SIMULATED])
+def test_monitoring_judges_a_picture_without_proof_because_it_never_passes_one(proof: Proof) -> None:
+    frame = frame_of(proof=proof)
+    assert gate_of(mode=Mode.MONITOR).check(frame, trigger_of(simulator=False)) is frame
+    dark = frame_of(2, np.zeros((*SIZE, 3), np.uint8), proof=proof)
+    assert refused(gate_of(zone_of(brightness=(100, 150)), mode=Mode.MONITOR), dark, trigger_of(2))[0] is (
+        Reason.IMAGE_QUALITY
+    )
 
 
 def test_a_simulated_picture_is_judged_only_for_a_simulated_plc() -> None:
