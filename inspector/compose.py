@@ -28,8 +28,9 @@ from inspector.store.images import ArchiveSettings, ImageArchive
 from inspector.store.results import SqliteResults
 from inspector.store.shelf import Bounds
 from inspector.threads import DeviceThread
-from plc.client import LinkConfig, PlcClient
+from plc.client import ClientLink, LinkConfig
 from plc.handshake import Handshake, HandshakeConfig, HealthInput
+from plc.station import Link, StationPlace, StationPort
 
 log = structlog.get_logger(__name__)
 HEALTH_PERIOD_S = 0.1
@@ -43,7 +44,8 @@ class Running:
     """A station, and what tells others about it."""
 
     station: Station
-    client: PlcClient
+    link: Link
+    client: StationPort
     health: Health
     board: Board
     archive: ImageArchive
@@ -63,7 +65,7 @@ async def run(cfg: AppConfig) -> None:
         if station.model is not None:
             parts["model"] = station.model.alive
         async with asyncio.TaskGroup() as tasks:
-            turning = [tasks.create_task(client.run(), name="plc")]
+            turning = [tasks.create_task(running.link.run(), name="plc")]
             turning += [tasks.create_task(watchdog.turn_forever(p, a), name=p) for p, a in parts.items()]
             turning.append(tasks.create_task(_tell_health(health, client, watchdog), name="health"))
             turning.append(tasks.create_task(_tell_status(running), name="status"))
@@ -73,12 +75,12 @@ async def run(cfg: AppConfig) -> None:
             notify("STOPPING=1")
             client.handshake.stop(station.clock.monotonic_s())  # what is in flight becomes 4/110
             await _until_idle(client)
-            await client.stop()
+            await running.link.stop()
             for task in (*turning, line):
                 task.cancel()
 
 
-async def _until_idle(client: PlcClient) -> None:
+async def _until_idle(client: StationPort) -> None:
     try:
         async with asyncio.timeout(FINISH_S):
             while client.handshake.current is not None:  # noqa: ASYNC110 - a state without an event
@@ -87,7 +89,7 @@ async def _until_idle(client: PlcClient) -> None:
         log.warning("a part was still in flight at the end; its row is closed at the next start")
 
 
-async def _tell_health(health: Health, client: PlcClient, watchdog: Watchdog) -> None:
+async def _tell_health(health: Health, client: StationPort, watchdog: Watchdog) -> None:
     """Health to the PLC ten times a second; systemd is fed only while every thread turns."""
     hs = client.handshake
     errors_cleared = hs.clear_errors
@@ -144,10 +146,12 @@ async def open_station(cfg: AppConfig) -> AsyncIterator[Running]:
         camera = await stack.enter_async_context(
             open_camera(cfg.camera, judging.recipe.camera, clock, threads["camera"], cfg.test.camera_faults)
         )
-        client = PlcClient(
-            _link_config(cfg), Handshake(_handshake_config(cfg, judging), results.known),
-            diag=Diagnostics(recovered.boot, clock, cfg.paths.state),
+        place = StationPlace(
+            Handshake(_handshake_config(cfg, judging), results.known), cfg.station.ctrl_base, cfg.station.stat_base,
+            cfg.station.diag_base, cfg.station.ident_base, Diagnostics(recovered.boot, clock, cfg.paths.state),
         )  # fmt: skip
+        connection = ClientLink(_link_config(cfg), [place])
+        (client,) = connection.stations
         link = PlcLink(
             client, camera.simulated, judging.recipe.number, limits=judging.limits,
             anomaly_median=judging.anomaly_median,
@@ -175,7 +179,7 @@ async def open_station(cfg: AppConfig) -> AsyncIterator[Running]:
             recipe=judging.recipe, model=judging.model, limits=judging.limits, judged_by=judging.judged_by,
             results=results, archive=archive, failpoint=Failpoints(cfg.test.failpoints), watch=watch,
         )  # fmt: skip
-        yield Running(station, client, health, board, archive, gate)
+        yield Running(station, connection, client, health, board, archive, gate)
 
 
 def _about(cfg: AppConfig, judging: Judging, simulated: bool) -> About:
@@ -201,11 +205,11 @@ def _archive_settings(cfg: AppConfig, judging: Judging) -> ArchiveSettings:
 
 
 def _link_config(cfg: AppConfig) -> LinkConfig:
-    link, st = cfg.link, cfg.station
+    link = cfg.link
     return LinkConfig(
-        host=link.host, port=link.port, unit_id=link.unit_id, word_order=link.word_order, ctrl_base=st.ctrl_base,
-        stat_base=st.stat_base, diag_base=st.diag_base, ident_base=st.ident_base, poll_s=link.poll_ms / 1000,
-        armed_poll_s=link.armed_poll_ms / 1000, request_timeout_s=link.request_timeout_ms / 1000,
+        host=link.host, port=link.port, unit_id=link.unit_id, word_order=link.word_order,
+        poll_s=link.poll_ms / 1000, armed_poll_s=link.armed_poll_ms / 1000,
+        request_timeout_s=link.request_timeout_ms / 1000,
         reconnect_min_s=link.reconnect_min_ms / 1000, reconnect_max_s=link.reconnect_max_ms / 1000,
         heartbeat_s=link.heartbeat_ms / 1000, two_phase=link.publish == "two_phase",
     )  # fmt: skip

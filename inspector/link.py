@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from inspector.core.types import Delivery, DeliveryState, Inspection, Limits, Refusal, Trigger
-from plc.client import PlcClient
 from plc.cycle import Link
 from plc.handshake import Part, Record
 from plc.registers import OfflineReason, Reason, Verdict
+from plc.station import StationPort
 
 U16 = 0xFFFF
 
@@ -28,7 +28,7 @@ class LinkState:
 class PlcLink:
     """Implements ports.Plc. `simulated`: the station's camera does not show this moment (contract, P12)."""
 
-    client: PlcClient
+    client: StationPort
     simulated: bool
     recipe: int
     utc_s: Callable[[], float] = time.time

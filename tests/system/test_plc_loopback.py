@@ -7,10 +7,11 @@ import contextlib
 
 import pytest
 
-from plc.client import LinkConfig, PlcClient
+from plc.client import ClientLink, LinkConfig
 from plc.handshake import Handshake, HandshakeConfig, HealthInput, Record
 from plc.registers import STAT, Control, OfflineReason, Reason, Verdict
 from plc.sim import SimConfig, SimPlc
+from plc.station import StationPlace
 
 READY = HealthInput(True, OfflineReason.NONE)
 PASS = Record(int(Verdict.PASS), Reason.NONE, inspection_no=7, recipe_used=1)
@@ -22,7 +23,8 @@ class Appliance:
     def __init__(self, port: int, **link: float) -> None:
         config = HandshakeConfig(active_recipe=1, deadline_s=0.3, max_trigger_age_s=0.2)
         self.handshake = Handshake(config, known=lambda id_: False)
-        self.client = PlcClient(LinkConfig(port=port, **link), self.handshake)
+        self.link = ClientLink(LinkConfig(port=port, **link), [StationPlace(self.handshake)])
+        (self.client,) = self.link.stations
         self.client.set_health(READY)
         self.told = {}
         self.delay_s = 0.0
@@ -42,11 +44,11 @@ async def line(sim_config=None):
     sim = SimPlc(sim_config or SimConfig())
     await sim.start()
     appliance = Appliance(sim.port)
-    tasks = [asyncio.create_task(appliance.client.run()), asyncio.create_task(appliance.judge_forever())]
+    tasks = [asyncio.create_task(appliance.link.run()), asyncio.create_task(appliance.judge_forever())]
     try:
         yield sim, appliance
     finally:
-        await appliance.client.stop()
+        await appliance.link.stop()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -106,10 +108,10 @@ async def test_a_dirty_result_left_in_the_plc_is_cleared_before_ready():
     sim.memory.words[STAT.base] = 0x8180  # ONLINE, VALID, PASS of a former life
     await sim.start()
     appliance = Appliance(sim.port)
-    task = asyncio.create_task(appliance.client.run())
+    task = asyncio.create_task(appliance.link.run())
     await sim.idle_for(0.3)
     assert sim.stat()["STATUS"] & 0x0380 == 0
-    await appliance.client.stop()
+    await appliance.link.stop()
     await task
     await sim.close()
 
@@ -117,7 +119,7 @@ async def test_a_dirty_result_left_in_the_plc_is_cleared_before_ready():
 async def test_an_orderly_stop_leaves_online_0_in_the_plc():
     async with line() as (sim, appliance):
         assert await sim.wait_ready(5)
-        await appliance.client.stop()
+        await appliance.link.stop()
         assert sim.stat()["STATUS"] & 0x8001 == 0
 
 

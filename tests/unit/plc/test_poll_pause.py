@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plc.client import pause_s
+from plc.client_station import pause_s
 
 
 @pytest.mark.parametrize(
