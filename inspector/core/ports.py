@@ -84,7 +84,7 @@ class Results(Protocol):
         judged_by: JudgedBy,
         stamps: Mapping[str, float],
     ) -> Inspection:
-        """Commit the decision; 4/100 if the commit ended after the trigger's deadline, 4/112 if it failed."""
+        """Commit the decision; 4/112 if the commit failed, or ended after the trigger's deadline."""
         ...
 
     async def refuse(self, refusal: Refusal) -> Inspection:

@@ -73,6 +73,7 @@ def _check_result(result: Mapping[str, Any], by_part: Mapping[tuple[int, int], R
     told = row["published_code"] if row["delivery"] == "confirmed" else row["decided_code"]
     if result["code"] == PASS:
         assert row["decided_code"] == PASS, f"I1: {dict(result)} against {dict(row)}"
+    assert row["delivery"] != "none", f"I3: the row says that the PLC was told nothing, it read {dict(result)}"
     if row["delivery"] == "confirmed":
         assert told == result["code"], f"published {told}, the PLC read {dict(result)}"
     if result["verdict"] == "good":

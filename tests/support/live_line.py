@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+import tomllib
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from inspector.bundle.keys import load_keys
+from inspector.bundle.slots import Slots
 from inspector.cameras.faults import Fault
 from inspector.control import connect_control
 from inspector.demo.parts import Kind, kind_of
@@ -26,7 +29,8 @@ READY_AGAIN_S = 10.0  # I4
 START_S = 25.0  # two cores that others use as well
 PATIENT = SimConfig(ack_timeout_s=2, result_timeout_s=5, heartbeat_timeout_s=2, ready_timeout_s=START_S)
 RENDERED = 'kind = "rendered"'
-DEMO = '[bundle]\nfile = "demo"\ntrusted_keys = ["791f7723a60cb555cee320331345516c1c0b59e78d43a7a5d99a8e2cd59badb5"]'
+DEMO_KEY = tomllib.loads(Path("configs/demo.toml").read_text())["bundle"]["trusted_keys"][0]
+DEMO = f'[bundle]\nfile = "demo"\ntrusted_keys = ["{DEMO_KEY}"]'
 STATION = """
 [paths]
 state = "{folder}/state"
@@ -241,6 +245,9 @@ class LiveLine:
         passed = {r["trigger_id"] for r in rows if r["decided_code"] == Verdict.PASS}
         for id_, code, _ in self.told:
             assert code != Verdict.PASS or id_ in passed, f"I1: the PLC's memory showed PASS for {id_}, no row does"
+        slots = Slots(self.folder / "state" / "bundles")
+        for product in slots.products():
+            assert slots.active([trusted_key(KEY), *load_keys([DEMO_KEY], ())], product) is not None, "I5"
         return rows
 
     def row(self, result: SimResult) -> Row:
