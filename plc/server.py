@@ -1,29 +1,195 @@
 """A Modbus TCP server of our own connections around pymodbus' PDU classes.
 
 pymodbus' own server drops pipelined requests, never answers again after a bad protocol id, and knows neither connection
-cap nor idle timeout; so it lends the codecs only. One request at a time for each connection, answered in order.
+cap, allow-list nor idle timeout. One request at a time for each connection, answered in order.
 """
 
 from __future__ import annotations
 
 import asyncio
-import struct
-from collections.abc import Callable
+import contextlib
+import ipaddress
+import logging
+import socket
+import ssl
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from pymodbus.pdu import DecodePDU, ExceptionResponse, ModbusPDU
-from pymodbus.pdu.register_message import (
-    ReadHoldingRegistersRequest,
-    ReadHoldingRegistersResponse,
-    ReadInputRegistersRequest,
-    ReadInputRegistersResponse,
-    WriteMultipleRegistersRequest,
-    WriteMultipleRegistersResponse,
-)
+from pymodbus.pdu import ModbusPDU
 
-ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, ILLEGAL_VALUE = 1, 2, 3
-MAX_PDU = 253  # Modbus application protocol 1.1b3, section 4.1
-MAX_READ, MAX_WRITE = 125, 123
+from plc.pdu import ILLEGAL_ADDRESS, Peer, Refused, answer
+from plc.server_connection import Connection
+from plc.sparse_log import SparseLog
+from plc.wire import keep_alive
+
+ACCEPT_RETRY_S = 0.2  # no file handle left: others are served on meanwhile
+HANDSHAKE_S = 3.0  # of TLS
+BACKLOG = 16
+GOODBYE_TURNS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may connect, and how many at a time. allow_peers: addresses or networks; () = all.
+
+    Raises ValueError: an entry is no address.
+    """
+
+    allow_peers: tuple[str, ...] = ()
+    max_connections: int = 4
+    idle_timeout_s: float = 10.0
+
+    def __post_init__(self) -> None:
+        for entry in self.allow_peers:
+            ipaddress.ip_network(entry, strict=False)
+
+    def allows(self, host: str) -> bool:
+        if not self.allow_peers:
+            return True
+        address = ipaddress.ip_address(host.partition("%")[0])
+        mapped = getattr(address, "ipv4_mapped", None)  # an IPv4 peer of a socket that listens on both
+        address = mapped if mapped is not None else address
+        return any(address in ipaddress.ip_network(entry, strict=False) for entry in self.allow_peers)
+
+
+class ModbusServer:
+    """Accepts, counts and closes connections; `respond` answers each request, `gone` learns of each end.
+
+    Malformed frames (protocol id not 0, length out of bounds) close their connection. Peers that are not allowed and
+    connections beyond the cap are closed before a byte is read of them. turned_s: the moment until which this
+    process certainly read its sockets, kept by whoever runs a loop beside it; None: nobody does.
+    """
+
+    def __init__(
+        self,
+        respond: Callable[[bytes, Peer], ModbusPDU],
+        access: Access,
+        *,
+        gone: Callable[[Peer], None] = lambda peer: None,
+        monotonic_s: Callable[[], float] = time.monotonic,
+        log: SparseLog | None = None,
+    ) -> None:
+        self.access, self.respond, self._gone, self.now = access, respond, gone, monotonic_s
+        self.log = log or SparseLog(logging.getLogger("plc.server"), monotonic_s)
+        self.turned_s: float | None = None
+        self.requests = self.writes = self.refused = self.malformed = 0
+        self._listening: socket.socket | None = None
+        self._accepting: asyncio.Task[None] | None = None
+        self._connections: set[Connection] = set()
+        self._admitted: set[Peer] = set()  # each has one of the places
+        self._greeting: set[asyncio.Task[None]] = set()  # on their way to a connection, by TLS handshakes perhaps
+
+    @property
+    def port(self) -> int:
+        if self._listening is None:
+            raise RuntimeError("not started")
+        port: int = self._listening.getsockname()[1]
+        return port
+
+    @property
+    def connections(self) -> int:
+        return len(self._admitted)
+
+    async def start(self, host: str = "127.0.0.1", port: int = 0, *, tls: ssl.SSLContext | None = None) -> None:
+        """Listen at one address. Raises OSError: it is not ours, or taken."""
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, where = found[0]
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.setblocking(False)
+            sock.bind(where)
+            sock.listen(BACKLOG)
+        except OSError:
+            sock.close()
+            raise
+        self._listening = sock
+        self._accepting = asyncio.create_task(self._accept_forever(sock, tls), name="plc-accept")
+
+    async def close(self) -> None:
+        task, self._accepting = self._accepting, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        sock, self._listening = self._listening, None
+        if sock is not None:
+            sock.close()
+        await self.drop_connections()
+
+    async def drop_connections(self) -> None:
+        """Cut every connection, as a pulled cable or a restart would."""
+        for task in list(self._greeting):
+            task.cancel()
+        await asyncio.gather(*self._greeting, return_exceptions=True)
+        for connection in list(self._connections):
+            connection.abort()
+        for _ in range(GOODBYE_TURNS):  # the transports tell of their end in the next turn; those of TLS take longer
+            if self._connections:
+                await asyncio.sleep(0)
+
+    # -- connections ---------------------------------------------------------------------------------------------------
+
+    async def _accept_forever(self, listening: socket.socket, tls: ssl.SSLContext | None) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                sock, where = await loop.sock_accept(listening)
+            except OSError as exc:
+                self.log.warn("accept", f"cannot accept a connection: {exc}")
+                await asyncio.sleep(ACCEPT_RETRY_S)
+                continue
+            if not self._admits(where):
+                reset(sock)
+                continue
+            keep_alive(sock)
+            peer = Peer(f"{where[0]}:{where[1]}", self.now())
+            self._admitted.add(peer)
+            task = asyncio.create_task(self._greet(sock, peer, tls), name="plc-greet")
+            self._greeting.add(task)
+            task.add_done_callback(self._greeting.discard)
+
+    def _admits(self, where: Sequence[object]) -> bool:
+        host = str(where[0])
+        if not self.access.allows(host):
+            self.refused += 1
+            self.log.warn("peer", f"refused a connection from {host}: not in allow_peers")
+            return False
+        if self.connections >= self.access.max_connections:
+            self.refused += 1
+            self.log.warn("cap", f"refused a connection from {host}: {self.connections} are open already")
+            return False
+        return True
+
+    async def _greet(self, sock: socket.socket, peer: Peer, tls: ssl.SSLContext | None) -> None:
+        loop, timeout_s = asyncio.get_running_loop(), HANDSHAKE_S if tls is not None else None
+        try:
+            await loop.connect_accepted_socket(
+                lambda: Connection(self, peer), sock, ssl=tls, ssl_handshake_timeout=timeout_s
+            )
+        except (OSError, ssl.SSLError) as exc:
+            self._admitted.discard(peer)
+            self.log.warn("handshake", f"no connection with {peer.name}: {exc}")
+        except asyncio.CancelledError:
+            self._admitted.discard(peer)
+            sock.close()
+            raise
+
+    def opened(self, connection: Connection) -> None:
+        self._connections.add(connection)
+
+    def closed(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        self._admitted.discard(connection.peer)
+        self._gone(connection.peer)
+
+
+def reset(sock: socket.socket) -> None:
+    """Close with RST: nobody waits for a peer that was not let in."""
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    sock.close()
 
 
 @dataclass(slots=True)
@@ -37,14 +203,22 @@ class Memory:
     def __post_init__(self) -> None:
         self.words = self.words or [0] * self.size
 
+    def read(self, address: int, count: int) -> list[int]:
+        """Raises Refused."""
+        if address + count > self.size:
+            raise Refused(ILLEGAL_ADDRESS)
+        return self.words[address : address + count]
 
-class RegisterServer:
-    """Serves one Memory on TCP.
+    def write(self, address: int, words: list[int]) -> None:
+        """Raises Refused."""
+        addresses = range(address, address + len(words))
+        if addresses.stop > self.size or not all(map(self.writable, addresses)):
+            raise Refused(ILLEGAL_ADDRESS)
+        self.words[addresses.start : addresses.stop] = words
 
-    Malformed frames (protocol id not 0, length out of bounds) close their connection; unknown functions, addresses and
-    counts are answered with exceptions 1, 2 and 3. Connections beyond `max_connections` are closed at once, idle ones
-    after `idle_timeout_s`.
-    """
+
+class RegisterServer(ModbusServer):
+    """Serves one Memory on TCP, as a PLC does. Functions 3, 4, 6 and 16."""
 
     def __init__(
         self,
@@ -54,100 +228,16 @@ class RegisterServer:
         idle_timeout_s: float = 10.0,
         on_write: Callable[[int, list[int]], None] | None = None,
     ) -> None:
-        self.memory, self._max, self._idle_s, self._on_write = memory, max_connections, idle_timeout_s, on_write
-        self._decoder = DecodePDU(is_server=True)
-        self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.requests = 0
-        self.writes = 0
-
-    @property
-    def port(self) -> int:
-        if self._server is None:
-            raise RuntimeError("not started")
-        port: int = self._server.sockets[0].getsockname()[1]
-        return port
-
-    async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        self._server = await asyncio.start_server(self._accept, host, port)
-
-    async def close(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            await self.drop_connections()
-            await self._server.wait_closed()
-            self._server = None
-
-    async def drop_connections(self) -> None:
-        """Cut every connection, as a pulled cable or a restart would."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if len(self._tasks) >= self._max:
-            writer.close()
-            return
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("a connection is served by a task")
-        self._tasks.add(task)
-        try:
-            await self._serve(reader, writer)
-        except (ConnectionError, TimeoutError, asyncio.IncompleteReadError):
-            pass  # the peer is gone, silent, or sent half a frame: its connection ends, others are served on
-        except asyncio.CancelledError:
-            if self._server is not None and self._server.is_serving():
-                return  # cut on demand: the server goes on
-        finally:
-            self._tasks.discard(task)
-            writer.transport.abort()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while True:
-            async with asyncio.timeout(self._idle_s):
-                header = await reader.readexactly(7)
-            transaction, protocol, length, unit = struct.unpack(">HHHB", header)
-            if protocol != 0 or not 2 <= length <= MAX_PDU + 1:
-                return  # no way to find the next frame's start
-            async with asyncio.timeout(self._idle_s):
-                body = await reader.readexactly(length - 1)
-            self.requests += 1
-            answer = self.answer(body)
-            payload = answer.function_code.to_bytes(1, "big") + answer.encode()
-            writer.write(struct.pack(">HHHB", transaction, 0, len(payload) + 1, unit) + payload)
-            await writer.drain()
+        access = Access(max_connections=max_connections, idle_timeout_s=idle_timeout_s)
+        super().__init__(lambda body, peer: self.answer(body), access)
+        self.memory, self._on_write = memory, on_write
 
     def answer(self, body: bytes) -> ModbusPDU:
         """One request's PDU to its response's."""
-        function = body[0]
-        if function not in (3, 4, 16):
-            return ExceptionResponse(function & 0x7F, ILLEGAL_FUNCTION)
-        request = self._decoder.decode(body)
-        if isinstance(request, WriteMultipleRegistersRequest):
-            return self._write(request, body)
-        if isinstance(request, ReadHoldingRegistersRequest | ReadInputRegistersRequest) and len(body) == 5:
-            return self._read(request)
-        return ExceptionResponse(function, ILLEGAL_VALUE)
+        return answer(body, self.memory.read, self._write)
 
-    def _read(self, request: ReadHoldingRegistersRequest) -> ModbusPDU:
-        if not 1 <= request.count <= MAX_READ:
-            return ExceptionResponse(request.function_code, ILLEGAL_VALUE)
-        if request.address + request.count > self.memory.size:
-            return ExceptionResponse(request.function_code, ILLEGAL_ADDRESS)
-        words = self.memory.words[request.address : request.address + request.count]
-        kind = ReadHoldingRegistersResponse if request.function_code == 3 else ReadInputRegistersResponse
-        return kind(registers=words)
-
-    def _write(self, request: WriteMultipleRegistersRequest, body: bytes) -> ModbusPDU:
-        count = struct.unpack(">H", body[3:5])[0]
-        if not 1 <= count <= MAX_WRITE or len(body) != 6 + 2 * count or body[5] != 2 * count:
-            return ExceptionResponse(16, ILLEGAL_VALUE)
-        addresses = range(request.address, request.address + count)
-        if addresses.stop > self.memory.size or not all(map(self.memory.writable, addresses)):
-            return ExceptionResponse(16, ILLEGAL_ADDRESS)
-        self.memory.words[addresses.start : addresses.stop] = request.registers
+    def _write(self, address: int, words: list[int]) -> None:
+        self.memory.write(address, words)
         self.writes += 1
         if self._on_write is not None:
-            self._on_write(request.address, list(request.registers))
-        return WriteMultipleRegistersResponse(address=request.address, count=count)
+            self._on_write(address, list(words))

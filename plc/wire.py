@@ -103,9 +103,14 @@ class Wire:
     def _tune(self) -> None:
         transport = self._client.ctx.transport
         sock = transport.get_extra_info("socket") if transport is not None else None
-        if sock is None:
-            return
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for name, value in (("TCP_KEEPIDLE", 1), ("TCP_KEEPINTVL", 1), ("TCP_USER_TIMEOUT", USER_TIMEOUT_MS)):
-            if hasattr(socket, name):  # not on every system
-                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+        if sock is not None:
+            keep_alive(sock)
+
+
+def keep_alive(sock: socket.socket) -> None:
+    """Have the system find out within seconds that the other end is gone (row 18)."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    options = {"TCP_KEEPIDLE": 1, "TCP_KEEPINTVL": 1, "TCP_USER_TIMEOUT": USER_TIMEOUT_MS, "TCP_NODELAY": 1}
+    for name, value in options.items():
+        if hasattr(socket, name):  # not on every system
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
