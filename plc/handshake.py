@@ -137,6 +137,10 @@ class Handshake:
             self._wrongly_accepted = True
         self._compose(received_s)
 
+    def queued(self) -> None:
+        """The next image lay unread while we stood still (P7, server direction): an edge in it has no known age."""
+        self._session.watch.forget_no_trigger()
+
     def tick(self, now_s: float) -> None:
         """Time passed: timeouts and freshness."""
         if self._flight.unacknowledged(now_s, self.cfg.ack_timeout_s):

@@ -49,6 +49,10 @@ class PlcWatch:
         """The reply to the request sent at `sent_s` showed TRIGGER=0; the reply itself may have been late."""
         self._zero_sent_s = sent_s
 
+    def forget_no_trigger(self) -> None:
+        """Whether TRIGGER was 0 a moment ago is not known any more."""
+        self._zero_sent_s = -math.inf
+
     def trigger_age_s(self, now_s: float) -> float:
         """Upper bound of how long ago the edge came; inf: TRIGGER=0 was not seen yet."""
         return now_s - self._zero_sent_s
