@@ -226,16 +226,14 @@ class ClientStation(StationBase):
         return f"connected to {self.cfg.where}"
 
     async def _hand_out(self) -> None:
-        """Give a new part to the line; LOT and SERIAL are read at accept, and only believed if they are of this id."""
-        hs = self.handshake
-        if not hs.events:
+        """LOT and SERIAL are read at accept."""
+        events = self.handshake.events
+        if not events:
             return
-        part, lot, serial = hs.events[0], "", ""
-        if part.refused is None:
-            ident = Image(IDENT, await self._shared.read(self.place.ident_base, IDENT.size), self.word_order)
-            if ident["IDENT_ID"] == ident["IDENT_ID_TAIL"] == part.trigger_id:
-                lot, serial = ident.text("LOT"), ident.text("SERIAL")
-        self.queue_events(lot, serial)
+        ident = Image(IDENT, word_order=self.word_order)
+        if events[0].refused is None:
+            ident.words = await self._shared.read(self.place.ident_base, IDENT.size)
+        self.hand_out(ident)
 
     async def _beat(self) -> None:
         """Heartbeat, full image (P5) and, once a second, DIAG; the read-back shows a second writer."""

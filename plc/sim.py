@@ -46,18 +46,27 @@ class SimConfig:
 
 @dataclass
 class SimPlc:
-    """Memory, server and program of one simulated PLC; `frozen` stops its program while the server answers on."""
+    """Memory, server and program of one simulated PLC; `frozen` stops its program while the server answers on.
+
+    beside: another one whose memory and server this program shares, as two stations of one PLC do; base: where there.
+    """
 
     cfg: SimConfig = field(default_factory=SimConfig)
     results: list[SimResult] = field(default_factory=list)
     on_result: Callable[[SimResult], None] | None = None
     frozen: bool = False
     next_id: int = 1
+    beside: SimPlc | None = None
+    base: int = 0
 
     def __post_init__(self) -> None:
-        size = CTRL.size
-        self.memory = Memory(writable=lambda address: size <= address < IDENT.base)  # STAT and DIAG only (P4)
-        self.server = RegisterServer(self.memory)
+        if self.beside is None:
+            self._bases = [self.base]
+            self.memory = Memory(writable=self._appliance_may_write)
+            self.server = RegisterServer(self.memory)
+        else:
+            self.memory, self.server, self._bases = self.beside.memory, self.beside.server, self.beside._bases
+            self._bases.append(self.base)
         self.ctrl = Image(CTRL)
         signature = SIMULATOR_SIGNATURE if self.cfg.simulator else SIGNATURE
         self.ctrl["SIGNATURE"] = signature + self.cfg.number
@@ -77,7 +86,8 @@ class SimPlc:
         return self.server.port
 
     def stat(self) -> Image:
-        return Image(STAT, self.memory.words[STAT.base : STAT.base + STAT.size])
+        first = self.base + STAT.base
+        return Image(STAT, self.memory.words[first : first + STAT.size])
 
     async def play(self, part_ids: Iterable[int], period_s: float = 0.0) -> list[SimResult]:
         """Bring parts past the camera, one after another, at least `period_s` apart; returns their results."""
@@ -179,7 +189,12 @@ class SimPlc:
         self.ctrl["CONTROL"] = control | bit if on else control & ~bit
 
     def _write(self) -> None:
-        self.memory.words[CTRL.base : CTRL.base + CTRL.size] = self.ctrl.words
+        first = self.base + CTRL.base
+        self.memory.words[first : first + CTRL.size] = self.ctrl.words
+
+    def _appliance_may_write(self, address: int) -> bool:
+        """STAT and DIAG only (P4), of each station."""
+        return any(CTRL.size <= address - base < IDENT.base for base in self._bases)
 
 
 def good(stat: Image, trigger_id: int, ctrl: Image, number: int) -> bool:

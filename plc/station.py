@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,8 +14,10 @@ from plc.handshake import Handshake
 from plc.images import Image, WordOrder
 from plc.parts import HealthInput, Part, Record
 from plc.registers import DIAG
+from plc.sparse_log import SparseLog
 
 MAX_STATIONS = 8
+SPAN = 200  # registers from one station to the next in a server's map
 WAITING_PARTS = 32  # one in flight and what is refused behind it; more than the handshake lets wait
 HEARTBEAT_STRIDE = 0x2000  # between two stations: the echo of another station's heartbeat is none of ours
 
@@ -108,6 +111,7 @@ class StationBase:
         self._now = monotonic_s
         self._parts: asyncio.Queue[tuple[Part, str, str]] = asyncio.Queue(maxsize=WAITING_PARTS)
         cfg = self.handshake.cfg
+        self._log = SparseLog(logging.getLogger(f"plc.station{cfg.number}"), monotonic_s)
         if cfg.word_order != word_order:
             raise ValueError(f"station {cfg.number} has word order {cfg.word_order}, its link {word_order}")
         self.handshake.stat["HEARTBEAT"] = (cfg.number - 1) * HEARTBEAT_STRIDE
@@ -133,6 +137,17 @@ class StationBase:
         while self.handshake.events:
             self._parts.put_nowait((self.handshake.events.popleft(), lot, serial))
             lot = serial = ""
+
+    def hand_out(self, ident: Image) -> None:
+        """Give new parts to the line; LOT and SERIAL are only believed if they are of this id."""
+        lot = serial = ""
+        if self.handshake.events and self.handshake.events[0].refused is None:
+            id_ = self.handshake.events[0].trigger_id
+            if ident["IDENT_ID"] == ident["IDENT_ID_TAIL"] == id_:
+                lot, serial = ident.text("LOT"), ident.text("SERIAL")
+            elif ident["IDENT_ID"]:
+                self._log.warn("ident", f"IDENT is of {ident['IDENT_ID']}, not of {id_}: inspected without lot, serial")
+        self.queue_events(lot, serial)
 
     def link_lost(self) -> None:
         """This station's session is over (P8)."""

@@ -1,0 +1,63 @@
+"""An appliance without a camera, for tests of links: every station judges by part id."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from plc.handshake import Handshake, HandshakeConfig, HealthInput, Record
+from plc.registers import OfflineReason, Reason, Verdict
+from plc.station import Link, StationPlace, StationPort, Told
+
+READY = HealthInput(True, OfflineReason.NONE)
+
+
+def handshake(number: int = 1, **changed: float) -> Handshake:
+    """With generous times: two busy cores."""
+    config = {"active_recipe": 1, "deadline_s": 0.5, "max_trigger_age_s": 0.3, **changed}
+    return Handshake(HandshakeConfig(number=number, **config), known=lambda id_: False)
+
+
+def place(number: int = 1, **changed: float) -> StationPlace:
+    return StationPlace(handshake(number, **changed))
+
+
+class Judge:
+    """The line of one station: PASS to even parts, FAIL to odd ones, after `delay_s`. told: by trigger and part id."""
+
+    def __init__(self, port: StationPort) -> None:
+        self.port = port
+        self.told: dict[tuple[int, int], Told] = {}
+        self.lots: dict[int, tuple[str, str]] = {}
+        self.delay_s = 0.0
+        port.set_health(READY)
+
+    async def forever(self) -> None:
+        while True:
+            part, lot, serial = await self.port.next()
+            self.lots[part.part_id] = lot, serial
+            await asyncio.sleep(self.delay_s)
+            if part.refused is not None:
+                record = Record(int(Verdict.NOT_INSPECTED), part.refused, recipe_used=1)
+            elif part.part_id % 2 == 0:
+                record = Record(int(Verdict.PASS), Reason.NONE, inspection_no=7, recipe_used=1)
+            else:
+                record = Record(int(Verdict.FAIL), Reason.CLASS, recipe_used=1)
+            self.told[part.trigger_id, part.part_id] = await self.port.publish(part, record)
+
+
+@contextlib.asynccontextmanager
+async def judging(link: Link) -> AsyncIterator[list[Judge]]:
+    """Run the link and a judge for each of its stations."""
+    judges = [Judge(station) for station in link.stations]
+    run = asyncio.create_task(link.run(), name="link")
+    lines = [asyncio.create_task(judge.forever(), name="judge") for judge in judges]
+    try:
+        yield judges
+    finally:
+        await link.stop()
+        for task in lines:
+            task.cancel()
+        await asyncio.gather(run, *lines, return_exceptions=True)
+        assert not run.cancelled() and run.exception() is None, run.exception()
