@@ -78,7 +78,7 @@ class ClientLink:
     async def _take_turns(self) -> None:
         """One exchange after another. Raises LinkFault."""
         while not self._stopped.is_set():
-            station = self._next_in_turn()
+            station = self._next_in_turn(self._now())
             wait_s = station.due_s - self._now()
             if wait_s > 0:
                 await asyncio.sleep(min(wait_s, self.cfg.heartbeat_s))
@@ -89,11 +89,15 @@ class ClientLink:
             if not station.excluded:
                 self._delay_s = self.cfg.reconnect_min_s
 
-    def _next_in_turn(self) -> ClientStation:
-        """The one that waited longest; the armed are ahead by one poll. One that publishes is passed over meanwhile."""
-        ahead_s = self.cfg.poll_s
+    def _next_in_turn(self, now: float) -> ClientStation:
+        """Of those that are due the one that waited longest, the armed ahead by one poll; else the next to be due.
+
+        One that publishes is passed over meanwhile.
+        """
         free = [s for s in self.stations if not s.busy.locked()] or self.stations
-        return min(free, key=lambda s: s.due_s - ahead_s * s.armed)
+        due = [s for s in free if s.due_s <= now]
+        ahead_s = self.cfg.poll_s if due else 0.0
+        return min(due or free, key=lambda s: s.due_s - ahead_s * s.armed)
 
     def _disconnect(self, fault: str | None) -> None:
         self._shared.abort()

@@ -25,7 +25,7 @@ from plc.wire import keep_alive
 
 ACCEPT_RETRY_S = 0.2  # no file handle left: others are served on meanwhile
 HANDSHAKE_S = 3.0  # of TLS
-BACKLOG = 16
+BACKLOG = 128
 GOODBYE_TURNS = 10
 
 
@@ -134,6 +134,7 @@ class ModbusServer:
     async def _accept_forever(self, listening: socket.socket, tls: ssl.SSLContext | None) -> None:
         loop = asyncio.get_running_loop()
         while True:
+            await asyncio.sleep(0)  # whoever waits to be let in does not keep others from being served
             try:
                 sock, where = await loop.sock_accept(listening)
             except OSError as exc:
