@@ -78,16 +78,24 @@ class ClientLink:
     async def _take_turns(self) -> None:
         """One exchange after another. Raises LinkFault."""
         while not self._stopped.is_set():
+            self._shared.hurry.clear()
             station = self._next_in_turn(self._now())
             wait_s = station.due_s - self._now()
             if wait_s > 0:
-                await asyncio.sleep(min(wait_s, self.cfg.heartbeat_s))
+                await self._until_due(min(wait_s, self.cfg.heartbeat_s))
                 continue
             await station.turn()
             if all(s.excluded for s in self.stations):
                 raise LinkFault(station.status.text)
             if not station.excluded:
                 self._delay_s = self.cfg.reconnect_min_s
+
+    async def _until_due(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._shared.hurry.wait()
+        except TimeoutError:
+            return
 
     def _next_in_turn(self, now: float) -> ClientStation:
         """Of those that are due the one that waited longest, the armed ahead by one poll; else the next to be due.

@@ -48,6 +48,7 @@ class SharedWire:
 
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
+        self.hurry = asyncio.Event()  # somebody's turn comes sooner than was planned
         self._wire: Wire | None = None
         self._ended = "closed"
 
@@ -108,11 +109,17 @@ class ClientStation(StationBase):
                     started = self._now()
                     if hs.raise_flags(part, loaded, started):
                         confirmed = await self._try_write(locked=True)
+                        self._expect_ack()
                         return Told(loaded, "confirmed" if confirmed else "unknown", started)
                 loaded = hs.load(part, loaded, self._now())
         told = hs.give_up(part, loaded or record, self._now())
         self.queue_events()
         return Told(told, "none", self._now())
+
+    def _expect_ack(self) -> None:
+        """While the part was judged polls were left out; the PLC acknowledges as soon as it has seen the result."""
+        self.due_s = self._now() + self._pause_s(0.0)
+        self._shared.hurry.set()
 
     # -- for the link: one turn after another -----------------------------------------------------------------------
 
