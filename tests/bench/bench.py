@@ -30,6 +30,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from inspector.runtime import cpu_model, instruction_sets
 from tests.bench import line as bench_line
 from tests.bench import rows
+from tests.bench.exchange import exchange_rows, stations_rows
 from tests.bench.line import Line
 from tests.bench.models import (
     SIDE,
@@ -51,6 +52,7 @@ THREADS = 2
 EACH, WARM_UP = 10, 2  # calls of each kind in one round; the first ones of a kind find cold caches and do not count
 FEWEST_ROUNDS = 10  # 120 parts: memory is looked at after at least 100
 FLAGS = ("avx2", "avx512_vnni", "avx_vnni")
+EIGHT_S = 60.0  # of eight stations, for each store
 LARGER = 320  # side of a view that has to be resized
 
 
@@ -92,7 +94,12 @@ async def measure(folder: Path, rounds: int, end_mono_s: float, progress: Progre
                     break
                 await _round(line, timed)
                 progress.advance(task)
-            return Measured(graphs, timed, line, first_s, stages_s(line.seen, state / "state" / "results.db")).rows()
+            seen = stages_s(line.seen, state / "state" / "results.db")
+            found = Measured(graphs, timed, line, first_s, seen).rows()
+    progress.update(task, description="link")
+    link = await exchange_rows(lambda text: progress.update(task, description=text))
+    eight = await stations_rows(folder, EIGHT_S, lambda text: progress.update(task, description=text))
+    return [*found, *link, *eight, *machine()]
 
 
 async def _round(line: Line, timed: dict[str, Timed]) -> None:
@@ -113,7 +120,7 @@ class Measured:
         self._s = {name: one.seconds for name, one in timed.items()}
 
     def rows(self) -> list[Row]:
-        return [*self._graph_rows(), *self._cycle_rows(), *self._daemon_rows(), *machine()]
+        return [*self._graph_rows(), *self._cycle_rows(), *self._daemon_rows()]
 
     def _graph_rows(self) -> list[Row]:
         s = self._s
