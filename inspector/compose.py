@@ -7,6 +7,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -156,6 +157,8 @@ async def open_station(cfg: AppConfig) -> AsyncIterator[Running]:
             client, camera.simulated, judging.recipe.number, limits=judging.limits,
             anomaly_median=judging.anomaly_median,
         )  # fmt: skip
+        failpoint = Failpoints(cfg.test.failpoints)
+        client.loaded = partial(failpoint, "loaded")
         archive = ImageArchive(_archive_settings(cfg, judging), judging.limits, noted=results.note_image)
         stack.callback(archive.close)
         board = Board(
@@ -177,7 +180,7 @@ async def open_station(cfg: AppConfig) -> AsyncIterator[Running]:
         station = Station(
             mode=cfg.station.mode, clock=clock, plc=link, camera=camera, gate=gate,
             recipe=judging.recipe, model=judging.model, limits=judging.limits, judged_by=judging.judged_by,
-            results=results, archive=archive, failpoint=Failpoints(cfg.test.failpoints), watch=watch,
+            results=results, archive=archive, failpoint=failpoint, watch=watch,
         )  # fmt: skip
         yield Running(station, connection, client, health, board, archive, gate)
 

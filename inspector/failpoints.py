@@ -11,7 +11,7 @@ from inspector.core.errors import ConfigError
 
 POINTS = (
     "accepted", "opening", "grabbed", "checked", "predicted", "judged",
-    "decided", "published", "stamped", "archived", "refused",
+    "decided", "loaded", "published", "stamped", "archived", "refused",
 )  # fmt: skip
 _ACTIONS = ("kill", "stop", "stall")
 

@@ -105,6 +105,7 @@ class ClientStation(StationBase):
             for _ in range(2):  # a record that became untrue between the phases is loaded once more, as a reject
                 if loaded is None or (self.cfg.two_phase and not await self._try_write()):
                     break
+                self.loaded()
                 async with self._shared.lock:  # the deadline is checked as the write starts
                     started = self._now()
                     if hs.raise_flags(part, loaded, started):
@@ -233,14 +234,23 @@ class ClientStation(StationBase):
         return f"connected to {self.cfg.where}"
 
     async def _hand_out(self) -> None:
-        """LOT and SERIAL are read at accept."""
-        events = self.handshake.events
-        if not events:
+        """LOT and SERIAL are read at accept, before the PLC sees its acknowledge and may write those of the next part.
+
+        The line begins meanwhile: it needs them for its record only. A PLC without that block is inspected without.
+        """
+        accepted = self.queue_events()
+        if accepted is None:
             return
-        ident = Image(IDENT, word_order=self.word_order)
-        if events[0].refused is None:
-            ident.words = await self._shared.read(self.place.ident_base, IDENT.size)
-        self.hand_out(ident)
+        await asyncio.sleep(0)  # the line first
+        ident = None
+        try:
+            words = await self._shared.read(self.place.ident_base, IDENT.size)
+            ident = Image(IDENT, words, self.word_order)
+        except ExceptionReply as exc:
+            self.status.exceptions += 1
+            self._log.warn("ident", f"IDENT cannot be read ({exc}): inspected without lot, serial")
+        finally:
+            self.identify(accepted, ident)
 
     async def _beat(self) -> None:
         """Heartbeat, full image (P5) and, once a second, DIAG; the read-back shows a second writer."""

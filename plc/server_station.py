@@ -118,7 +118,9 @@ class ServerStation(StationBase):
         hs.sample(self.ctrl.copy(), peer.since_s, now)
         if acknowledges and hs.link is Link.LIVE:
             self._unread.clear()  # it has read the result, on whichever connection
-        self.hand_out(self.ident)
+        accepted = self.queue_events()
+        if accepted is not None:
+            self.identify(accepted, self.ident)
         self._settle()
         self.status.text = self._text(peer)
 

@@ -53,8 +53,12 @@ class StationPort(Protocol):
     handshake: Handshake
     status: LinkStatus
 
-    async def next(self) -> tuple[Part, str, str]:
-        """The next part with its lot and serial ("" where the PLC gave none). READY only while someone waits here."""
+    async def next(self) -> Part:
+        """The next part, accepted or refused. READY only while someone waits here."""
+        ...
+
+    async def identity(self, part: Part) -> tuple[str, str]:
+        """LOT and SERIAL of `part`, "" where the PLC gave none. They are read while it is exposed: ask late."""
         ...
 
     def exposed(self, part: Part, exposed_s: float) -> None:
@@ -98,6 +102,10 @@ class StationPlace:
     diag: Callable[[], dict[str, int]] = dict
 
 
+def _nothing() -> None:
+    return
+
+
 class StationBase:
     """What both directions share: the queue of parts for the line, health, and the DIAG block.
 
@@ -109,7 +117,10 @@ class StationBase:
     ) -> None:
         self.place, self.handshake, self.status, self.word_order = place, place.handshake, status, word_order
         self._now = monotonic_s
-        self._parts: asyncio.Queue[tuple[Part, str, str]] = asyncio.Queue(maxsize=WAITING_PARTS)
+        self._parts: asyncio.Queue[Part] = asyncio.Queue(maxsize=WAITING_PARTS)
+        self.loaded: Callable[[], None] = _nothing  # the record is in the PLC, its flags are not: tests break it here
+        self._identity: tuple[Part | None, str, str] = (None, "", "")  # of the newest accepted part
+        self._identified = asyncio.Event()  # all is known of it that ever will be
         cfg = self.handshake.cfg
         self._log = SparseLog(logging.getLogger(f"plc.station{cfg.number}"), monotonic_s)
         if cfg.word_order != word_order:
@@ -117,7 +128,7 @@ class StationBase:
         self.handshake.stat["HEARTBEAT"] = (cfg.number - 1) * HEARTBEAT_STRIDE
         self.handshake.line_free(False, self._now())
 
-    async def next(self) -> tuple[Part, str, str]:
+    async def next(self) -> Part:
         if not self._parts.empty():
             return self._parts.get_nowait()
         self.handshake.line_free(True, self._now())
@@ -126,28 +137,40 @@ class StationBase:
         finally:
             self.handshake.line_free(False, self._now())
 
+    async def identity(self, part: Part) -> tuple[str, str]:
+        if self._identity[0] is not part:
+            return "", ""
+        await self._identified.wait()
+        return self._identity[1:]
+
     def exposed(self, part: Part, exposed_s: float) -> None:
         self.handshake.exposed(part, exposed_s, self._now())
 
     def set_health(self, health: HealthInput) -> None:
         self.handshake.health(health, self._now())
 
-    def queue_events(self, lot: str = "", serial: str = "") -> None:
-        """Also when the link is gone: an accepted part gets its row whatever comes."""
-        while self.handshake.events:
-            self._parts.put_nowait((self.handshake.events.popleft(), lot, serial))
-            lot = serial = ""
+    def queue_events(self) -> Part | None:
+        """Give new parts to the line, also when the link is gone: an accepted part gets its row whatever comes.
 
-    def hand_out(self, ident: Image) -> None:
-        """Give new parts to the line; LOT and SERIAL are only believed if they are of this id."""
-        lot = serial = ""
-        if self.handshake.events and self.handshake.events[0].refused is None:
-            id_ = self.handshake.events[0].trigger_id
-            if ident["IDENT_ID"] == ident["IDENT_ID_TAIL"] == id_:
-                lot, serial = ident.text("LOT"), ident.text("SERIAL")
-            elif ident["IDENT_ID"]:
-                self._log.warn("ident", f"IDENT is of {ident['IDENT_ID']}, not of {id_}: inspected without lot, serial")
-        self.queue_events(lot, serial)
+        Returns the accepted one among them.
+        """
+        accepted = None
+        while self.handshake.events:
+            part = self.handshake.events.popleft()
+            if part.refused is None:
+                accepted, self._identity = part, (part, "", "")
+                self._identified.clear()
+            self._parts.put_nowait(part)
+        return accepted
+
+    def identify(self, part: Part, ident: Image | None) -> None:
+        """LOT and SERIAL are only believed if they are of this id. None: the PLC has none."""
+        id_ = part.trigger_id
+        if ident is not None and ident["IDENT_ID"] == ident["IDENT_ID_TAIL"] == id_:
+            self._identity = part, ident.text("LOT"), ident.text("SERIAL")
+        elif ident is not None and ident["IDENT_ID"]:
+            self._log.warn("ident", f"IDENT is of {ident['IDENT_ID']}, not of {id_}: inspected without lot, serial")
+        self._identified.set()
 
     def link_lost(self) -> None:
         """This station's session is over (P8)."""

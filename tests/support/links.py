@@ -35,8 +35,7 @@ class Judge:
 
     async def forever(self) -> None:
         while True:
-            part, lot, serial = await self.port.next()
-            self.lots[part.part_id] = lot, serial
+            part = await self.port.next()
             await asyncio.sleep(self.delay_s)
             if part.refused is not None:
                 record = Record(int(Verdict.NOT_INSPECTED), part.refused, recipe_used=1)
@@ -44,6 +43,7 @@ class Judge:
                 record = Record(int(Verdict.PASS), Reason.NONE, inspection_no=7, recipe_used=1)
             else:
                 record = Record(int(Verdict.FAIL), Reason.CLASS, recipe_used=1)
+            self.lots[part.part_id] = await self.port.identity(part)
             self.told[part.trigger_id, part.part_id] = await self.port.publish(part, record)
 
 

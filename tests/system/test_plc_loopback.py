@@ -31,7 +31,7 @@ class Appliance:
 
     async def judge_forever(self):
         while True:
-            part, _, _ = await self.client.next()
+            part = await self.client.next()
             await asyncio.sleep(self.delay_s)
             record = PASS if part.part_id % 2 == 0 else Record(int(Verdict.FAIL), Reason.CLASS, recipe_used=1)
             if part.refused is not None:

@@ -146,3 +146,12 @@ async def test_the_ident_of_each_station_is_its_own():
             plc.memory.words[at + 1] = int.from_bytes(f"L{n}".encode(), "big")
         await play_all(plcs, 1)
     assert [judge.lots[100][0] for judge in judges] == ["L0", "L1"]
+
+
+async def test_a_plc_without_the_ident_block_is_inspected_without_lot_and_serial():
+    async with plc_with([place(1)]) as (plcs, (judge,)):
+        plcs[0].memory.size = IDENT.base  # reads beyond are refused with exception 2
+        assert await play_all(plcs, 3) == [["good", "reject", "good"]]
+        assert judge.lots[100] == ("", "")
+        assert judge.port.handshake.counts["LINK_SESSIONS"] == 1
+        assert judge.port.status.exceptions == 3
