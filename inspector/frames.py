@@ -23,7 +23,9 @@ def zone_figures(view: Image, box: Box) -> tuple[float, float, float]:
     """
     x, y, w, h = box
     grey = cv2.cvtColor(np.ascontiguousarray(view[y : y + h, x : x + w]), cv2.COLOR_RGB2GRAY)
-    return float(grey.mean()), float(grey.std()), float(cv2.Laplacian(grey, cv2.CV_32F).var())
+    mean, deviation = cv2.meanStdDev(grey)
+    _, edges = cv2.meanStdDev(cv2.Laplacian(grey, cv2.CV_32F))
+    return float(mean.item()), float(deviation.item()), float(edges.item()) ** 2
 
 
 class FrameGate:
