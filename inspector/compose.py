@@ -97,7 +97,6 @@ async def _tell_health(health: Health, client: StationPort, watchdog: Watchdog) 
     while True:
         if hs.clear_errors != errors_cleared:
             errors_cleared = hs.clear_errors
-            hs.wrong_accepts.clear()
             health.acknowledge()
         if hs.wrong_accepts:
             health.wrongly_accepted(hs.wrong_accepts)

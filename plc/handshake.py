@@ -11,7 +11,8 @@ import math
 from collections import deque
 from collections.abc import Callable
 
-from plc.commands import Commands
+from plc.challenge import Challenge
+from plc.commands import CHANGES_OVER, CommandRequest, Commands
 from plc.cycle import Cycle, HandshakeError, Link, LinkStep
 from plc.errors import ErrorQueue
 from plc.images import Image
@@ -21,6 +22,8 @@ from plc.registers import (
     LATCHED2,
     SIGNATURE,
     STAT,
+    Command,
+    CommandResult,
     Control,
     OfflineReason,
     Reason,
@@ -33,7 +36,7 @@ from plc.session import Session
 from plc.triggers import Triggers
 from plc.verdicts import PlcVerdicts
 
-__all__ = ["Cycle", "Handshake", "HandshakeConfig", "HandshakeError", "HealthInput", "Link", "Part", "Record"]
+__all__ = ["CommandRequest", "Cycle", "Handshake", "HandshakeConfig", "HandshakeError", "HealthInput", "Link", "Part", "Record"]
 
 COUNTED = "TRIGGERS PASS FAIL UNCERTAIN NOT_INSPECTED TEST MISSED DUPLICATES STALE ID_GAPS LINK_SESSIONS ACK_TIMEOUTS"
 WRONG_IDS = 16  # newest that an alarm names
@@ -42,13 +45,15 @@ _REFUSED_BECAUSE = {
     OfflineReason.MODEL: Reason.INFERENCE,
     OfflineReason.STORAGE: Reason.STORAGE,
     OfflineReason.PLC_HEARTBEAT: Reason.PLC_HEARTBEAT,
+    OfflineReason.CHANGE_OVER: Reason.RECIPE_MISMATCH,
+    OfflineReason.NO_RECIPE: Reason.RECIPE_MISMATCH,
 }
 
 
 class Handshake:
     """Feed samples and decisions; take parts from `events`, and write `stat` whenever it changed and each heartbeat.
 
-    known: does the store have a row of this trigger id?
+    known: does the store have a row of this trigger id? Commands that take time are in `requests`; `answer` them.
     """
 
     def __init__(self, cfg: HandshakeConfig, known: Callable[[int], bool]) -> None:
@@ -56,14 +61,17 @@ class Handshake:
         self.stat = Image(STAT, word_order=cfg.word_order)
         self.counts = dict.fromkeys(COUNTED.split(), 0)
         self.clear_errors = 0  # how often the PLC asked; health watches it
-        self.wrong_accepts: deque[int] = deque(maxlen=WRONG_IDS)  # ids of parts that the PLC took as good unasked
+        self.wrong_parts: deque[tuple[int, int]] = deque(maxlen=WRONG_IDS)  # (trigger, part) taken as good unasked
+        self.active_recipe, self.settings_checksum = cfg.active_recipe, cfg.settings_checksum  # as the PLC is told
         self.simulated_camera = False  # the camera's pictures are not of this moment (P12)
-        self._session, self._triggers, self._commands = Session(cfg), Triggers(), Commands(self.stat)
+        self._session, self._triggers, self._challenge = Session(cfg), Triggers(), Challenge(cfg)
+        self._commands = Commands(self.stat, cfg.command_timeout_s)
         self._verdicts, self._errors = PlcVerdicts(), ErrorQueue()
         self._flight = InFlight(self.stat, self.counts, self._verdicts)
         self._health = HealthInput()
         self._stopping = self._line_busy = self._been_ready = self._ready = False
-        self._duplicate_error = self._wrongly_accepted = False
+        self._duplicate_error = self._wrongly_accepted = self._halted = False
+        self._activations = 0
         self._restarted, self._acked_before = False, 0
         self._latched = Status2(0)
         self._compose(0.0)
@@ -85,6 +93,21 @@ class Handshake:
     def events(self) -> deque[Part]:
         """Parts for the line: accepted, or refused with the reason why."""
         return self._flight.events
+
+    @property
+    def requests(self) -> deque[CommandRequest]:
+        """Commands for the appliance, each to be taken and answered."""
+        return self._commands.requests
+
+    @property
+    def wrong_accepts(self) -> tuple[int, ...]:
+        """Trigger ids of the newest parts that the PLC took as good and that were not passed, until CLEAR_ERROR."""
+        return tuple(trigger_id for trigger_id, _ in self.wrong_parts)
+
+    @property
+    def test_part_expired(self) -> bool:
+        """TEST_PART stood too long: not READY until it is 0 and the error was acknowledged."""
+        return self._challenge.expired
 
     @property
     def simulator(self) -> bool | None:
@@ -121,6 +144,7 @@ class Handshake:
         doubt = session.doubted(ctrl, sent_s, received_s)
         if doubt is not None:
             self._triggers.new_plc_session()
+            self._commands.new_plc_session()
             self._link_step(LinkStep.DOUBTED, doubt)
         prev, session.ctrl = session.ctrl, ctrl
         if prev is None:
@@ -132,8 +156,8 @@ class Handshake:
             session.saw_no_trigger(sent_s)
         self._flight.see(ctrl)
         self._obey(control, Control(prev["CONTROL"]) if prev is not None else Control(0), ctrl, received_s)
-        if self._verdicts.wrong(ctrl):
-            self.wrong_accepts.append(ctrl["PLC_VERDICT_ID"])
+        if (wrong := self._verdicts.wrong(ctrl)) is not None:
+            self.wrong_parts.append(wrong)
             self._wrongly_accepted = True
         self._compose(received_s)
 
@@ -148,7 +172,31 @@ class Handshake:
             self.counts["ACK_TIMEOUTS"] += 1
             self._flight.clear_valid()
         self._commands.tick(now_s)
+        self._challenge.tick(now_s)
         self._compose(now_s)
+
+    def answer(
+        self, request: CommandRequest, result: int, now_s: float, active_recipe: int | None = None,
+        settings_checksum: int | None = None,
+    ) -> bool:  # fmt: skip
+        """The appliance did what `request` asked, or says why not (a CommandResult). After OK `active_recipe` judges.
+
+        False: too late, the PLC was told so; nothing changes, and after a change-over no recipe is active.
+        """
+        taken = self._commands.answer(request, CommandResult(result), now_s)
+        if taken and result == CommandResult.OK and active_recipe is not None:
+            self._activate(active_recipe, settings_checksum or 0)
+        self._compose(now_s)
+        return taken
+
+    def deactivate(self, now_s: float) -> None:
+        """Nothing judges any more: the active recipe is none (P8)."""
+        self._activate(0, 0)
+        self._compose(now_s)
+
+    def _activate(self, recipe: int, settings_checksum: int) -> None:
+        self._activations += 1
+        self.active_recipe, self.settings_checksum = recipe, settings_checksum
 
     def health(self, health: HealthInput, now_s: float) -> None:
         self._health = health
@@ -242,7 +290,9 @@ class Handshake:
         if not session.watch.beating(now_s):
             return Reason.PLC_HEARTBEAT
         expected = session.ctrl["RECIPE_EXPECTED"] if session.ctrl is not None else 0
-        if record.recipe_used != self.cfg.active_recipe or expected not in (0, self.cfg.active_recipe):
+        if part.activation != self._activations or record.recipe_used != self.active_recipe:
+            return Reason.RECIPE_MISMATCH
+        if expected not in (0, self.active_recipe):
             return Reason.RECIPE_MISMATCH
         if not now_s <= part.deadline_s:
             return Reason.DEADLINE
@@ -258,6 +308,7 @@ class Handshake:
         """Leave LIVE: the next image is a reference, not an event. A result that stands ends here."""
         self._session.step(step, doubt)
         self._triggers.forget_image()
+        self._commands.forget_image()
         self._flight.session_ended(doubt)
 
     def _first_image(self, ctrl: Image, now_s: float) -> None:
@@ -298,7 +349,10 @@ class Handshake:
             self._refuse(ctrl, now_s, reason)
             return
         self._duplicate_error = False
-        self._flight.accept(self._part(ctrl, now_s, None, has_row=False))
+        part = self._part(ctrl, now_s, None, has_row=False)
+        self._flight.accept(part)
+        if part.test_part:
+            self._challenge.accepted()
         self._triggers.last_id = ctrl["TRIGGER_ID"]
 
     def _why_refused(self, ctrl: Image, now_s: float) -> Reason | None:
@@ -318,7 +372,7 @@ class Handshake:
         offline = self._offline_reason(now_s)
         if offline is not OfflineReason.NONE:
             return _REFUSED_BECAUSE.get(offline, Reason.OFFLINE)
-        if ctrl["RECIPE_EXPECTED"] not in (0, self.cfg.active_recipe):
+        if ctrl["RECIPE_EXPECTED"] not in (0, self.active_recipe):
             return Reason.RECIPE_MISMATCH
         return None if self._ready else Reason.RESYNC  # a trigger without READY, e.g. RESULTS_ACK still up
 
@@ -339,20 +393,36 @@ class Handshake:
         return Part(
             ctrl["TRIGGER_ID"], ctrl["PART_ID"], ctrl["ENCODER"], now_s, now_s + self.cfg.deadline_s,
             self._session.watch.trigger_age_s(now_s), bool(Control(ctrl["CONTROL"]) & Control.TEST_PART),
-            bool(self.simulator), self._session.key, refused, has_row,
+            bool(self.simulator), self._session.key, refused, has_row, activation=self._activations,
         )  # fmt: skip
 
     def _obey(self, control: Control, before: Control, ctrl: Image, now_s: float) -> None:
+        self._challenge.see(bool(control & Control.TEST_PART), now_s)
         if control & ~before & Control.CLEAR_ERROR:
             self._clear_error()
-        if self._commands.see(ctrl, now_s):
-            self._clear_error()
+        match self._commands.see(ctrl, now_s, idle=self._flight.idle):
+            case Command.PREPARE_RECIPE | Command.UNPREPARE_RECIPE:
+                self._activate(0, 0)  # never restored by itself, whatever comes of it
+            case Command.RESET_COUNTERS:
+                self.counts.update(dict.fromkeys(self.counts, 0))
+            case Command.HALT:
+                self._halted = True
+            case Command.ABORT:
+                self._flight.abort(Reason.OFFLINE)
+            case Command.RESET:
+                self._halted = False
+                self._flight.abort(Reason.OFFLINE)
+                self._clear_error()
+            case Command.ACKNOWLEDGE_ERROR:
+                self._clear_error()
 
     def _clear_error(self) -> None:
         self._latched &= ~LATCHED2
         self._flight.flags &= ~Status.MISSED_TRIGGER
         self._duplicate_error = False
         self._wrongly_accepted = False
+        self.wrong_parts.clear()
+        self._challenge.acknowledge()
         self._errors.acknowledge()
         self.clear_errors += 1
 
@@ -360,17 +430,23 @@ class Handshake:
 
     def _offline_reason(self, now_s: float) -> OfflineReason:
         session = self._session
-        if self._stopping or session.control & Control.SET_OFFLINE:
+        if self._stopping or self._halted or session.control & Control.SET_OFFLINE:
             return OfflineReason.SET_OFFLINE
         if session.link is not Link.LIVE:
             stopped = session.doubt is Reason.PLC_HEARTBEAT
             return OfflineReason.PLC_HEARTBEAT if stopped else OfflineReason.NO_LINK_BASELINE
         if not session.watch.alive(now_s):
             return OfflineReason.PLC_HEARTBEAT
+        if self._commands.runs(*CHANGES_OVER):
+            return OfflineReason.CHANGE_OVER
+        if self._commands.runs(Command.SELF_TEST):
+            return OfflineReason.CHECK_DUE
         if not self._health.ready:
             return self._health.offline_reason
-        if self._wrongly_accepted:
+        if self._wrongly_accepted or self._challenge.expired:
             return OfflineReason.LATCHED_ERROR
+        if not self.active_recipe:
+            return OfflineReason.NO_RECIPE
         return OfflineReason.CONFIGURATION if self.owner_doubted else OfflineReason.NONE
 
     def _is_ready(self, offline: OfflineReason) -> bool:
@@ -389,7 +465,7 @@ class Handshake:
         if not self._triggers.confirming:
             self._ready = ready  # what the PLC was shown before the edge
         self._been_ready |= ready
-        own = (self._wrongly_accepted or self._triggers.protocol_error) * Reason.RESYNC
+        own = (self._wrongly_accepted or self._challenge.expired or self._triggers.protocol_error) * Reason.RESYNC
         self._errors.see(
             (Reason(own), health.error, Reason(self._duplicate_error * Reason.DUPLICATE_ID)), keep=self._been_ready
         )
@@ -406,14 +482,16 @@ class Handshake:
             | Status2.STORAGE_WARN * health.storage_warn | Status2.CLOCK_UNSYNCED * health.clock_unsynced
         )  # fmt: skip
         s["ERROR_CODE"], s["OFFLINE_REASON"] = self._errors.code, offline
-        s["ACTIVE_RECIPE"], s["STAT_SIGNATURE"] = cfg.active_recipe, SIGNATURE + cfg.number
-        s["SETTINGS_CHECKSUM"] = cfg.settings_checksum
+        s["ACTIVE_RECIPE"], s["STAT_SIGNATURE"] = self.active_recipe, SIGNATURE + cfg.number
+        s["SETTINGS_CHECKSUM"] = self.settings_checksum
 
     def _state(self, halted: bool, starting: bool, offline: OfflineReason) -> VisionState:
         if halted:
             return VisionState.HALTED
         if starting:
             return VisionState.PREOPERATIONAL
+        if offline is OfflineReason.CHANGE_OVER:
+            return VisionState.INITIALIZED
         if self._errors.present:
             return VisionState.ERROR
         if offline is not OfflineReason.NONE:

@@ -121,7 +121,7 @@ class InFlight:
         """Count once for each trigger, and keep what the PLC's own verdict is held against."""
         if not part.has_row:
             self._counts["TEST" if code >= TEST_AS_EXPECTED else Verdict(code).name] += 1
-        self._verdicts.told(part.trigger_id, code)
+        self._verdicts.told(part.trigger_id, part.part_id, code)
 
     # -- the result ends -----------------------------------------------------------------------------------------------
 
@@ -170,6 +170,8 @@ class InFlight:
         self.flags &= ~(_WORKING | RESULT)
         if self.cycle is Cycle.IDLE:
             self._finish()
+        else:
+            self.flags |= Status.SYSTEM_BUSY  # the line still has it: a PLC that waits to change over must see that
 
     def _finish(self) -> None:
         self.current = None

@@ -17,10 +17,13 @@ class HandshakeConfig:
     deadline_s: float = 0.15  # accept to the start of the publishing write
     ack_timeout_s: float = 10.0
     heartbeat_timeout_s: float = 0.5
-    active_recipe: int = 0  # 0 = none
+    active_recipe: int = 0  # at the start, 0 = none; then the handshake's own state
     word_order: WordOrder = "big"
     max_exposure_delay_s: float | None = None  # accept to exposure; None: as max_trigger_age_s
-    settings_checksum: int = 0  # u32 over recipe, limits, camera settings, model
+    settings_checksum: int = 0  # at the start: u32 over recipe, limits, camera settings, model
+    command_timeout_s: float = 25.0  # a command that takes longer is answered 7, and leaves no recipe active
+    test_part_max_parts: int = 50  # so many challenge parts in one run of TEST_PART, and so long, then ERROR
+    test_part_max_s: float = 600.0
 
     @property
     def exposure_delay_s(self) -> float:
@@ -55,6 +58,7 @@ class Part:
     refused: Reason | None = None
     has_row: bool = False  # a standing id whose row exists
     record_only: bool = False  # acknowledged in a former life, no row: it gets one, the PLC is not told again
+    activation: int = 0  # counts what was made the active recipe: no PASS crosses a change (P8)
 
 
 @dataclass(frozen=True, slots=True)

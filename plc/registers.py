@@ -132,6 +132,33 @@ class VisionState(IntEnum):
     CONTINUOUS_EXECUTION = 8
 
 
+class Command(IntEnum):
+    """CTRL.COMMAND, with MERLIC's numbers up to 11."""
+
+    PREPARE_RECIPE = 2
+    UNPREPARE_RECIPE = 3
+    HALT = 6
+    RESET = 7
+    ABORT = 9
+    DEQUEUE_RESULT = 10  # needs pipelining: not allowed in this version
+    ACKNOWLEDGE_ERROR = 11
+    RESET_COUNTERS = 100
+    SELF_TEST = 101
+
+
+class CommandResult(IntEnum):
+    """STAT.COMMAND_RESULT."""
+
+    IDLE = 0
+    OK = 1
+    UNKNOWN_RECIPE = 2
+    BUSY = 3
+    NOT_ALLOWED = 4
+    LOAD_FAILED = 5
+    HASH_MISMATCH = 6
+    TIMEOUT = 7
+
+
 TEST_AS_EXPECTED, TEST_NOT_AS_EXPECTED = 5, 6  # RESULT_CODE of a challenge part
 SIGNATURE, SIMULATOR_SIGNATURE = 0xA100, 0x51A0  # + station number
 MAP_VERSION = 0x0100

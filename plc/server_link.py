@@ -162,7 +162,7 @@ class ServerLink:
     def _device(self) -> Image:
         image = Image(DEVICE, word_order=self.cfg.word_order)
         image["DEVICE_SIGNATURE"], image["MAP_VERSION"], image["STATIONS"] = SIGNATURE, MAP_VERSION, len(self.stations)
-        image["DEVICE_CHECKSUM"] = reduce(xor, (s.handshake.cfg.settings_checksum for s in self.stations))
+        image["DEVICE_CHECKSUM"] = reduce(xor, (s.handshake.settings_checksum for s in self.stations))
         image["WORD_ORDER"] = WORD_ORDER
         image.set_text("NAME", self.cfg.name)
         return image

@@ -13,23 +13,25 @@ class PlcVerdicts:
     """Anyone can check "no wrong accept" on a real line, and so do we."""
 
     def __init__(self) -> None:
-        self._told: dict[int, int] = {}
+        self._told: dict[int, tuple[int, int]] = {}  # trigger id -> part id, RESULT_CODE
         self._seen = (0, 0)
 
     def accepted(self, trigger_id: int) -> None:
         """A new part of this id: what was told of an older one counts no more."""
         self._told.pop(trigger_id, None)
 
-    def told(self, trigger_id: int, code: int) -> None:
-        if self._told.get(trigger_id) != Verdict.PASS:  # a repeated id does not take back what was told before
-            self._told[trigger_id] = code
+    def told(self, trigger_id: int, part_id: int, code: int) -> None:
+        before = self._told.get(trigger_id)
+        if before is None or before[1] != Verdict.PASS:  # a repeated id does not take back what was told before
+            self._told[trigger_id] = part_id, code
         while len(self._told) > TOLD_IDS:
             del self._told[next(iter(self._told))]
 
-    def wrong(self, ctrl: Image) -> bool:
-        """True, once: the PLC has just taken a part as good that we did not pass."""
+    def wrong(self, ctrl: Image) -> tuple[int, int] | None:
+        """(trigger id, part id), once: the PLC has just taken this part as good, and we did not pass it."""
         seen = ctrl["PLC_VERDICT_ID"], ctrl["PLC_VERDICT"]
         if seen == self._seen:
-            return False
+            return None
         self._seen = seen
-        return seen[1] == GOOD and self._told.get(seen[0], Verdict.PASS) != Verdict.PASS
+        part_id, code = self._told.get(seen[0], (0, int(Verdict.PASS)))
+        return (seen[0], part_id) if seen[1] == GOOD and code != Verdict.PASS else None
