@@ -66,6 +66,8 @@ class ClientLink:
         try:
             async with asyncio.timeout(STOP_S):
                 await asyncio.gather(*(station.last_write() for station in self.stations))
+                async with self._shared.lock:
+                    pass  # no request is on its way any more
         except TimeoutError:
             late = "the PLC did not take the last write in time"
         self._stopped.set()

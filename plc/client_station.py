@@ -127,7 +127,9 @@ class ClientStation(StationBase):
     def connected(self) -> None:
         """A connection stands; this station has seen nothing of it yet."""
         self._up, self.due_s = False, -math.inf
-        self._beat_due_s = self._diag_due_s = self._sent_s = -math.inf
+        place_in_beat = (self.handshake.cfg.number - 1) / MAX_STATIONS  # not all stations at once
+        self._beat_due_s = self._now() + place_in_beat * self.cfg.heartbeat_s
+        self._diag_due_s = self._sent_s = -math.inf
         self._exceptions = 0
         self.status.connected, self.status.text = True, f"connected to {self.cfg.where}"
 
