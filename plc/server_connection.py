@@ -26,7 +26,8 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
         self._answered_s = self._request_s = self._begun_s = server.now()
-        self._paused_s: float | None = None  # since when nothing is read
+        self._paused_s: float | None = None  # since when nothing was read
+        self._resumed_s = 0.0
         self._full = self._again = self._backlog = False
         self._timer: asyncio.TimerHandle | None = None
 
@@ -71,9 +72,12 @@ class Connection(asyncio.Protocol):
 
     def _waited_s(self, now: float, size: int) -> float:
         """How long these bytes may have lain in the socket: since we last looked there and found less than we took."""
-        waited = 0.0 if self._server.turned_s is None else now - self._server.turned_s
+        turned_s = self._server.turned_s
+        waited = 0.0 if turned_s is None else now - turned_s
         if self._paused_s is not None:
-            waited, self._paused_s = max(waited, now - self._paused_s), None
+            if turned_s is None or turned_s <= self._resumed_s:  # not looked there since
+                waited = max(waited, now - self._paused_s)
+            self._paused_s = None
         if self._backlog:
             waited = max(waited, self.peer.waited_s)
         self._backlog = size >= READ_SIZE
@@ -125,6 +129,7 @@ class Connection(asyncio.Protocol):
             return
         if not (self._full or self._again):
             self._transport.resume_reading()
+            self._resumed_s = self._server.now()
         elif self._transport.is_reading():
             self._transport.pause_reading()
             self._paused_s = self._server.now()

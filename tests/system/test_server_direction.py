@@ -228,6 +228,17 @@ async def test_a_trigger_is_as_old_as_the_answer_before_the_owners_last_frame_wi
     assert (told.record.code, told.record.reason) == (Verdict.NOT_INSPECTED, Reason.STALE_TRIGGER)
 
 
+async def test_a_plc_that_scans_every_100_ms_is_served_with_a_trigger_age_of_200_ms():
+    link = ServerLink(ServerConfig(port=0), [place(max_trigger_age_s=0.2)])
+    async with judging(link):
+        await link.listening.wait()
+        plc = SimClientPlc(SimConfig(scan_s=0.1, **PATIENT))
+        await plc.start(port=link.server.port)
+        results = await plc.play(range(100, 104))
+        await plc.close()
+    assert [r.verdict for r in results] == ["good", "reject"] * 2
+
+
 def fc16(address: int, words: Sequence[int]) -> bytes:
     body = b"\x10" + address.to_bytes(2, "big") + len(words).to_bytes(2, "big") + bytes([2 * len(words)])
     body += b"".join(word.to_bytes(2, "big") for word in words)
