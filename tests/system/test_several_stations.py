@@ -7,11 +7,14 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
+from pymodbus.pdu import ModbusPDU
 
 from plc.client import ClientLink, LinkConfig
+from plc.pdu import Peer
 from plc.registers import IDENT, SIGNATURE, STAT, OfflineReason
 from plc.sim import SimConfig, SimPlc
 from plc.station import SPAN, StationPlace
+from plc.wire import READ
 from tests.support.links import Judge, handshake, judging
 
 PATIENT = {"ack_timeout_s": 1.0, "result_timeout_s": 2.0, "heartbeat_timeout_s": 1.0}
@@ -54,19 +57,61 @@ async def test_eight_stations_share_one_connection_and_each_gets_its_own_verdict
     assert [len(judge.told) for judge in judges] == [10] * 8
 
 
+def asked(plc: SimPlc) -> list[tuple[int, int]]:
+    """Function and address of every request that comes to the PLC's socket from now on, whatever it answers."""
+    seen: list[tuple[int, int]] = []
+    answer = plc.server.respond
+
+    def watched(body: bytes, peer: Peer) -> ModbusPDU:
+        seen.append((body[0], int.from_bytes(body[1:3], "big")))
+        return answer(body, peer)
+
+    plc.server.respond = watched
+    return seen
+
+
 async def test_a_station_without_its_signature_is_never_written_to_and_the_others_go_on():
-    written: list[int] = []
     async with plc_with([place(1), place(2)]) as (plcs, judges):
         plcs[1].ctrl["SIGNATURE"] = SIGNATURE + 7
         plcs[1]._write()
-        plcs[0].server._on_write = lambda address, words: written.append(address)
+        await plcs[1].idle_for(0.05)
+        seen = asked(plcs[0])
         ready_2 = await plcs[1].wait_ready(0.3)
         verdicts = await play_all(plcs[:1], 4)
         text = judges[1].port.status.text
     assert not ready_2
     assert verdicts == [["good", "reject"] * 2]
-    assert {address // SPAN for address in written} == {0}
+    assert {address // SPAN for function, address in seen if function != READ} == {0}
+    assert {address // SPAN for _, address in seen} == {0, 1}
     assert "signature of station 2" in text
+
+
+async def test_not_one_write_reaches_a_plc_that_never_shows_a_signature():
+    first = SimPlc(SimConfig())
+    second = SimPlc(SimConfig(number=2), beside=first, base=SPAN)
+    for plc in (first, second):
+        plc.ctrl["SIGNATURE"] = 0x1234
+        plc._write()
+    seen = asked(first)
+    await first.start()
+    async with judging(ClientLink(LinkConfig(port=first.port), [place(1), place(2)])):
+        await asyncio.gather(first.idle_for(0.5), second.idle_for(0.5))
+    await first.close()
+    assert len(seen) > 20
+    assert {function for function, _ in seen} == {READ}
+
+
+async def test_another_signature_in_our_result_area_stops_the_writing_to_it():
+    async with plc_with([place(1), place(2)], **QUICK) as (plcs, judges):
+        assert await plcs[0].wait_ready(5)
+        end = asyncio.get_running_loop().time() + 1.0
+        while asyncio.get_running_loop().time() < end:
+            plcs[0].memory.words[STAT.base + STAT["STAT_SIGNATURE"].offset] = SIGNATURE + 2
+            await asyncio.sleep(0.001)
+        assert [judge.port.handshake.owner_doubted for judge in judges] == [True, False]
+        seen = asked(plcs[0])
+        await plcs[0].idle_for(0.3)
+        assert {address // SPAN for function, address in seen if function != READ} == {1}
 
 
 async def test_a_station_whose_registers_the_plc_refuses_does_not_stop_the_others():
