@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
+import struct
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
 from pymodbus.pdu import ModbusPDU
 
 from plc.client import ClientLink, LinkConfig
+from plc.images import Image
 from plc.pdu import Peer
-from plc.registers import IDENT, SIGNATURE, STAT, OfflineReason
+from plc.registers import IDENT, SIGNATURE, STAT, OfflineReason, Status
 from plc.sim import SimConfig, SimPlc
 from plc.station import SPAN, StationPlace
-from plc.wire import READ
+from plc.wire import READ, WRITE
 from tests.support.links import Judge, handshake, judging
 
 PATIENT = {"ack_timeout_s": 1.0, "result_timeout_s": 2.0, "heartbeat_timeout_s": 1.0}
@@ -57,13 +60,43 @@ async def test_eight_stations_share_one_connection_and_each_gets_its_own_verdict
     assert [len(judge.told) for judge in judges] == [10] * 8
 
 
-def asked(plc: SimPlc) -> list[tuple[int, int]]:
+async def test_nothing_of_a_station_comes_between_its_record_and_its_flags():
+    bodies: list[bytes] = []
+    async with plc_with([place(n) for n in range(1, 5)]) as (plcs, _):
+        asked(plcs[0], bodies)
+        await play_all(plcs, 10)
+    flagged = 0
+    for station in range(4):
+        images = [_stat(body, station) for body in bodies if int.from_bytes(body[1:3], "big") // SPAN == station]
+        valid = False
+        for before, image in itertools.pairwise(images):
+            if image is None:
+                continue
+            was, valid = valid, bool(Status(image["STATUS"]) & Status.RESULTS_VALID)
+            if valid and not was:
+                flagged += 1
+                assert before is not None, "something else than the record came before the flags"
+                assert before["RES_SEQ"] == before["RES_SEQ_TAIL"] == image["RES_SEQ"]
+                assert not Status(before["STATUS"]) & Status.RESULTS_VALID
+    assert flagged == 40
+
+
+def _stat(body: bytes, station: int) -> Image | None:
+    """The image, if `body` writes the whole STAT of this station."""
+    if body[0] != WRITE or int.from_bytes(body[1:3], "big") != station * SPAN + STAT.base:
+        return None
+    return Image(STAT, struct.unpack(f">{STAT.size}H", body[6:]))
+
+
+def asked(plc: SimPlc, bodies: list[bytes] | None = None) -> list[tuple[int, int]]:
     """Function and address of every request that comes to the PLC's socket from now on, whatever it answers."""
     seen: list[tuple[int, int]] = []
     answer = plc.server.respond
 
     def watched(body: bytes, peer: Peer) -> ModbusPDU:
         seen.append((body[0], int.from_bytes(body[1:3], "big")))
+        if bodies is not None:
+            bodies.append(body)
         return answer(body, peer)
 
     plc.server.respond = watched
