@@ -98,25 +98,25 @@ class ServerStation(StationBase):
             self._take(peer)
         if self.owner is not peer:
             raise Refused(ILLEGAL_ADDRESS)
-        now = self._now()
+        now, acknowledged = self._now(), self._acknowledges()
         self._note_gap(now)
         offset = first - image.block.base
         image.words[offset : offset + len(words)] = words
         if image is self.ctrl:
-            self._sample(peer, now)
+            self._sample(peer, now, seen=self._acknowledges() and not acknowledged)
 
     def _note_gap(self, now: float) -> None:
         if math.isfinite(self._written_s):
             self.status.poll_gap_max_s = max(self.status.poll_gap_max_s, now - self._written_s)
         self._written_s = now
 
-    def _sample(self, peer: Peer, now: float) -> None:
+    def _sample(self, peer: Peer, now: float, *, seen: bool) -> None:
+        """seen: this image acknowledges the result that stands, and the one before it did not."""
         hs = self.handshake
         if peer.waited_s > hs.cfg.max_trigger_age_s / 2:
             hs.queued()
-        acknowledges = hs.cycle is Cycle.WAIT_ACK and self._acknowledges()
         hs.sample(self.ctrl.copy(), peer.since_s, now)
-        if acknowledges and hs.link is Link.LIVE:
+        if seen and hs.link is Link.LIVE:
             self._unread.clear()  # it has read the result, on whichever connection
         accepted = self.queue_events()
         if accepted is not None:
@@ -125,8 +125,10 @@ class ServerStation(StationBase):
         self.status.text = self._text(peer)
 
     def _acknowledges(self) -> bool:
+        """Does CTRL acknowledge the result that stands?"""
         by_id = self.ctrl["RESULT_ACK_ID"] == self.handshake.stat["RES_TRIGGER_ID"] != 0
-        return by_id or bool(Control(self.ctrl["CONTROL"]) & Control.RESULTS_ACK)
+        by_bit = bool(Control(self.ctrl["CONTROL"]) & Control.RESULTS_ACK)
+        return self.handshake.cycle is Cycle.WAIT_ACK and (by_id or by_bit)
 
     def _text(self, peer: Peer) -> str:
         if self.handshake.simulator is None:

@@ -51,7 +51,9 @@ class Judge:
 async def judging(link: Link) -> AsyncIterator[list[Judge]]:
     """Run the link and a judge for each of its stations."""
     judges = [Judge(station) for station in link.stations]
+    test = asyncio.current_task()
     run = asyncio.create_task(link.run(), name="link")
+    run.add_done_callback(lambda done: done.cancelled() or done.exception() is None or (test and test.cancel()))
     lines = [asyncio.create_task(judge.forever(), name="judge") for judge in judges]
     try:
         yield judges

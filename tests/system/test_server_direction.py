@@ -150,18 +150,25 @@ async def test_a_cut_cable_rejects_its_part_and_the_next_one_is_fine(after_s: fl
     assert after.verdict == "good"
 
 
-async def test_a_result_that_the_owner_never_reads_is_unknown():
+@pytest.mark.parametrize("acknowledges", ["never", "before the result", "after the result"])
+async def test_a_result_that_the_owner_never_reads_is_confirmed_by_its_acknowledgement_or_unknown(acknowledges: str):
     async with scanned_by_a_plc() as (_, (judge,), (plc,)):
         await plc.play([100])
-        plc._pull = lambda wire: asyncio.sleep(0)  # from now on it writes and reads nothing
+        assert await plc.wait_ready(5)
+        plc._pull = lambda wire: asyncio.sleep(0)  # from now on it reads nothing, or on another connection
         judge.delay_s = 0.1
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(0.3):
-                await plc.inspect(102)
+        plc.ctrl["TRIGGER_ID"], plc.ctrl["TRIGGER_ID_INV"], plc.ctrl["PART_ID"] = 2, 2 ^ 0xFFFF, 102
+        plc.ctrl["CONTROL"] |= Control.TRIGGER
+        await plc.idle_for(0.05)
+        plc._set(Control.RESULTS_ACK, acknowledges == "before the result")
+        await plc.idle_for(0.15)
+        plc._set(Control.RESULTS_ACK, acknowledges != "never")
+        await plc.idle_for(0.05)
         plc.cut()
-        await asyncio.sleep(0.2)
-    assert judge.told[2, 102].state == "unknown"
-    assert judge.told[2, 102].record.code == Verdict.PASS
+        await asyncio.sleep(0.1)
+    told = judge.told[2, 102]
+    assert told.record.code == Verdict.PASS
+    assert told.state == ("confirmed" if acknowledges == "after the result" else "unknown")
 
 
 async def test_an_orderly_stop_shows_online_0_before_the_connection_ends():
