@@ -67,6 +67,16 @@ async def test_eight_stations_at_one_address_each_have_their_own_verdicts():
     assert [len(judge.told) for judge in judges] == [6] * 8
 
 
+async def test_the_heartbeat_of_every_station_goes_on_while_nobody_writes():
+    async with listening(range(1, 9)) as (link, judges):
+        before = [judge.port.handshake.stat["HEARTBEAT"] for judge in judges]
+        await asyncio.sleep(1.0)
+        after = [judge.port.handshake.stat["HEARTBEAT"] for judge in judges]
+        assert all(judge.port.handshake.stat["OFFLINE_REASON"] for judge in judges)
+        assert link.server.requests == 0
+    assert all(7 <= b - a <= 12 for a, b in zip(before, after, strict=True))
+
+
 async def test_lot_and_serial_are_those_of_the_part():
     async with scanned_by_a_plc() as (_, (judge,), (plc,)):
         for part, head, tail in ((100, 1, 1), (101, 2, 1), (102, 9, 9)):
