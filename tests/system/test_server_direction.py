@@ -18,6 +18,7 @@ from plc.station import SPAN
 from plc.wire import ExceptionReply, Wire
 from tests.support.links import Judge, judging, place
 
+pytestmark = pytest.mark.system
 PATIENT = {"ack_timeout_s": 1.0, "result_timeout_s": 2.0, "heartbeat_timeout_s": 1.0}
 
 

@@ -26,6 +26,7 @@ from tests.support.links import judging, place
 ROOT = Path(__file__).parents[2]
 FRAMES = int(os.environ.get("PLC_FUZZ_FRAMES", "100000"))
 SEED = int(os.environ.get("PLC_FUZZ_SEED", "1"))
+pytestmark = [pytest.mark.system, pytest.mark.slow]
 BURST = 40  # frames that are sent before their answers are read
 PERIOD_S = 0.05  # of the owner's parts
 LIMIT_S = 120 + FRAMES / 1000

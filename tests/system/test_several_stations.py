@@ -20,6 +20,7 @@ from plc.station import SPAN, StationPlace
 from plc.wire import READ, WRITE
 from tests.support.links import Judge, handshake, judging
 
+pytestmark = pytest.mark.system
 PATIENT = {"ack_timeout_s": 1.0, "result_timeout_s": 2.0, "heartbeat_timeout_s": 1.0}
 QUICK = {"ready_timeout_s": 0.7, **PATIENT}
 
