@@ -186,8 +186,8 @@ def _check_totals(rows: Sequence[Row], totals: Mapping[str, Any]) -> None:
     told = {verdict.name: codes[verdict] for verdict in Verdict}
     assert {name: totals[name] for name in told} == told, "DIAG counts otherwise than the rows"
     assert totals["TRIGGERS"] == totals["parts"] == len(rows)
-    assert totals["connections"] == 1 and totals["link_faults"] == 0, "the link did not hold"
-    assert totals.get("stray_writes", 0) == 0, "the appliance wrote outside STAT and DIAG"
+    assert totals["LINK_SESSIONS"] == 1 and not totals.get("link_faults"), "the link did not hold"
+    assert not totals.get("stray_writes"), "the appliance wrote outside STAT and DIAG"
 
 
 def deadline_missed(rows: Sequence[Row]) -> int:

@@ -27,7 +27,7 @@ enum { CONTROL, TRIGGER_ID, PLC_HEARTBEAT, HB_ECHO, RECIPE_EXPECTED = 7, PART_ID
 enum { STATUS, HEARTBEAT, TRIGGER_ID_ACK, RES_SEQ = 9, RES_TRIGGER_ID, RESULT_CODE, REASON, RECIPE_USED = 17,
        RESULT_FLAGS = 21, PART_ID_ECHO, ENCODER_ECHO = 24, RES_XOR = 38, RES_SEQ_TAIL, STAT_SIGNATURE = 41,
        STAT_SIZE = 44 };
-enum { DIAG_SIZE = 40, TRIGGERS = 4, PASSED = 6, FAILED = 8, UNCERTAIN = 10, NOT_INSPECTED = 12 };
+enum { DIAG_SIZE = 40, TRIGGERS = 4, PASSED = 6, FAILED = 8, UNCERTAIN = 10, NOT_INSPECTED = 12, LINK_SESSIONS = 24 };
 enum { TRIGGER_ENABLE = 1, TRIGGER = 1 << 1, RESULTS_ACK = 1 << 3 };                                  /* CONTROL */
 enum { READY = 1, ACK = 1 << 1, VALID = 1 << 7, PASS = 1 << 8, FAIL = 1 << 9, ERROR = 1 << 14, ONLINE = 1 << 15 };
 enum { STAT_AT = 20, DIAG_AT = 100, IDENT_AT = 140, DEVICE_AT = 2000, SPAN = 200, REGISTERS = 2100 };
@@ -44,7 +44,7 @@ static struct {
 } opt = {.parts = 200, .scan_ms = 5, .station = 1, .first_part = 1, .first_id = 1};
 
 static uint16_t ctrl[CTRL_SIZE], stat[STAT_SIZE], diag[DIAG_SIZE];
-static int link_faults, stray_writes, connections;
+static int link_faults, stray_writes;
 
 static double now_s(void) {
     struct timespec t;
@@ -217,8 +217,7 @@ static void run_client(modbus_t *bus) {
     for (double next = now_s(); !over(next); next += opt.scan_ms * 1e-3) {
         if (!up) {
             up = modbus_connect(bus) == 0;
-            connections += up;
-            if (up && connections == 1) check_device(bus);
+            if (up) check_device(bus);
         }
         if (up && !exchange(bus, base)) {
             fprintf(stderr, "plc: exchange: %s\n", modbus_strerror(errno));
@@ -281,7 +280,6 @@ static void serve_until(double then, modbus_t *bus, modbus_mapping_t *memory, in
             const int peer = accept(listening, NULL, NULL);
             if (peer < 0 || peer >= FD_SETSIZE) die("accept");
             FD_SET(peer, open);
-            connections++;
         }
     }
 }
@@ -354,9 +352,9 @@ int main(int argc, char **argv) {
     fb.free_at = now_s();
     (opt.client ? run_client : run_server)(bus);
     modbus_free(bus);
-    printf("{\"parts\": %d, \"connections\": %d, \"link_faults\": %d, \"stray_writes\": %d, \"TRIGGERS\": %u, "
-           "\"PASS\": %u, \"FAIL\": %u, \"UNCERTAIN\": %u, \"NOT_INSPECTED\": %u}\n",
-           fb.done, connections, link_faults, stray_writes, get32(diag + TRIGGERS), get32(diag + PASSED),
-           get32(diag + FAILED), get32(diag + UNCERTAIN), get32(diag + NOT_INSPECTED));
+    printf("{\"parts\": %d, \"link_faults\": %d, \"stray_writes\": %d, \"TRIGGERS\": %u, "
+           "\"PASS\": %u, \"FAIL\": %u, \"UNCERTAIN\": %u, \"NOT_INSPECTED\": %u, \"LINK_SESSIONS\": %u}\n",
+           fb.done, link_faults, stray_writes, get32(diag + TRIGGERS), get32(diag + PASSED), get32(diag + FAILED),
+           get32(diag + UNCERTAIN), get32(diag + NOT_INSPECTED), get32(diag + LINK_SESSIONS));
     return 0;
 }
