@@ -67,7 +67,7 @@ class Played:
 
 
 class ForeignPlc:
-    """A process that prints JSON lines; what else it prints is passed over. Its stderr is in `log`."""
+    """A process that prints JSON lines. What else it prints goes to `log`, as its stderr does."""
 
     def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
         self.process, self.log = process, log
@@ -78,6 +78,8 @@ class ForeignPlc:
         async for text in self.process.stdout:
             if text.startswith(b"{"):
                 return dict(json.loads(text))
+            with self.log.open("ab") as log:
+                log.write(text)
         raise EOFError(f"the PLC ended: {last_words(self.log)}")
 
     async def played(self) -> Played:

@@ -77,8 +77,7 @@ async def node_red(folder: Path, role: Literal["server", "client"], port: int) -
     user = folder / "node-red"
     user.mkdir()
     (user / "flow.json").write_text(json.dumps(flow(role)))
-    modules = installed() / "node_modules"
-    (user / "node_modules").symlink_to(modules)
+    modules = installed() / "node_modules"  # Node-RED finds the nodes that are installed beside it
     command = (
         "node",
         modules / "node-red" / "red.js",

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -22,32 +20,14 @@ from tests.counterparts.line import (
 
 pytestmark = [pytest.mark.foreign, pytest.mark.system, pytest.mark.slow]
 
-SOURCE = Path(__file__).with_name("plc.c")
 OPTIONS = ("-n", str(PARTS), "-f", str(FIRST_PART), "-i", str(FIRST_ID))
-
-
-@pytest.fixture(scope="module")
-def plc(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The compiled PLC. Skips where there is no compiler or no libmodbus; a warning of the compiler is a failure."""
-    if shutil.which("gcc") is None:
-        pytest.skip("gcc is not installed")
-    include = ["gcc", "-E", "-include", "modbus/modbus.h", "-x", "c", "/dev/null"]
-    if subprocess.run(include, capture_output=True, timeout=60).returncode:
-        pytest.skip("libmodbus-dev is not installed")
-    program = tmp_path_factory.mktemp("plc") / "plc"
-    flags = ["-std=c11", "-O1", "-Wall", "-Wextra", "-Werror"]
-    done = subprocess.run(
-        ["gcc", *flags, "-o", str(program), str(SOURCE), "-lmodbus"], capture_output=True, text=True, timeout=60
-    )
-    assert done.returncode == 0, done.stderr
-    return program
 
 
 @pytest.mark.parametrize("word_order", ["big", "little"])
 async def test_a_plc_in_c_that_the_appliance_polls_gets_every_part_its_own_result(
-    plc: Path, tmp_path: Path, word_order: WordOrder
+    c_plc: Path, tmp_path: Path, word_order: WordOrder
 ):
-    async with foreign_plc(plc, "server", "-w", word_order, *OPTIONS, log=tmp_path / "plc.log") as foreign:
+    async with foreign_plc(c_plc, "server", "-w", word_order, *OPTIONS, log=tmp_path / "plc.log") as foreign:
         async with asyncio.timeout(5):
             port = (await foreign.line())["listening"]
         played = await played_by(foreign, station(tmp_path, "client", port, word_order))
@@ -56,10 +36,10 @@ async def test_a_plc_in_c_that_the_appliance_polls_gets_every_part_its_own_resul
 
 @pytest.mark.parametrize("word_order", ["big", "little"])
 async def test_a_plc_in_c_that_scans_the_appliance_gets_every_part_its_own_result(
-    plc: Path, tmp_path: Path, free_port: int, word_order: WordOrder
+    c_plc: Path, tmp_path: Path, free_port: int, word_order: WordOrder
 ):
     config = station(tmp_path, "server", free_port, word_order)
     options = ("-p", str(free_port), "-w", word_order, *OPTIONS)
-    async with foreign_plc(plc, "client", *options, log=tmp_path / "plc.log") as foreign:
+    async with foreign_plc(c_plc, "client", *options, log=tmp_path / "plc.log") as foreign:
         played = await played_by(foreign, config)
     checked(tmp_path, played)
