@@ -184,12 +184,12 @@ def _check_truth(results: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _check_totals(rows: Sequence[Row], totals: Mapping[str, Any]) -> None:
+    assert not totals.get("stray_writes"), "the appliance wrote outside STAT and DIAG"
     codes = Counter(row["published_code"] for row in rows)
     told = {verdict.name: codes[verdict] for verdict in Verdict}
     assert {name: totals[name] for name in told} == told, "DIAG counts otherwise than the rows"
     assert totals["TRIGGERS"] == totals["parts"] == len(rows)
     assert totals["LINK_SESSIONS"] == 1 and not totals.get("link_faults"), "the link did not hold"
-    assert not totals.get("stray_writes"), "the appliance wrote outside STAT and DIAG"
 
 
 def deadline_missed(rows: Sequence[Row]) -> int:
