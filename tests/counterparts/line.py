@@ -38,11 +38,10 @@ run = "{folder}/run"
 
 [[plc.links]]
 mode = "{direction}"
-host = "127.0.0.1"
-port = {port}
 word_order = "{word_order}"
 heartbeat_timeout_ms = 4000
 {times}
+{where}
 
 [[stations]]
 id = "st1"
@@ -55,7 +54,16 @@ grab_timeout_ms = 2000
 
 {bundle}
 """
-TIMES = {"client": "request_timeout_ms = 4000", "server": "comm_timeout_ms = 4000"}  # two busy cores
+TIMES = {"client": "request_timeout_ms = 2000", "server": "comm_timeout_ms = 4000"}  # two busy cores
+TCP = 'host = "127.0.0.1"\nport = {}'
+RTU = """transport = "rtu"
+unit_id = 1
+[plc.links.serial]
+device = "{}"
+baud = 115_200
+parity = "none"
+quiet_ms = 2000
+"""
 
 
 @dataclass
@@ -117,36 +125,45 @@ async def foreign_plc(
             await process.communicate()
 
 
-def station(folder: Path, direction: Direction, port: int, word_order: WordOrder = "big") -> Path:
-    """The configuration of an appliance with the demo's bundle and rendered parts, or a skip where it is refused."""
+def station(folder: Path, direction: Direction, place: int | str, word_order: WordOrder = "big") -> Path:
+    """The configuration of an appliance with the demo's bundle and rendered parts. Skips where it is refused yet.
+
+    place: a TCP port, or the device of a serial line.
+    """
     config = folder / "station.toml"
-    text = partial(STATION.format, folder=folder, direction=direction, port=port, word_order=word_order, bundle=DEMO)
-    if direction == "server":
-        config.write_text(text(times=""))
-        skip_without_server_mode(config)
+    where = (TCP if isinstance(place, int) else RTU).format(place)
+    text = partial(STATION.format, folder=folder, direction=direction, where=where, word_order=word_order, bundle=DEMO)
+    config.write_text(text(times=""))
+    skip_where_refused_yet(config)
     config.write_text(text(times=TIMES[direction]))
     return config
 
 
-def skip_without_server_mode(config: Path) -> None:
-    """Only as long as the configuration refuses it in these words; any other refusal fails the test."""
+def skip_where_refused_yet(config: Path) -> None:
+    """Only as long as the configuration says so in these words; any other refusal fails the test."""
     try:
         load_config(config)
     except ConfigError as exc:
-        if 'mode = "server" is not supported yet' not in str(exc):
-            raise
-        pytest.skip('[[plc.links]] mode = "server" is not supported by the daemon yet')
+        if 'mode = "server" is not supported yet' in str(exc):
+            pytest.skip('[[plc.links]] mode = "server" is not supported by the daemon yet')
+        if "plc.links[1].serial: unknown key" in str(exc) or 'transport = "rtu" is not supported yet' in str(exc):
+            pytest.skip('[[plc.links]] transport = "rtu" is not supported by the daemon yet')
+        raise
 
 
 async def played_by(plc: ForeignPlc, config: Path) -> Played:
     """Run the daemon until the PLC has played all its parts, and end it in order."""
     begun = time.monotonic()
-    async with daemon(config):
-        try:
-            async with asyncio.timeout(PLAYED_WITHIN_S):
-                played = await plc.played()
-        except TimeoutError:
-            pytest.fail(f"not played: {last_words(plc.log)}\n{last_words(config.parent / 'daemon.log')}")
+    async with daemon(config) as process:
+        playing, ended = asyncio.create_task(plc.played()), asyncio.create_task(process.wait())
+        await asyncio.wait([playing, ended], timeout=PLAYED_WITHIN_S, return_when=asyncio.FIRST_COMPLETED)
+        done = playing.done()
+        for task in (playing, ended):
+            task.cancel()
+        await asyncio.gather(playing, ended, return_exceptions=True)
+    if not done:
+        pytest.fail(f"not played: {last_words(plc.log)}\n{last_words(config.parent / 'daemon.log')}")
+    played = playing.result()
     print(f"{len(played.results)} parts in {time.monotonic() - begun:.1f} s with the daemon's start: {played.totals}")
     return played
 

@@ -1,10 +1,9 @@
 /* A PLC on libmodbus, written from docs/registers.md and the contract's function block, without a line of ours.
  *
- *   plc server [options]                 it has the memory; the appliance polls it           (direction C)
- *   plc client -p PORT [options]         it scans the appliance that listens on PORT         (direction S)
- *
+ *   plc server [options]           it has the memory; the appliance polls it (direction C)
+ *   plc client -p PORT [options]   it scans the appliance that listens there (direction S)
  * Scan order: read STAT, logic, write CTRL. Each part gives one JSON line, and a last line gives the totals.
- * Times are in seconds. They are longer than a machine's would be: tests run on busy cores.
+ * Times are in seconds, and longer than a machine's would be: tests run on busy cores.
  */
 #define _DEFAULT_SOURCE
 #include <errno.h>
@@ -18,7 +17,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/select.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -30,18 +28,19 @@ enum { STATUS, HEARTBEAT, TRIGGER_ID_ACK, RES_SEQ = 9, RES_TRIGGER_ID, RESULT_CO
 enum { DIAG_SIZE = 40, TRIGGERS = 4, PASSED = 6, FAILED = 8, UNCERTAIN = 10, NOT_INSPECTED = 12, LINK_SESSIONS = 24 };
 enum { TRIGGER_ENABLE = 1, TRIGGER = 1 << 1, RESULTS_ACK = 1 << 3 };                                  /* CONTROL */
 enum { READY = 1, ACK = 1 << 1, VALID = 1 << 7, PASS = 1 << 8, FAIL = 1 << 9, ERROR = 1 << 14, ONLINE = 1 << 15 };
-enum { STAT_AT = 20, DIAG_AT = 100, IDENT_AT = 140, DEVICE_AT = 2000, SPAN = 200, REGISTERS = 2100 };
+enum { STAT_AT = 20, DIAG_AT = 100, DEVICE_AT = 2000, REGISTERS = 2100, STATION = 1 };
 enum { GOOD = 1, REJECT = 2, NEVER_TRIGGERED = 3 };                                                  /* PLC_VERDICT */
 
-static const double T_HB = 2.0, T_ACK = 2.0, T_RESULT = 5.0, T_READY = 30.0, BEAT = 0.05, RETRY = 0.1, LINGER = 1.5;
+static const double SCAN = 0.005, T_HB = 2.0, T_ACK = 2.0, T_RESULT = 5.0, T_READY = 30.0, BEAT = 0.05,
+                    RETRY = 0.1, LINGER = 1.5;
 
 static struct {
     bool client, little;
-    int port, parts, scan_ms, station;
+    int port, parts;
     uint32_t first_part;
     uint16_t first_id;
     const char *device;   /* a serial line instead of TCP */
-} opt = {.parts = 200, .scan_ms = 5, .station = 1, .first_part = 1, .first_id = 1};
+} opt = {.parts = 200, .first_part = 1, .first_id = 1};
 
 static uint16_t ctrl[CTRL_SIZE], stat[STAT_SIZE], diag[DIAG_SIZE];
 static int link_faults, stray_writes;
@@ -88,7 +87,7 @@ static bool good(void) {
            stat[RES_TRIGGER_ID] == fb.id && stat[RES_SEQ] == stat[RES_SEQ_TAIL] && stat[RES_XOR] == word &&
            (ctrl[RECIPE_EXPECTED] == 0 || stat[RECIPE_USED] == ctrl[RECIPE_EXPECTED]) &&
            (stat[RESULT_FLAGS] & 3) == 0 && (stat[STATUS] & ONLINE) && !(stat[STATUS] & ERROR) &&
-           stat[STAT_SIGNATURE] == 0xA100 + opt.station;
+           stat[STAT_SIGNATURE] == 0xA100 + STATION;
 }
 
 static void control(uint16_t bit, bool on) {
@@ -187,7 +186,7 @@ static void scan(double now) {
     if (fb.in_track && fb.st == 0) decide(now);
 }
 
-static bool over(double now) { return fb.done == opt.parts && now - fb.free_at > LINGER; }
+static bool over(double now) { return fb.done == opt.parts && now - fb.free_at > LINGER; }   /* DIAG is of once a second */
 
 static void rest_until(double then) {
     const double left = then - now_s();
@@ -196,42 +195,39 @@ static void rest_until(double then) {
 
 /* ---- direction S: Modbus client --------------------------------------------------------------------------------- */
 
-static void check_device(modbus_t *bus) {
+/* False: it does not answer yet. What is no appliance, or has the other word order, ends the program. */
+static bool check_device(modbus_t *bus) {
     uint16_t device[6];
-    if (modbus_read_input_registers(bus, DEVICE_AT, 6, device) != 6) die("DEVICE cannot be read");
-    if (device[0] != 0xA100 || device[1] != 0x0100 || get32(device + 4) != 0x12345678) {
-        fprintf(stderr, "plc: DEVICE is %04x %04x, word order %08x\n", device[0], device[1], get32(device + 4));
-        exit(2);
-    }
+    if (modbus_read_input_registers(bus, DEVICE_AT, 6, device) != 6) return false;
+    if (device[0] == 0xA100 && device[1] == 0x0100 && get32(device + 4) == 0x12345678) return true;
+    fprintf(stderr, "plc: DEVICE is %04x %04x, word order %08x\n", device[0], device[1], get32(device + 4));
+    exit(2);
 }
 
-static bool exchange(modbus_t *bus, int base) {
-    if (modbus_read_registers(bus, base + STAT_AT, STAT_SIZE, stat) != STAT_SIZE) return false;
+static bool exchange(modbus_t *bus) {
+    if (modbus_read_registers(bus, STAT_AT, STAT_SIZE, stat) != STAT_SIZE) return false;
     scan(now_s());
-    return modbus_write_registers(bus, base, CTRL_SIZE, ctrl) == CTRL_SIZE;
+    return modbus_write_registers(bus, 0, CTRL_SIZE, ctrl) == CTRL_SIZE;
 }
 
 static void run_client(modbus_t *bus) {
-    const int base = (opt.station - 1) * SPAN;
-    bool up = false;
-    for (double next = now_s(); !over(next); next += opt.scan_ms * 1e-3) {
-        if (!up) {
-            up = modbus_connect(bus) == 0;
-            if (up) check_device(bus);
-        }
-        if (up && !exchange(bus, base)) {
+    bool up = false, was_up = false;
+    for (double next = now_s(); !over(next); next = now_s()) {
+        if (up && !exchange(bus)) {
             fprintf(stderr, "plc: exchange: %s\n", modbus_strerror(errno));
-            modbus_close(bus);
-            link_faults++;
             up = false;
+        } else if (!up) {
+            scan(next);   /* the program runs on; STAT holds its last words, and the heartbeat stands still */
+            up = modbus_connect(bus) == 0 && check_device(bus);
+            was_up |= up;
         }
         if (!up) {
-            scan(now_s());   /* the program runs on; STAT holds its last words, and the heartbeat stands still */
-            next = now_s() + RETRY;
+            modbus_close(bus);
+            link_faults += was_up;
         }
-        rest_until(next + opt.scan_ms * 1e-3);
+        rest_until(next + (up ? SCAN : RETRY));
     }
-    if (up && modbus_read_input_registers(bus, base + DIAG_AT, DIAG_SIZE, diag) != DIAG_SIZE) die("DIAG");
+    if (up && modbus_read_input_registers(bus, DIAG_AT, DIAG_SIZE, diag) != DIAG_SIZE) die("DIAG");
     modbus_close(bus);
 }
 
@@ -242,18 +238,18 @@ static bool within(int address, int count, int begin, int size) {
 }
 
 /* The appliance writes STAT and DIAG and nothing else. */
-static bool allowed(const uint8_t *pdu, int base) {
+static bool allowed(const uint8_t *pdu) {
     const int address = pdu[1] << 8 | pdu[2], count = pdu[0] == 16 ? pdu[3] << 8 | pdu[4] : 1;
     if (pdu[0] == 3 || pdu[0] == 4) return true;
     return (pdu[0] == 6 || pdu[0] == 16) &&
-           (within(address, count, base + STAT_AT, STAT_SIZE) || within(address, count, base + DIAG_AT, DIAG_SIZE));
+           (within(address, count, STAT_AT, STAT_SIZE) || within(address, count, DIAG_AT, DIAG_SIZE));
 }
 
-static void answer(modbus_t *bus, modbus_mapping_t *memory, int fd, int listening, fd_set *open, int base) {
+static void answer(modbus_t *bus, modbus_mapping_t *memory, int fd, int listening, fd_set *open) {
     uint8_t query[MODBUS_TCP_MAX_ADU_LENGTH];
     modbus_set_socket(bus, fd);
     const int length = modbus_receive(bus, query);
-    if (length > 0 && !allowed(query + modbus_get_header_length(bus), base)) {
+    if (length > 0 && !allowed(query + modbus_get_header_length(bus))) {
         stray_writes++;
         modbus_reply_exception(bus, query, MODBUS_EXCEPTION_ILLEGAL_DATA_ADDRESS);
     } else if (length > 0) {
@@ -266,7 +262,7 @@ static void answer(modbus_t *bus, modbus_mapping_t *memory, int fd, int listenin
 }
 
 /* Answer requests until the next scan is due. A request is answered whole: no image is torn. */
-static void serve_until(double then, modbus_t *bus, modbus_mapping_t *memory, int listening, fd_set *open, int base) {
+static void serve_until(double then, modbus_t *bus, modbus_mapping_t *memory, int listening, fd_set *open) {
     for (double left; (left = then - now_s()) > 0;) {
         fd_set ready = *open;
         struct timeval timeout = {0, (suseconds_t)(left * 1e6) + 1};
@@ -274,12 +270,12 @@ static void serve_until(double then, modbus_t *bus, modbus_mapping_t *memory, in
         for (int fd = 0; fd < FD_SETSIZE; fd++) {
             if (!FD_ISSET(fd, &ready)) continue;
             if (fd != listening) {
-                answer(bus, memory, fd, listening, open, base);
-                continue;
+                answer(bus, memory, fd, listening, open);
+            } else {
+                const int peer = accept(listening, NULL, NULL);
+                if (peer < 0 || peer >= FD_SETSIZE) die("accept");
+                FD_SET(peer, open);
             }
-            const int peer = accept(listening, NULL, NULL);
-            if (peer < 0 || peer >= FD_SETSIZE) die("accept");
-            FD_SET(peer, open);
         }
     }
 }
@@ -294,20 +290,19 @@ static int listen_at(modbus_t *bus) {
 }
 
 static void run_server(modbus_t *bus) {
-    const int base = (opt.station - 1) * SPAN;
     modbus_mapping_t *memory = modbus_mapping_new(0, 0, REGISTERS, 0);
     if (memory == NULL) die("memory");
     fd_set open;
     FD_ZERO(&open);
     if (opt.device != NULL && modbus_connect(bus) < 0) die(opt.device);
     const int listening = opt.device ? -1 : listen_at(bus);
+    uint16_t *words = memory->tab_registers;
     FD_SET(opt.device ? modbus_get_socket(bus) : listening, &open);
-    uint16_t *words = memory->tab_registers + base;
-    for (double next = now_s(); !over(next); next += opt.scan_ms * 1e-3) {
+    for (double next = now_s(); !over(next); next += SCAN) {
         memcpy(stat, words + STAT_AT, sizeof stat);
         scan(now_s());
         memcpy(words, ctrl, sizeof ctrl);
-        serve_until(next + opt.scan_ms * 1e-3, bus, memory, listening, &open, base);
+        serve_until(next + SCAN, bus, memory, listening, &open);
     }
     memcpy(diag, words + DIAG_AT, sizeof diag);
     modbus_mapping_free(memory);
@@ -320,12 +315,11 @@ static void run_server(modbus_t *bus) {
 static void read_options(int argc, char **argv) {
     int c;
     if (argc < 2 || (strcmp(argv[1], "server") && strcmp(argv[1], "client"))) {
-        fprintf(stderr, "usage: plc server|client [-p port | -d device] [-n parts] [-f first part] [-i first id] "
-                        "[-w big|little] [-s scan ms] [-u station]\n");
+        fputs("usage: plc server|client [-p port | -d device] [-n parts] [-f part] [-i id] [-w big|little]\n", stderr);
         exit(2);
     }
     opt.client = strcmp(argv[1], "client") == 0;
-    for (optind = 2; (c = getopt(argc, argv, "p:d:n:f:i:w:s:u:")) != -1;) {
+    for (optind = 2; (c = getopt(argc, argv, "p:d:n:f:i:w:")) != -1;) {
         switch (c) {
         case 'p': opt.port = atoi(optarg); break;
         case 'd': opt.device = optarg; break;
@@ -333,8 +327,6 @@ static void read_options(int argc, char **argv) {
         case 'f': opt.first_part = (uint32_t)strtoul(optarg, NULL, 10); break;
         case 'i': opt.first_id = (uint16_t)atoi(optarg); break;
         case 'w': opt.little = strcmp(optarg, "little") == 0; break;
-        case 's': opt.scan_ms = atoi(optarg); break;
-        case 'u': opt.station = atoi(optarg); break;
         default: exit(2);
         }
     }
@@ -348,7 +340,7 @@ int main(int argc, char **argv) {
     if (bus == NULL || modbus_set_slave(bus, 1) < 0) die("bus");
     modbus_set_response_timeout(bus, 1, 0);
     ctrl[CONTROL] = TRIGGER_ENABLE;
-    ctrl[SIGNATURE] = (uint16_t)(0x51A0 + opt.station);   /* a simulator: rendered parts may pass */
+    ctrl[SIGNATURE] = 0x51A0 + STATION;   /* a simulator: rendered parts may pass */
     fb.free_at = now_s();
     (opt.client ? run_client : run_server)(bus);
     modbus_free(bus);
