@@ -58,7 +58,7 @@ def _install(npm: str, package: bytes, folder: Path) -> None:
         except subprocess.TimeoutExpired:
             pytest.skip(f"npm did not install Node-RED within {INSTALL_S} s")
         if done.returncode:
-            pytest.skip(f"npm cannot install Node-RED: {done.stderr.strip()[-300:]}")
+            pytest.skip(f"npm cannot install Node-RED: {' '.join(done.stderr.split()[:40])}")
         try:
             fresh.rename(folder)
         except OSError:
