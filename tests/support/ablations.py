@@ -17,7 +17,7 @@ from plc.watch import PlcWatch
 from tests.support.fb import AT, FAIL, PASS, VALID, FbInspect
 from tests.support.rule_sim import RuleSet
 
-# -- the appliance without ... -------------------------------------------------------------------------------------------
+# -- the appliance without ... ---------------------------------------------------------------------------------------
 
 
 class Ageless(PlcWatch):
@@ -67,7 +67,7 @@ class WithoutDuplicatesAndAge(WithoutDuplicates, WithoutAge):
     pass
 
 
-# -- the PLC's program without ... ---------------------------------------------------------------------------------------
+# -- the PLC's program without ... -----------------------------------------------------------------------------------
 
 
 class NoAckTimeout(FbInspect):

@@ -122,7 +122,7 @@ class FbInspect:
         if not status & ACK:
             self.st = IDLE
 
-    # -- its rules, each of which a subclass may leave out -------------------------------------------------------------
+    # -- its rules, each of which a subclass may leave out -----------------------------------------------------------
 
     def next_id(self) -> int:
         return self.id % 0xFFFF + 1
@@ -168,7 +168,7 @@ class FbInspect:
             and stat[AT["STAT_SIGNATURE"]] == SIGNATURE + self.cfg.number
         )
 
-    # -- the frame around it -------------------------------------------------------------------------------------------
+    # -- the frame around it -----------------------------------------------------------------------------------------
 
     def _heartbeats(self, stat: Sequence[int], now_s: float) -> None:
         heartbeat = stat[AT["HEARTBEAT"]]

@@ -32,7 +32,7 @@ class RuleBench:
         self._written: list[int] | None = None
         self._beat_s = 0.0
 
-    # -- the PLC -------------------------------------------------------------------------------------------------------
+    # -- the PLC -----------------------------------------------------------------------------------------------------
 
     def scan(self, part: bool | None = None) -> None:
         """One scan later. part: a new one reaches the sensor, good or bad."""
@@ -55,7 +55,7 @@ class RuleBench:
         if clears:
             self.stat, self.ctrl = [0] * STAT.size, [0] * CTRL.size
 
-    # -- the appliance -------------------------------------------------------------------------------------------------
+    # -- the appliance -----------------------------------------------------------------------------------------------
 
     def connect(self) -> None:
         self.hs.link_up(self.now, Image(STAT, self.stat)["TRIGGER_ID_ACK"])
@@ -129,7 +129,7 @@ class RuleBench:
         self.hs.line_free(True, self.now)
         return flags
 
-    # -- both ----------------------------------------------------------------------------------------------------------
+    # -- both --------------------------------------------------------------------------------------------------------
 
     def turn(self, part: bool | None = None) -> None:
         """A scan, a poll, a write."""

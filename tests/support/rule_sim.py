@@ -24,9 +24,11 @@ from tests.support.fb import FbConfig, FbInspect
 
 GOOD_SHARE = 0.9
 SCAN_S, POLL_S, BEAT_S = 0.01, 0.008, 0.1
-PERIOD_S = (0.26, 0.42)  # from part to part
+PERIOD_S, CLOSE_S, CLOSE_SHARE = (0.26, 0.42), 0.13, 0.01  # from part to part; some follow too close
 IN_VIEW_S = 0.115  # a part is before the camera: a scan, the age of a trigger, and a late exposure, 50 ms each
-CUT_EVERY_S, KILL_EVERY_S, PAUSE_EVERY_S, PLC_RESTART_EVERY_S = 8.0, 45.0, 6.0, 45.0  # mean
+CUT_EVERY_S, KILL_EVERY_S, PAUSE_EVERY_S, PLC_RESTART_EVERY_S = 40.0, 100.0, 12.0, 100.0  # mean
+CUT_WRITE_SHARE = 0.002  # of the writes strike a link that is just being cut
+_FB = FbConfig()
 LATE_S = 0.8  # an old write comes so late at most, after its link is back
 READY = HealthInput(True, OfflineReason.NONE)
 Step = Generator[float | None, Any, None]
@@ -44,7 +46,7 @@ class RuleSet:
     name: str = "all rules"
     handshake: type[Handshake] = Handshake
     fb: type[FbInspect] = FbInspect
-    fb_cfg: FbConfig = FbConfig()
+    fb_cfg: FbConfig = _FB
     flags_first: bool = False  # STATUS goes out before its record
     differential: bool = False  # only registers that differ from what was written last
 
@@ -71,7 +73,7 @@ class Tally:
 class RuleSim:
     """One line, one seed. zeroes: the PLC clears its memory as it stops; else it holds what it last had."""
 
-    def __init__(self, seed: int, rules: RuleSet = RuleSet(), *, zeroes: bool = False) -> None:  # noqa: B008
+    def __init__(self, seed: int, rules: RuleSet, *, zeroes: bool = False) -> None:
         self.rng, self.rules, self.zeroes = random.Random(seed), rules, zeroes
         self.now, self._events, self._order = 0.0, [], count()  # type: ignore[var-annotated]
         self.tally = Tally()
@@ -116,7 +118,8 @@ class Belt:
         sim.tally.parts += 1
         sim.tally.good += self.is_good
         sim.plc.sensor = True
-        sim.at(sim.now + sim.rng.uniform(*PERIOD_S), self._arrive)
+        close = sim.rng.random() < CLOSE_SHARE
+        sim.at(sim.now + (CLOSE_S if close else sim.rng.uniform(*PERIOD_S)), self._arrive)
 
     def look(self) -> tuple[int, bool]:
         """Number of the part in view (0: none), and whether it looks good."""
@@ -142,10 +145,12 @@ class Net:
 
     def send(self, serve: Callable[[], object], reply: Callable[[object], None], *, write: bool) -> None:
         sim, cuts = self.sim, self.cuts
+        if write and sim.rng.random() < CUT_WRITE_SHARE:
+            self._cut()
 
         def arrive() -> None:
             if self._dead(cuts):
-                if write and sim.rng.random() < 0.5:
+                if write and sim.rng.random() < 0.7:
                     sim.tally.faults["late write"] = sim.tally.faults.get("late write", 0) + 1
                     sim.at(max(sim.now, self.cut_until_s) + sim.rng.uniform(0, LATE_S), lambda: (serve(), None)[1])
                 return
@@ -159,7 +164,7 @@ class Net:
 
     def _travel_s(self) -> float:
         rng = self.sim.rng
-        return rng.uniform(0.02, 0.2) if rng.random() < 0.0005 else rng.uniform(0.0003, 0.0015)
+        return rng.uniform(0.02, 0.2) if rng.random() < 0.0002 else rng.uniform(0.0003, 0.0015)
 
 
 class Plc:
@@ -168,7 +173,7 @@ class Plc:
     def __init__(self, sim: RuleSim) -> None:
         self.sim = sim
         self.stat, self.ctrl = [0] * STAT.size, [0] * CTRL.size
-        self.before = self.ctrl
+        self.before, self.unread = self.ctrl, False
         self.fb = sim.rules.fb(sim.rules.fb_cfg)
         self.sensor, self.stopped_until_s, self.part, self.part_is_good = False, 0.0, 0, True
 
@@ -193,7 +198,7 @@ class Plc:
             if self.sensor:
                 self.part, self.part_is_good = sim.tally.parts, sim.line.is_good
             fb.scan(self.stat, self.sensor, sim.now)
-            self.before, self.ctrl = self.ctrl, list(fb.ctrl)
+            self.before, self.ctrl, self.unread = self.ctrl, list(fb.ctrl), True
             for accepted in fb.accepted:
                 self._judge(accepted.inspection_no)
             fb.accepted.clear()
@@ -207,10 +212,11 @@ class Plc:
             truth = "good" if self.part_is_good else "bad"
             tally.wrong.append(f"at {self.sim.now:.3f} s part {self.part} ({truth}) went on by picture {inspection_no}")
 
-    # -- what the communication processor does, also while the program stands ------------------------------------------
+    # -- what the communication processor does, also while the program stands ----------------------------------------
 
     def read_ctrl(self) -> list[int]:
-        if self.sim.rng.random() < 0.01:  # torn: a scan wrote while we read
+        unread, self.unread = self.unread, False
+        if unread and self.sim.rng.random() < 0.02:  # torn: this scan wrote while we read
             k = self.sim.rng.randrange(CTRL.size)
             return self.ctrl[:k] + self.before[k:]
         return list(self.ctrl)
@@ -278,7 +284,7 @@ class Appliance:
         if self.hs.current is None and not self.parts and c["TRIGGERS"] != told:
             raise AssertionError(f"{c['TRIGGERS']} triggers, {told} verdicts")
 
-    # -- the process's own time: nothing of it happens while it is paused, nor after its death ---------------------------
+    # -- the process's own time: nothing of it happens while it is paused, nor after its death -----------------------
 
     def soon(self, delay_s: float, what: Callable[[], None]) -> None:
         life = self.life
@@ -316,7 +322,7 @@ class Appliance:
             raise LinkLost
         return answer
 
-    # -- the connection ------------------------------------------------------------------------------------------------
+    # -- the connection ----------------------------------------------------------------------------------------------
 
     def _forever(self) -> Step:
         sim = self.sim
@@ -360,7 +366,7 @@ class Appliance:
             writes = [{0: words[0]}, words]
         elif rules.differential and self.written is not None:
             writes = [{i: word for i, word in enumerate(words) if word != self.written[i]}]
-        yield 0.05 if self.sim.rng.random() < 0.0005 else 0.0001  # between the decision to write and the write itself
+        yield 0.05 if self.sim.rng.random() < 0.0002 else 0.0001  # between the decision to write and the write itself
         for write in writes:
             try:
                 yield from self._exchange(partial(self.sim.plc.write_stat, write), write=True)
@@ -391,7 +397,7 @@ class Appliance:
         if not sent:
             raise LinkLost
 
-    # -- the line: one part at a time ------------------------------------------------------------------------------------
+    # -- the line: one part at a time --------------------------------------------------------------------------------
 
     def _take(self) -> None:
         self.parts += self.hs.events
@@ -407,7 +413,7 @@ class Appliance:
         if part.refused is not None:
             self.soon(0.003, partial(self._judged, part, Record(int(Verdict.NOT_INSPECTED), part.refused)))
         else:
-            self.soon(rng.uniform(0, 0.08) if rng.random() < 0.02 else 0.003, partial(self._expose, part))
+            self.soon(rng.uniform(0, 0.08) if rng.random() < 0.01 else 0.003, partial(self._expose, part))
 
     def _expose(self, part: Part) -> None:
         seen, looks_good = self.sim.line.look()
@@ -415,7 +421,7 @@ class Appliance:
         code, reason = (Verdict.PASS, Reason.NONE) if looks_good else (Verdict.FAIL, Reason.CLASS)
         record = Record(int(code), reason, inspection_no=seen, recipe_used=1)
         self.soon(0.002, lambda: self.hs.exposed(part, begun_s, self.sim.now))
-        infer_s = rng.uniform(0.05, 0.25) if rng.random() < 0.02 else rng.uniform(0.02, 0.05)
+        infer_s = rng.uniform(0.05, 0.25) if rng.random() < 0.01 else rng.uniform(0.02, 0.05)
         self.soon(infer_s, partial(self._judged, part, record))
 
     def _judged(self, part: Part, record: Record) -> None:
