@@ -119,8 +119,8 @@ class Handshake:
     def link_up(self, now_s: float, id_ack_in_plc: int = 0) -> None:
         """A connection stands. `id_ack_in_plc`: TRIGGER_ID_ACK found in our STAT there, of a former life perhaps."""
         self.counts["LINK_SESSIONS"] += 1
-        self._restarted = self._session.connected()
-        if self._restarted:
+        if self._session.connected():
+            self._restarted = True  # until an image was seen: this connection may end before
             self._acked_before = self.stat["TRIGGER_ID_ACK"] = id_ack_in_plc
         self._link_step(LinkStep.CONNECTED, Reason.LINK_LOST)
         self._compose(now_s)
