@@ -155,7 +155,8 @@ class Handshake:
         if not control & Control.TRIGGER:
             session.saw_no_trigger(sent_s)
         self._flight.see(ctrl)
-        self._obey(control, Control(prev["CONTROL"]) if prev is not None else Control(0), ctrl, received_s)
+        before = Control(prev["CONTROL"]) if prev is not None else control  # a first image is no event
+        self._obey(control, before, ctrl, received_s)
         if (wrong := self._verdicts.wrong(ctrl)) is not None:
             self.wrong_parts.append(wrong)
             self._wrongly_accepted = True
