@@ -48,7 +48,7 @@ class InFlight:
     def accept(self, part: Part) -> None:
         self.cycle = advance(self.cycle, Step.ACCEPTED)
         self.current, self.exposed_s = part, None
-        self._verdicts.accepted(part.trigger_id)
+        self._verdicts.accepted(part.trigger_id, part.part_id)
         self._acknowledge_id(part)
         self.flags &= ~(Status.EXPOSURE_COMPLETE | Status.SYSTEM_BUSY)
         self.flags |= Status.ACQUIRING

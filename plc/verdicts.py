@@ -6,6 +6,7 @@ from plc.images import Image
 from plc.registers import Verdict
 
 TOLD_IDS = 64  # newest verdicts that PLC_VERDICT is held against
+NOT_YET = 0  # told of a part in flight: a PLC that takes it as good did not wait for us
 GOOD = 1  # PLC_VERDICT: the part went on as good
 
 
@@ -16,14 +17,18 @@ class PlcVerdicts:
         self._told: dict[int, tuple[int, int]] = {}  # trigger id -> part id, RESULT_CODE
         self._seen = (0, 0)
 
-    def accepted(self, trigger_id: int) -> None:
-        """A new part of this id: what was told of an older one counts no more."""
-        self._told.pop(trigger_id, None)
+    def accepted(self, trigger_id: int, part_id: int) -> None:
+        """A new part of this id: what was told of an older one counts no more, and nothing was told of this one yet."""
+        self._tell(trigger_id, part_id, NOT_YET)
 
     def told(self, trigger_id: int, part_id: int, code: int) -> None:
         before = self._told.get(trigger_id)
         if before is None or before[1] != Verdict.PASS:  # a repeated id does not take back what was told before
-            self._told[trigger_id] = part_id, code
+            self._tell(trigger_id, part_id, code)
+
+    def _tell(self, trigger_id: int, part_id: int, code: int) -> None:
+        self._told.pop(trigger_id, None)  # the newest go last
+        self._told[trigger_id] = part_id, code
         while len(self._told) > TOLD_IDS:
             del self._told[next(iter(self._told))]
 

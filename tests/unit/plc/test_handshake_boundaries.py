@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from plc.registers import Control, Reason, Status2
+from plc.registers import Control, OfflineReason, Reason, Status2
 from tests.unit.plc.test_handshake import Bench
 
 
@@ -32,3 +32,30 @@ def test_a_standing_clear_error_clears_nothing_when_the_link_comes_back():
     bench.set(Control.CLEAR_ERROR, True)
     bench.sample()
     assert not bench.hs.stat["STATUS2"] & Status2.OWNER_CONFLICT
+
+
+def test_a_plc_that_takes_a_part_as_good_before_it_was_told_is_found_out():
+    """Its program lets silence pass: PLC_VERDICT = 1 comes while the part is still being judged."""
+    bench = Bench()
+    bench.connect()
+    bench.trigger(17)
+    bench.ctrl["PLC_VERDICT_ID"], bench.ctrl["PLC_VERDICT"] = 17, 1
+    bench.sample()
+    assert list(bench.hs.wrong_accepts) == [17]
+    bench.publish(bench.parts[0])
+    bench.acknowledge()
+    assert bench.hs.stat["OFFLINE_REASON"] == OfflineReason.LATCHED_ERROR
+
+
+def test_a_good_that_still_stands_from_the_same_id_long_ago_is_no_wrong_accept():
+    bench = Bench()
+    bench.connect()
+    bench.trigger(17)
+    bench.publish(bench.parts[0])
+    bench.acknowledge()
+    bench.ctrl["PLC_VERDICT_ID"], bench.ctrl["PLC_VERDICT"] = 17, 1
+    for id_ in (18, 17):
+        bench.trigger(id_)
+        bench.publish(bench.parts[-1])
+        bench.acknowledge()
+    assert not bench.hs.wrong_accepts
