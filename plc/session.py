@@ -48,6 +48,8 @@ class Session:
         """Is it this station's PLC, or its simulator? To any other nothing is ever written (row 21)."""
         kinds = {SIMULATOR_SIGNATURE + self._number: True, SIGNATURE + self._number: False}
         self.simulator = kinds.get(signature)
+        if self.simulator is None:
+            self._programs += 1  # a PLC that cleared its memory, or another one: no PASS crosses this (P8)
         return self.simulator is not None
 
     def doubted(self, ctrl: Image, sent_s: float, received_s: float) -> Reason | None:

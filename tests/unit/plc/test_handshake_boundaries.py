@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from plc.registers import Control, OfflineReason, Reason, Status2
+from plc.registers import SIMULATOR_SIGNATURE, Control, OfflineReason, Reason, Status2, Verdict
 from tests.unit.plc.test_handshake import Bench
 
 
@@ -59,3 +59,18 @@ def test_a_good_that_still_stands_from_the_same_id_long_ago_is_no_wrong_accept()
         bench.publish(bench.parts[-1])
         bench.acknowledge()
     assert not bench.hs.wrong_accepts
+
+
+def test_a_plc_that_cleared_its_memory_with_a_part_in_flight_gets_a_reject_for_it():
+    """Its area reads zero for one image, and its program runs again before the deadline: another run of the PLC."""
+    bench = Bench()
+    bench.connect()
+    bench.trigger(17)
+    for name in ("SIGNATURE", "CONTROL", "TRIGGER_ID", "PLC_HEARTBEAT"):
+        bench.ctrl[name] = 0
+    bench.sample()
+    bench.ctrl["SIGNATURE"], bench.ctrl["CONTROL"] = SIMULATOR_SIGNATURE + 1, Control.TRIGGER_ENABLE
+    for _ in range(4):
+        bench.sample()
+    told = bench.publish(bench.parts[0])
+    assert told is not None and (told.code, told.reason) == (Verdict.NOT_INSPECTED, Reason.LINK_LOST)
