@@ -25,7 +25,7 @@ def main() -> int:
     with ProcessPoolExecutor(max_workers=int(os.environ.get("JOBS", os.cpu_count() or 1))) as pool:
         for rules in (ALL_RULES, STUCK_ID, *ABLATED):
             begun = time.monotonic()
-            tally = run(pool, rules, parts if rules is ALL_RULES else parts // 4)
+            tally = run(pool, rules, parts if rules is ALL_RULES else parts // 6)
             print(
                 f"| {rules.name} | {tally.parts} | {tally.accepted} | {tally.share:.1%} | {len(tally.wrong)} "
                 f"| {time.monotonic() - begun:.0f} |",

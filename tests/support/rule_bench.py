@@ -23,14 +23,12 @@ class RuleBench:
         self.stat, self.ctrl = [0] * STAT.size, [0] * CTRL.size
         self.fb = rules.fb(rules.fb_cfg)
         self.rows: set[int] = set()
-        self.hs = rules.handshake(HandshakeConfig(active_recipe=1), self.rows.__contains__)
-        self.hs.health(READY, self.now)
+        self.restart_appliance()
         self.parts: list[bool] = []  # truth of each part that came past: is it good?
         self.went_good: list[int] = []
         self.wrong: list[int] = []
         self.in_view = 0  # number of the part before the camera, 0: an empty belt, which looks good
         self._written: list[int] | None = None
-        self._beat_s = 0.0
 
     # -- the PLC -----------------------------------------------------------------------------------------------------
 
@@ -56,6 +54,12 @@ class RuleBench:
             self.stat, self.ctrl = [0] * STAT.size, [0] * CTRL.size
 
     # -- the appliance -----------------------------------------------------------------------------------------------
+
+    def restart_appliance(self) -> None:
+        """Its process is new; rows and the PLC's memory stay."""
+        self.hs = self.rules.handshake(HandshakeConfig(active_recipe=1), self.rows.__contains__)
+        self.hs.health(READY, self.now)
+        self._beat_s = 0.0
 
     def connect(self) -> None:
         self.hs.link_up(self.now, Image(STAT, self.stat)["TRIGGER_ID_ACK"])

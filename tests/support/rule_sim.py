@@ -24,9 +24,9 @@ from tests.support.fb import FbConfig, FbInspect
 
 GOOD_SHARE = 0.9
 SCAN_S, POLL_S, BEAT_S = 0.01, 0.008, 0.1
-PERIOD_S, CLOSE_S, CLOSE_SHARE = (0.26, 0.42), 0.13, 0.01  # from part to part; some follow too close
+PERIOD_S, CLOSE_S, CLOSE_SHARE = (0.26, 0.42), 0.13, 0.005  # from part to part; some follow too close
 IN_VIEW_S = 0.115  # a part is before the camera: a scan, the age of a trigger, and a late exposure, 50 ms each
-CUT_EVERY_S, KILL_EVERY_S, PAUSE_EVERY_S, PLC_RESTART_EVERY_S = 50.0, 120.0, 20.0, 120.0  # mean
+CUT_EVERY_S, KILL_EVERY_S, PAUSE_EVERY_S, PLC_RESTART_EVERY_S = 60.0, 150.0, 20.0, 150.0  # mean
 CUT_WRITE_SHARE = 0.0015  # of the writes strike a link that is just being cut
 _FB = FbConfig()
 LATE_S = 0.8  # an old write comes so late at most, after its link is back

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from enum import Enum
 
 from hypothesis import HealthCheck, settings
@@ -19,6 +21,8 @@ HEALTH = [
     HealthInput(True, OfflineReason.NONE, Reason.STORAGE, degraded=True, storage_warn=True),
 ]  # fmt: skip
 GAPS = st.sampled_from([0.0, 0.002, 0.005, 0.02, 0.049, 0.051, 0.2, 0.6, 11.0])
+DELAYS = st.sampled_from([0.0, 0.0, 0.0, 0.07, 0.2])
+EVENTS = ["none", "disable", "link", "heartbeat", "session", "zero", "test part"]
 IDS = st.sampled_from([0, 1, 2, 3, 4, 0xFFFE, 0xFFFF])
 RECORDS = st.builds(
     Record, st.sampled_from([1, 1, 1, 2, 3, 4]), st.just(Reason.CLASS), recipe_used=st.sampled_from([1, 1, 1, 0, 2]),
@@ -37,6 +41,9 @@ class Stage(Enum):
     PUBLISH = Cycle.PUBLISH
     WAIT_ACK = Cycle.WAIT_ACK
     WAIT_DROP = Cycle.WAIT_DROP
+
+
+IN_FLIGHT = st.sampled_from([Stage.ACQUIRING, Stage.INSPECTING, Stage.PUBLISH])
 
 
 class AnyEvents(RuleBasedStateMachine):
@@ -79,6 +86,31 @@ class AnyEvents(RuleBasedStateMachine):
             self._right_line(stage)
             if self._reached(stage):
                 return
+
+    @rule(stage=IN_FLIGHT, event=st.sampled_from(EVENTS), simulated=st.booleans(), delay_s=DELAYS)
+    def disturb_a_part_in_flight(self, stage: Stage, event: str, simulated: bool, delay_s: float) -> None:
+        """All is well but for one event between accept and publish; the line says PASS."""
+        self.run_well_until(stage, simulator=not simulated, test_part=event == "test part")
+        if not self._reached(stage):
+            return
+        match event:
+            case "disable":
+                self.bits(Control.TRIGGER_ENABLE, False)
+                self.look(0.002, 0.002)
+                self.bits(Control.TRIGGER_ENABLE, True)
+            case "link":
+                self.it.link_down()
+                self.it.link_up()
+            case "heartbeat" | "session" | "zero":
+                self.plc_restarts(event)
+        for _ in range(4):
+            self.bits(Control.TRIGGER, False)
+            self.beat(True)
+            self.look(0.002, 0.002)
+        self.it.now += delay_s
+        self.expose(0.0)
+        self.load(replace(PASS, simulated=simulated))
+        self.raise_flags()
 
     def _reached(self, stage: Stage) -> bool:
         hs = self.it.hs
@@ -135,6 +167,7 @@ class AnyEvents(RuleBasedStateMachine):
         self.bits(Control.TRIGGER, True)
         self.beat(True)
         self.look(age_s, age_s / 2)
+        self.look(0.002, 0.002)  # an id that was perhaps torn is looked at again
 
     @rule(echo=st.booleans())
     def beat(self, echo: bool) -> None:
@@ -259,5 +292,8 @@ class AnyEvents(RuleBasedStateMachine):
 
 TestAnyEvents = AnyEvents.TestCase
 TestAnyEvents.settings = settings(
-    max_examples=150, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=int(os.environ.get("HANDSHAKE_EXAMPLES", "200")),
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
 )
