@@ -40,6 +40,7 @@ __all__ = ["CommandRequest", "Cycle", "Handshake", "HandshakeConfig", "Handshake
 
 COUNTED = "TRIGGERS PASS FAIL UNCERTAIN NOT_INSPECTED TEST MISSED DUPLICATES STALE ID_GAPS LINK_SESSIONS ACK_TIMEOUTS"
 WRONG_IDS = 16  # newest that an alarm names
+_COUNTED_AS = {Reason.OVERRUN: "MISSED", Reason.DUPLICATE_ID: "DUPLICATES", Reason.STALE_TRIGGER: "STALE"}
 _REFUSED_BECAUSE = {
     OfflineReason.CAMERA: Reason.CAMERA,
     OfflineReason.MODEL: Reason.INFERENCE,
@@ -331,7 +332,7 @@ class Handshake:
             reason = Reason.RESTARTED if self._restarted else Reason.LINK_LOST
         else:
             reason = Reason.STALE_TRIGGER
-            self._stale()
+            self._latched |= Status2.STALE_TRIGGER
         self._refuse(ctrl, now_s, reason, has_row=has_row)
 
     def _close_former_life(self, id_: int, now_s: float) -> None:
@@ -361,14 +362,12 @@ class Handshake:
         if ctrl["TRIGGER_ID"] == self._triggers.last_id:
             self._latched |= Status2.DUPLICATE_ID
             self._duplicate_error = True
-            self.counts["DUPLICATES"] += 1
             return Reason.DUPLICATE_ID
         if not self._flight.idle or self._line_busy:
             self._flight.flags |= Status.MISSED_TRIGGER
-            self.counts["MISSED"] += 1
             return Reason.OVERRUN
         if session.link is not Link.LIVE or not session.watch.trigger_age_s(now_s) <= self.cfg.max_trigger_age_s:
-            self._stale()
+            self._latched |= Status2.STALE_TRIGGER
             return Reason.STALE_TRIGGER
         offline = self._offline_reason(now_s)
         if offline is not OfflineReason.NONE:
@@ -376,10 +375,6 @@ class Handshake:
         if ctrl["RECIPE_EXPECTED"] not in (0, self.active_recipe):
             return Reason.RECIPE_MISMATCH
         return None if self._ready else Reason.RESYNC  # a trigger without READY, e.g. RESULTS_ACK still up
-
-    def _stale(self) -> None:
-        self._latched |= Status2.STALE_TRIGGER
-        self.counts["STALE"] += 1
 
     def _count_gap(self, id_: int) -> None:
         gap = self._triggers.gap(id_)
@@ -389,6 +384,8 @@ class Handshake:
     def _refuse(self, ctrl: Image, now_s: float, reason: Reason, *, has_row: bool = False) -> None:
         if self._flight.refuse(self._part(ctrl, now_s, reason, has_row=has_row)):
             self._triggers.last_id = ctrl["TRIGGER_ID"]
+            if reason in _COUNTED_AS:
+                self.counts[_COUNTED_AS[reason]] += 1
 
     def _part(self, ctrl: Image, now_s: float, refused: Reason | None, *, has_row: bool) -> Part:
         return Part(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from plc.registers import SIMULATOR_SIGNATURE, Control, OfflineReason, Reason, Status2, Verdict
+from plc.registers import SIMULATOR_SIGNATURE, Control, OfflineReason, Reason, Status, Status2, Verdict
 from tests.unit.plc.test_handshake import Bench
 
 
@@ -74,3 +74,15 @@ def test_a_plc_that_cleared_its_memory_with_a_part_in_flight_gets_a_reject_for_i
         bench.sample()
     told = bench.publish(bench.parts[0])
     assert told is not None and (told.code, told.reason) == (Verdict.NOT_INSPECTED, Reason.LINK_LOST)
+
+
+def test_triggers_that_are_not_even_answered_are_counted_nowhere():
+    """MISSED, DUPLICATES and STALE say how many of TRIGGERS; behind sixteen that wait nothing more is answered."""
+    bench = Bench()
+    bench.connect()
+    for id_ in range(1, 25):
+        bench.set(Control.TRIGGER, False)
+        bench.sample()
+        bench.trigger(id_)
+    assert (bench.hs.counts["TRIGGERS"], bench.hs.counts["MISSED"]) == (17, 16)
+    assert bench.status & Status.RESULTS_BUFFER_OVERRUN
