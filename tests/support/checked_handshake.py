@@ -77,9 +77,11 @@ class CheckedHandshake:
 
     # -- calls -------------------------------------------------------------------------------------------------------
 
-    def restart(self) -> None:
-        """The process dies and starts again; rows stay, and the PLC keeps our last STAT."""
+    def restart(self, *, row_lost: bool) -> None:
+        """The process dies and starts again; rows stay (but perhaps the newest), and the PLC keeps our last STAT."""
         before = self.hs.stat["TRIGGER_ID_ACK"]
+        if row_lost:
+            self.rows.discard(before)
         self.boundary += 1
         self._born()
         self._id_ack_in_plc = before
@@ -346,6 +348,6 @@ class CheckedHandshake:
     def _check_counts(self) -> None:
         c = self.hs.counts
         told = sum(c[name] for name in ("PASS", "FAIL", "UNCERTAIN", "NOT_INSPECTED", "TEST"))
-        assert told <= c["TRIGGERS"]
+        assert told <= c["TRIGGERS"] and c["MISSED"] + c["DUPLICATES"] + c["STALE"] <= c["TRIGGERS"]
         if self.hs.current is None and not self.parts:
             assert told == c["TRIGGERS"]

@@ -70,7 +70,7 @@ class AnyEvents(RuleBasedStateMachine):
     def run_well_until(self, stage: Stage, simulator: bool, test_part: bool) -> None:
         """Whatever came before is mended; then all run as they should until the next part is at `stage`."""
         if self.it.stopping:
-            self.restart()
+            self.restart(row_lost=False)
         if self.it.hs.link is Link.DOWN:
             self.it.link_up()
         self.it.set_health(READY)
@@ -180,6 +180,12 @@ class AnyEvents(RuleBasedStateMachine):
     def register(self, name: str, n: int) -> None:
         self.ctrl[name] = n
 
+    @rule()
+    def storm(self) -> None:
+        """More triggers than are remembered, whatever READY says."""
+        for _ in range(18):
+            self.trigger(self.ctrl["TRIGGER_ID"] % 0xFFFF + 1, "right", 0.002, 0.002)
+
     @rule(verdict=st.sampled_from([1, 1, 2]))
     def plc_decides(self, verdict: int) -> None:
         """What it did with the newest id, whatever it was told."""
@@ -277,10 +283,10 @@ class AnyEvents(RuleBasedStateMachine):
     def owner_conflict(self) -> None:
         self.it.owner_conflict()
 
-    @rule()
-    def restart(self) -> None:
+    @rule(row_lost=st.booleans())
+    def restart(self, row_lost: bool) -> None:
         self.loaded = None
-        self.it.restart()
+        self.it.restart(row_lost=row_lost)
         self.it.set_health(READY)
         self.it.link_up()
 
