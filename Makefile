@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 APPLIANCE := $(shell find inspector plc -type f -not -name '*.pyc' 2>/dev/null)
 
-.PHONY: help demo test test-fast check apt bench real demo-bundle clean python
+.PHONY: help demo test test-fast check apt bench soak real demo-bundle clean python
 
 help:
 	@echo "make demo         install the appliance, play a whole line: simulated PLC, daemon, rendered parts"
@@ -17,6 +17,7 @@ help:
 	@echo "make test-fast    the part of the tests that takes under a minute"
 	@echo "make check        ruff, mypy --strict, import-linter"
 	@echo "make bench        speed, size and start against their bars, in one run; writes docs/bench/latest.json"
+	@echo "make soak         the contract's rules against random faults, 60,000 parts, and without each of them (20 minutes)"
 	@echo "make real         train, build and replay on public pictures in ../shared/data; writes docs/results.md"
 	@echo "make demo-bundle  render, train, quantise, fit, pack the demo's bundle (hours)"
 	@echo "make clean        remove both environments and all caches"
@@ -58,6 +59,10 @@ test-fast: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m tests.bench.bench
+
+soak: $(VENV)/.installed
+	$(BIN)/python -m tests.soak.rules $(PARTS)
+	HANDSHAKE_EXAMPLES=5000 $(BIN)/python -m pytest -q --timeout 0 tests/unit/plc/test_handshake_any.py
 
 real: $(VENV)/.installed
 	$(BIN)/python -m tests.bench.real $(if $(WEIGHTS),--weights $(WEIGHTS))
