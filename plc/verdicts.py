@@ -16,6 +16,7 @@ class PlcVerdicts:
     def __init__(self) -> None:
         self._told: dict[int, tuple[int, int]] = {}  # trigger id -> part id, RESULT_CODE
         self._seen = (0, 0)
+        self._doubted: tuple[int, int] | None = None
 
     def accepted(self, trigger_id: int, part_id: int) -> None:
         """A new part of this id: what was told of an older one counts no more, and nothing was told of this one yet."""
@@ -33,10 +34,17 @@ class PlcVerdicts:
             del self._told[next(iter(self._told))]
 
     def wrong(self, ctrl: Image) -> tuple[int, int] | None:
-        """(trigger id, part id), once: the PLC has just taken this part as good, and we did not pass it."""
+        """(trigger id, part id), once: the PLC has just taken this part as good, and we did not pass it.
+
+        Two images have to say so: one alone may be torn, the id new and the verdict still that of the part before.
+        """
         seen = ctrl["PLC_VERDICT_ID"], ctrl["PLC_VERDICT"]
         if seen == self._seen:
             return None
-        self._seen = seen
         part_id, code = self._told.get(seen[0], (0, int(Verdict.PASS)))
-        return (seen[0], part_id) if seen[1] == GOOD and code != Verdict.PASS else None
+        wrong = seen[1] == GOOD and code != Verdict.PASS
+        if wrong and seen != self._doubted:
+            self._doubted = seen
+            return None
+        self._seen, self._doubted = seen, None
+        return (seen[0], part_id) if wrong else None

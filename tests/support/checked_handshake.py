@@ -72,7 +72,8 @@ class CheckedHandshake:
         self.edge_ready = False
         self.last_id = 0  # acknowledged, or shown without TRIGGER on the first image
         self.told: dict[int, int] = {}
-        self.verdict_seen = (0, 0)
+        self.verdict_seen: tuple[int, int] = (0, 0)
+        self.verdict_doubted: tuple[int, int] | None = None
         self.first_image = True  # the next one that shows the signature is the first of this process
 
     # -- calls -------------------------------------------------------------------------------------------------------
@@ -279,13 +280,18 @@ class CheckedHandshake:
             assert not loaded.simulated or self.hs.simulator  # P12
 
     def _judge_plc(self, ctrl: Image) -> None:
-        """What the PLC newly says of a part that it took as good, and that we did not pass."""
+        """Two images say that the PLC newly took a part as good that we did not pass."""
         if self.hs.simulator is None:
             return
         pair = ctrl["PLC_VERDICT_ID"], ctrl["PLC_VERDICT"]
-        if pair != self.verdict_seen and pair[1] == 1 and self.told.get(pair[0], 1) != Verdict.PASS:
-            assert self.hs.wrong_accepts and self.hs.wrong_accepts[-1] == pair[0]
-        self.verdict_seen = pair
+        if pair == self.verdict_seen:
+            return
+        wrong = pair[1] == 1 and self.told.get(pair[0], 1) != Verdict.PASS
+        if wrong and pair != self.verdict_doubted:
+            self.verdict_doubted = pair
+            return
+        assert not wrong or self.hs.wrong_accepts[-1] == pair[0]
+        self.verdict_seen, self.verdict_doubted = pair, None
 
     def _check(self, seen: Seen) -> None:
         stat, status = self.hs.stat, Status(self.hs.stat["STATUS"])

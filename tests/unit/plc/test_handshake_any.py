@@ -190,8 +190,9 @@ class AnyEvents(RuleBasedStateMachine):
     def plc_decides(self, verdict: int) -> None:
         """What it did with the newest id, whatever it was told."""
         self.ctrl["PLC_VERDICT_ID"], self.ctrl["PLC_VERDICT"] = self.ctrl["TRIGGER_ID"], verdict
-        self.beat(True)
-        self.look(0.002, 0.002)
+        for _ in range(2):
+            self.beat(True)
+            self.look(0.002, 0.002)
 
     @rule(which=st.sampled_from(["heartbeat", "session", "both", "zero"]))
     def plc_restarts(self, which: str) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from plc.registers import SIMULATOR_SIGNATURE, Control, OfflineReason, Reason, Status, Status2, Verdict
-from tests.unit.plc.test_handshake import Bench
+from tests.unit.plc.test_handshake import PASS, Bench
 
 
 def test_a_standing_id_is_answered_restarted_even_if_the_first_connection_ended_before_an_image_was_seen():
@@ -41,10 +43,25 @@ def test_a_plc_that_takes_a_part_as_good_before_it_was_told_is_found_out():
     bench.trigger(17)
     bench.ctrl["PLC_VERDICT_ID"], bench.ctrl["PLC_VERDICT"] = 17, 1
     bench.sample()
+    bench.sample()
     assert list(bench.hs.wrong_accepts) == [17]
     bench.publish(bench.parts[0])
     bench.acknowledge()
     assert bench.hs.stat["OFFLINE_REASON"] == OfflineReason.LATCHED_ERROR
+
+
+def test_a_torn_read_of_the_plcs_verdict_is_no_wrong_accept():
+    """The id is of the rejected part already, the verdict still of the good one before it; the next image is whole."""
+    bench = Bench()
+    bench.connect()
+    for id_, record in ((17, PASS), (18, replace(PASS, code=2))):
+        bench.trigger(id_)
+        bench.publish(bench.parts[-1], record)
+        bench.acknowledge()
+        for pair in ((id_, 1), (id_, record.code)):
+            bench.ctrl["PLC_VERDICT_ID"], bench.ctrl["PLC_VERDICT"] = pair
+            bench.sample()
+    assert not bench.hs.wrong_accepts and bench.status & Status.TRIGGER_READY
 
 
 def test_a_good_that_still_stands_from_the_same_id_long_ago_is_no_wrong_accept():
