@@ -26,7 +26,7 @@ GOOD_SHARE = 0.9
 SCAN_S, POLL_S, BEAT_S = 0.01, 0.008, 0.1
 PERIOD_S, CLOSE_S, CLOSE_SHARE = (0.26, 0.42), 0.13, 0.005  # from part to part; some follow too close
 IN_VIEW_S = 0.115  # a part is before the camera: a scan, the age of a trigger, and a late exposure, 50 ms each
-CUT_EVERY_S, KILL_EVERY_S, PAUSE_EVERY_S, PLC_RESTART_EVERY_S = 60.0, 150.0, 20.0, 150.0  # mean
+CUT_EVERY_S, KILL_EVERY_S, PAUSE_EVERY_S, PLC_RESTART_EVERY_S = 60.0, 150.0, 30.0, 150.0  # mean
 CUT_WRITE_SHARE = 0.0015  # of the writes strike a link that is just being cut
 _FB = FbConfig()
 LATE_S = 0.8  # an old write comes so late at most, after its link is back
@@ -57,11 +57,13 @@ class Tally:
     good: int = 0
     accepted: int = 0
     wrong: list[str] = field(default_factory=list)
+    alarms: int = 0  # the appliance believed, by PLC_VERDICT, that the PLC took a part wrongly
     faults: dict[str, int] = field(default_factory=dict)
 
     def add(self, other: Tally) -> None:
         self.parts, self.good = self.parts + other.parts, self.good + other.good
         self.accepted, self.wrong = self.accepted + other.accepted, self.wrong + other.wrong
+        self.alarms += other.alarms
         for kind, n in other.faults.items():
             self.faults[kind] = self.faults.get(kind, 0) + n
 
@@ -89,6 +91,7 @@ class RuleSim:
         while self.tally.parts < parts:
             self.now, _, what = heapq.heappop(self._events)
             what()
+        self.box.end()
         return self.tally
 
     def often(self, every_s: float, what: Callable[[], None], name: str) -> None:
@@ -266,7 +269,7 @@ class Appliance:
         self._step(None)
 
     def _kill(self) -> None:
-        self._check_counts()
+        self.end()
         self.life += 1
         self.ticket += 1
         self._link.close()
@@ -277,9 +280,11 @@ class Appliance:
     def _pause(self) -> None:
         self.paused_until_s = self.sim.now + self.sim.rng.choice((0.03, 0.08, 0.15, 0.3)) * self.sim.rng.uniform(0.5, 2)
 
-    def _check_counts(self) -> None:
+    def end(self) -> None:
         """Every trigger that was answered has one verdict (P9)."""
         c = self.hs.counts
+        self.sim.tally.alarms += len(self.hs.wrong_accepts)
+        self.hs.wrong_accepts.clear()
         told = sum(c[name] for name in ("PASS", "FAIL", "UNCERTAIN", "NOT_INSPECTED", "TEST"))
         if self.hs.current is None and not self.parts and c["TRIGGERS"] != told:
             raise AssertionError(f"{c['TRIGGERS']} triggers, {told} verdicts")
