@@ -157,6 +157,21 @@ def test_a_stopped_plc_program_whose_server_answers_on_is_not_inspected_for(line
     assert line.went_good == [2]
 
 
+def test_a_heartbeat_that_stops_with_a_part_in_flight_makes_it_a_reject():
+    """Row 7: it was still fresh enough at the trigger, and is not any more at the publishing write."""
+    bench = Bench()
+    bench.connect()
+    for _ in range(22):
+        bench.sample(0.02, beat=False)
+    bench.ctrl["TRIGGER_ID"] = 17
+    bench.set(Control.TRIGGER, True)
+    bench.sample(beat=False)
+    assert bench.parts[0].refused is None
+    bench.now += 0.1
+    told = bench.publish(bench.parts[0])
+    assert (told.code, told.reason) == (Verdict.NOT_INSPECTED, Reason.PLC_HEARTBEAT)
+
+
 def test_a_constant_id_passes_one_part_and_rejects_every_later_one():
     """Row 8: a program error of the PLC."""
     line = RuleBench(STUCK_ID)
@@ -269,6 +284,20 @@ def test_a_torn_read_of_ctrl_is_looked_at_again_and_never_accepted_under_a_wrong
         bench.hs.sample(Image(CTRL, a.words[:cut_at] + b.words[cut_at:]), bench.now, bench.now)
         bench.sample()
         assert [(part.trigger_id, part.refused) for part in bench.parts] == [(18, None)]
+
+
+def test_an_id_whose_inverse_does_not_fit_is_no_trigger_however_long_it_stands():
+    """Row 16: ERROR and no READY until TRIGGER is 0 again; then the line goes on."""
+    bench = Bench()
+    bench.connect()
+    bench.ctrl["TRIGGER_ID_INV"] = 17
+    bench.trigger(17)
+    for _ in range(5):
+        bench.sample()
+    assert not bench.parts and bench.status & Status.ERROR and not bench.status & Status.TRIGGER_READY
+    bench.set(Control.TRIGGER, False)
+    bench.sample()
+    assert bench.status & Status.TRIGGER_READY
 
 
 @pytest.mark.parametrize("first_code", [Verdict.PASS, Verdict.FAIL])

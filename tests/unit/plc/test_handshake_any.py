@@ -157,6 +157,14 @@ class AnyEvents(RuleBasedStateMachine):
         self.ctrl["TRIGGER_ID"] = id_
         self.ctrl["TRIGGER_ID_INV"] = {"right": id_ ^ 0xFFFF, "none": 0, "wrong": id_}[inverse]
 
+    @rule(inverse=st.sampled_from(["wrong", "none", "right"]))
+    def trigger_whose_id_may_be_torn(self, inverse: str) -> None:
+        self.run_well_until(Stage.READY, True, False)
+        self.id(self.ctrl["TRIGGER_ID"] % 0xFFFF + 1, inverse)
+        self.bits(Control.TRIGGER, True)
+        for _ in range(3):
+            self.look(0.002, 0.002)
+
     @rule(id_=IDS, inverse=st.sampled_from(["right", "right", "none", "wrong"]), took_s=GAPS, age_s=GAPS)
     def trigger(self, id_: int, inverse: str, took_s: float, age_s: float) -> None:
         """TRIGGER=0 in a reply that took a while, then an edge, seen at some age."""
