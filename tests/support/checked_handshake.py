@@ -34,6 +34,7 @@ class Known:
     """What the model knows of one part that went to the line."""
 
     part: Part
+    activation: int  # how often the active recipe had changed when it was accepted
     boundary: int  # sessions of link, PLC and process that had begun when it was accepted
     exposed_s: float | None = None
     published: Record | None = None  # its flags were tried
@@ -57,7 +58,7 @@ class CheckedHandshake:
     """Calls of Handshake, at `now`. Raises AssertionError where STAT says more than the contract allows."""
 
     def __init__(self) -> None:
-        self.now, self.rows, self.boundary = 100.0, set[int](), 0
+        self.now, self.rows, self.boundary, self.activation = 100.0, set[int](), 0, 0
         self.cfg = HandshakeConfig(active_recipe=1, max_exposure_delay_s=0.06)
         self._born()
 
@@ -118,6 +119,12 @@ class CheckedHandshake:
     def set_health(self, health: HealthInput) -> None:
         seen, self.health_now = self._seen(), health
         self.hs.health(health, self.now)
+        self._check(seen)
+
+    def deactivate(self) -> None:
+        seen = self._seen()
+        self.activation += 1
+        self.hs.deactivate(self.now)
         self._check(seen)
 
     def line_free(self, free: bool) -> None:
@@ -234,7 +241,7 @@ class CheckedHandshake:
             elif part.has_row:  # it stands since before this image
                 assert part.refused is (Reason.RESTARTED if self.first_image else Reason.LINK_LOST)
             self.rows.add(part.trigger_id)
-            self.parts.append(Known(part, self.boundary))
+            self.parts.append(Known(part, self.activation, self.boundary))
 
     def _told(self, part: Part, code: int) -> None:
         if self.told.get(part.trigger_id) != Verdict.PASS:
@@ -253,7 +260,7 @@ class CheckedHandshake:
         assert part.trigger_id not in (0, self.last_id) and part.trigger_id == self.ctrl["TRIGGER_ID"]
         assert self.ctrl["TRIGGER_ID_INV"] in (0, part.trigger_id ^ 0xFFFF)
         assert self.now - self.zero_sent_s <= self.cfg.max_trigger_age_s and self.beats >= 2
-        assert self.ctrl["RECIPE_EXPECTED"] in (0, self.cfg.active_recipe)
+        assert self.ctrl["RECIPE_EXPECTED"] in (0, self.hs.active_recipe)
         assert self.health_now.ready and self.free and not self.stopping
         assert part.test_part == bool(Control(self.ctrl["CONTROL"]) & Control.TEST_PART)
 
@@ -269,12 +276,12 @@ class CheckedHandshake:
             assert loaded.code == Verdict.NOT_INSPECTED
         if loaded.code == Verdict.NOT_INSPECTED:
             return
-        assert known.boundary == self.boundary  # P8
+        assert known.boundary == self.boundary and known.activation == self.activation  # P8
         assert self.now <= part.deadline_s and not self.stopping
         assert self.now - self.beat_s <= self.cfg.heartbeat_timeout_s
         assert known.exposed_s is None or known.exposed_s - part.accepted_s <= self.cfg.exposure_delay_s
-        assert loaded.recipe_used == self.cfg.active_recipe
-        assert self.ctrl is not None and self.ctrl["RECIPE_EXPECTED"] in (0, self.cfg.active_recipe)
+        assert loaded.recipe_used == self.hs.active_recipe
+        assert self.ctrl is not None and self.ctrl["RECIPE_EXPECTED"] in (0, self.hs.active_recipe)
         if loaded.code == Verdict.PASS:
             assert not part.test_part  # P11
             assert not loaded.simulated or self.hs.simulator  # P12
@@ -350,6 +357,7 @@ class CheckedHandshake:
         wanted = Control.TRIGGER_ENABLE | Control.TRIGGER | Control.RESULTS_ACK | Control.SET_OFFLINE
         assert control & wanted == Control.TRIGGER_ENABLE
         assert self.health_now.ready and self.free and not self.stopping and not self.parts
+        assert self.hs.active_recipe
 
     def _check_counts(self) -> None:
         c = self.hs.counts

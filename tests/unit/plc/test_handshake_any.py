@@ -6,6 +6,7 @@ import os
 from dataclasses import replace
 from enum import Enum
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
@@ -15,6 +16,7 @@ from plc.images import Image
 from plc.registers import CTRL, SIGNATURE, SIMULATOR_SIGNATURE, Control, OfflineReason, Reason, Status
 from tests.support.checked_handshake import CheckedHandshake, Known
 
+pytestmark = pytest.mark.timeout(600)  # some seconds on a free core; the cores may be busy
 READY = HealthInput(True, OfflineReason.NONE)
 HEALTH = [
     READY, READY, HealthInput(), HealthInput(False, OfflineReason.CAMERA, Reason.CAMERA),
@@ -22,7 +24,7 @@ HEALTH = [
 ]  # fmt: skip
 GAPS = st.sampled_from([0.0, 0.002, 0.005, 0.02, 0.049, 0.051, 0.2, 0.6, 11.0])
 DELAYS = st.sampled_from([0.0, 0.0, 0.0, 0.07, 0.2])
-EVENTS = ["none", "disable", "link", "heartbeat", "session", "zero", "test part"]
+EVENTS = ["none", "disable", "link", "heartbeat", "session", "zero", "recipe", "test part"]
 IDS = st.sampled_from([0, 1, 2, 3, 4, 0xFFFE, 0xFFFF])
 RECORDS = st.builds(
     Record, st.sampled_from([1, 1, 1, 2, 3, 4]), st.just(Reason.CLASS), recipe_used=st.sampled_from([1, 1, 1, 0, 2]),
@@ -69,7 +71,7 @@ class AnyEvents(RuleBasedStateMachine):
     @rule(stage=st.sampled_from(Stage), simulator=st.booleans(), test_part=st.booleans())
     def run_well_until(self, stage: Stage, simulator: bool, test_part: bool) -> None:
         """Whatever came before is mended; then all run as they should until the next part is at `stage`."""
-        if self.it.stopping:
+        if self.it.stopping or not self.it.hs.active_recipe:
             self.restart(row_lost=False)
         if self.it.hs.link is Link.DOWN:
             self.it.link_up()
@@ -101,6 +103,8 @@ class AnyEvents(RuleBasedStateMachine):
             case "link":
                 self.it.link_down()
                 self.it.link_up()
+            case "recipe":
+                self.it.deactivate()
             case "heartbeat" | "session" | "zero":
                 self.plc_restarts(event)
         for _ in range(4):
@@ -245,6 +249,11 @@ class AnyEvents(RuleBasedStateMachine):
     def health(self, health: HealthInput) -> None:
         self.it.set_health(health)
 
+    @rule(changes=st.sampled_from([False] * 4 + [True]))
+    def recipe_goes(self, changes: bool) -> None:
+        if changes:
+            self.it.deactivate()
+
     @rule(free=st.booleans())
     def line_free(self, free: bool) -> None:
         self.it.line_free(free)
@@ -307,7 +316,7 @@ class AnyEvents(RuleBasedStateMachine):
 
 TestAnyEvents = AnyEvents.TestCase
 TestAnyEvents.settings = settings(
-    max_examples=int(os.environ.get("HANDSHAKE_EXAMPLES", "200")),
+    max_examples=int(os.environ.get("HANDSHAKE_EXAMPLES", "150")),
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
