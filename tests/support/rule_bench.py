@@ -6,7 +6,9 @@ from plc.handshake import Part, Record
 from plc.images import Image
 from plc.parts import HandshakeConfig
 from plc.registers import CTRL, STAT, Reason, Verdict
-from tests.support.rule_sim import READY, SCAN_S, RuleSet
+from tests.support.rule_appliance import READY
+from tests.support.rule_sim import RuleSet
+from tests.support.rule_world import SCAN_S
 
 TURN_READ_S = 0.002  # a request travels so long
 JUDGED_IN_S = 0.03

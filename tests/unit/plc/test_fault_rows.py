@@ -16,8 +16,8 @@ from plc.parts import HandshakeConfig
 from plc.registers import CTRL, STAT, Control, OfflineReason, Reason, Status, Status2, Verdict, VisionState
 from tests.support.ablations import ALL_RULES, STUCK_ID
 from tests.support.fb import FbConfig
+from tests.support.rule_appliance import READY
 from tests.support.rule_bench import RuleBench
-from tests.support.rule_sim import READY
 from tests.unit.plc.test_handshake import PASS, Bench
 
 GOOD, BAD = True, False
