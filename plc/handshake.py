@@ -36,7 +36,17 @@ from plc.session import Session
 from plc.triggers import Triggers
 from plc.verdicts import PlcVerdicts
 
-__all__ = ["CommandRequest", "Cycle", "Handshake", "HandshakeConfig", "HandshakeError", "HealthInput", "Link", "Part", "Record"]
+__all__ = [
+    "CommandRequest",
+    "Cycle",
+    "Handshake",
+    "HandshakeConfig",
+    "HandshakeError",
+    "HealthInput",
+    "Link",
+    "Part",
+    "Record",
+]
 
 COUNTED = "TRIGGERS PASS FAIL UNCERTAIN NOT_INSPECTED TEST MISSED DUPLICATES STALE ID_GAPS LINK_SESSIONS ACK_TIMEOUTS"
 WRONG_IDS = 16  # newest that an alarm names

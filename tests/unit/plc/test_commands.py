@@ -390,7 +390,7 @@ class AnyCommands(RuleBasedStateMachine):
         assert line.hs.stat["ACTIVE_RECIPE"] == self.active
         assert (line.status & ANSWERED) != ANSWERED
         if line.status & Status.TRIGGER_READY:
-            assert self.active and not line.status & Status.COMMAND_EXECUTING or self.waiting is not None
+            assert (self.active and not line.status & Status.COMMAND_EXECUTING) or self.waiting is not None
             assert line.hs.stat["OFFLINE_REASON"] == OfflineReason.NONE
 
 
