@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from plc.client_station import ClientStation, LinkConfig, SharedWire
 from plc.station import LinkStatus, StationPlace, checked_places
+from plc.transport import connect_wire
 from plc.wire import LinkFault, Wire
 
 __all__ = ["ClientLink", "LinkConfig"]
@@ -19,7 +20,7 @@ STOP_S = 0.2  # for the last write (row 28)
 class ClientLink:
     """Implements station.Link. `monotonic_s` is the clock that the handshakes' times are on.
 
-    connect: makes the wire, given where round-trip times go; None: Modbus TCP. Raises LinkFault.
+    connect: makes the wire, given where round-trip times go; None: over the configured transport. Raises LinkFault.
     """
 
     def __init__(
@@ -30,7 +31,7 @@ class ClientLink:
         monotonic_s: Callable[[], float] = time.monotonic,
         connect: Callable[[deque[float]], Awaitable[Wire]] | None = None,
     ) -> None:
-        self.cfg, self._now, self._connect = cfg, monotonic_s, connect or self._connect_tcp
+        self.cfg, self._now, self._connect = cfg, monotonic_s, connect or self._connect_carrier
         self._shared, self._stopped = SharedWire(), asyncio.Event()
         self._rtt_s: deque[float] = deque(maxlen=1000)
         self.stations: tuple[ClientStation, ...] = tuple(
@@ -73,9 +74,8 @@ class ClientLink:
         self._stopped.set()
         self._disconnect(late)
 
-    async def _connect_tcp(self, rtt_s: deque[float]) -> Wire:
-        c = self.cfg
-        return await Wire.connect(c.host, c.port, c.unit_id, c.request_timeout_s, self._now, rtt_s)
+    async def _connect_carrier(self, rtt_s: deque[float]) -> Wire:
+        return await connect_wire(self.cfg.carrier, self.cfg.request_timeout_s, self._now, rtt_s)
 
     async def _take_turns(self) -> None:
         """One exchange after another. Raises LinkFault."""

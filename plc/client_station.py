@@ -12,6 +12,7 @@ from plc.images import Image, WordOrder
 from plc.parts import Part, Record
 from plc.registers import CTRL, IDENT, SIGNATURE, STAT
 from plc.station import MAX_STATIONS, LinkStatus, StationBase, StationPlace, Told
+from plc.transport import TransportConfig
 from plc.wire import ExceptionReply, LinkFault, Wire
 
 OWN_CONFLICTS = 3  # foreign heartbeats in our STAT, one after another, before we stop writing
@@ -37,10 +38,15 @@ class LinkConfig:
     reconnect_max_s: float = 2.0
     heartbeat_s: float = 0.1
     two_phase: bool = True
+    transport: TransportConfig | None = None  # None: Modbus TCP to host and port
+
+    @property
+    def carrier(self) -> TransportConfig:
+        return self.transport or TransportConfig(host=self.host, port=self.port, unit_id=self.unit_id)
 
     @property
     def where(self) -> str:
-        return f"{self.host}:{self.port}"
+        return self.carrier.where
 
 
 class SharedWire:

@@ -17,6 +17,11 @@ class TransportConfig:
     port: int = 502
     unit_id: int = 1
 
+    @property
+    def where(self) -> str:
+        """For people."""
+        return f"{self.host}:{self.port}"
+
 
 async def connect_wire(
     transport: TransportConfig, timeout_s: float, now: Callable[[], float], rtt_s: deque[float]
