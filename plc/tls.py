@@ -1,0 +1,212 @@
+"""Modbus/TCP Security: TLS 1.2 or newer with certificates on both sides, and the role in a client's certificate.
+
+Certificates are checked against one authority that the operator configured, never against the system's. Their role
+(extension 1.3.6.1.4.1.50316.802.1, a UTF8String) says what a client may do to a server.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+PORT = 802
+ROLE_OID = x509.ObjectIdentifier("1.3.6.1.4.1.50316.802.1")
+UTF8_STRING = 0x0C
+HANDSHAKE_S = 5.0  # a PLC needs some 100 ms for its signature; a peer that says nothing must not keep a connection
+WARN_DAYS = 30.0
+MAX_FILE_BYTES = 256 * 1024
+
+
+class TlsError(Exception):
+    """Certificates, keys or their files are not usable; the text says which and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """PEM files: the authority that signs the other side, our own certificate (with chain), its key (not encrypted)."""
+
+    ca: Path
+    certificate: Path
+    key: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What is told of a certificate. role None: it has none."""
+
+    name: str
+    not_before: datetime
+    not_after: datetime
+    role: str | None
+
+    def days_left(self, now: datetime) -> float:
+        """Until it expires; negative: it has."""
+        return (self.not_after - now).total_seconds() / 86_400
+
+    def notice(self, now: datetime) -> str:
+        """For the operator, from WARN_DAYS before its end; "" while there is time."""
+        days = self.days_left(now)
+        if days > WARN_DAYS:
+            return ""
+        when = f"expires in {days:.0f} days" if days > 0 else "has expired"
+        return f"certificate {self.name!r} {when} ({self.not_after:%Y-%m-%d})"
+
+
+def parse_certificate(der: bytes) -> Certificate:
+    """Raises TlsError: not a certificate, or its role is not a UTF8String."""
+    try:
+        found = x509.load_der_x509_certificate(der)
+        names = found.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+        name = str(names[0].value) if names else found.subject.rfc4514_string()
+        role = _role(found)
+    except (ValueError, x509.DuplicateExtension) as exc:
+        raise TlsError(f"not a certificate that can be read: {exc}") from exc
+    return Certificate(name, found.not_valid_before_utc, found.not_valid_after_utc, role)
+
+
+def read_certificate(path: Path) -> Certificate:
+    """The first certificate of a PEM file. Raises TlsError."""
+    try:
+        with path.open("rb") as file:
+            pem = file.read(MAX_FILE_BYTES)
+        found = x509.load_pem_x509_certificate(pem)
+    except OSError as exc:
+        raise TlsError(f"{path}: cannot be read: {exc.strerror}") from exc
+    except ValueError as exc:
+        raise TlsError(f"{path}: not a certificate in PEM form") from exc
+    return parse_certificate(found.public_bytes(Encoding.DER))
+
+
+def notices(files: TlsFiles, now: datetime) -> list[str]:
+    """What will expire soon of our own files. Raises TlsError."""
+    found = (read_certificate(path).notice(now) for path in (files.certificate, files.ca))
+    return [text for text in found if text]
+
+
+def client_context(files: TlsFiles) -> ssl.SSLContext:
+    """Shows our certificate; takes a server of this authority only, and only under its own name. Raises TlsError."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # checks certificate and host name
+    return _loaded(context, files)
+
+
+class ServerTls:
+    """The contexts of a listening port. Only clients with a certificate of the authority get through the handshake.
+
+    write_roles: roles that may write; None: every client that got through. refused: why handshakes failed, the newest
+    last; on_refused is told too.
+    """
+
+    def __init__(
+        self,
+        files: TlsFiles,
+        *,
+        write_roles: frozenset[str] | None = None,
+        on_refused: Callable[[str], None] = lambda why: None,
+    ) -> None:
+        self._files, self._write_roles, self._on_refused = files, write_roles, on_refused
+        self.refused: deque[str] = deque(maxlen=16)
+        self._newest = self._make()
+        self.context = self._make()  # what listens; each handshake goes on in the newest
+        self.context.sni_callback = self._use_newest
+
+    def reload(self) -> None:
+        """New files for the connections to come; those that stand stay. Raises TlsError: the old ones stay in use."""
+        self._newest = self._make()
+
+    def may_write(self, peer: ssl.SSLObject) -> bool:
+        """True if the client's role is one of write_roles. A certificate without role has no rights by role."""
+        if self._write_roles is None:
+            return True
+        der = peer.getpeercert(binary_form=True)
+        try:
+            return der is not None and parse_certificate(der).role in self._write_roles
+        except TlsError:
+            return False
+
+    def notices(self) -> list[str]:
+        """What will expire soon. Raises TlsError."""
+        return notices(self._files, datetime.now(UTC))
+
+    def _make(self) -> ssl.SSLContext:
+        context = _loaded(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), self._files)
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.sslobject_class = self._watched()
+        return context
+
+    def _use_newest(self, peer: ssl.SSLObject, name: str, context: ssl.SSLContext) -> None:
+        peer.context = self._newest
+
+    def _watched(self) -> type[ssl.SSLObject]:
+        """asyncio drops the reason of a failed handshake; the operator who installs certificates needs it."""
+        server = self
+
+        class Watched(ssl.SSLObject):
+            def do_handshake(self) -> None:
+                try:
+                    super().do_handshake()
+                except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                    raise
+                except ssl.SSLError as exc:
+                    server._refuse(explain(exc))
+                    raise
+
+        return Watched
+
+    def _refuse(self, why: str) -> None:
+        self.refused.append(why)
+        self._on_refused(why)
+
+
+def explain(exc: ssl.SSLError) -> str:
+    """In words that say what to do, as far as OpenSSL knows."""
+    if isinstance(exc, ssl.SSLCertVerificationError):
+        hint = "; check this machine's clock" if "not yet valid" in exc.verify_message else ""
+        return f"the other side's certificate is refused: {exc.verify_message}{hint}"
+    reason = exc.reason or str(exc)
+    words = {
+        "WRONG_VERSION_NUMBER": "the other side does not speak TLS",
+        "HTTP_REQUEST": "the other side does not speak TLS",
+        "PEER_DID_NOT_RETURN_A_CERTIFICATE": "the client showed no certificate",
+        "UNSUPPORTED_PROTOCOL": "the other side speaks no TLS 1.2 or newer",
+        "TLSV1_ALERT_PROTOCOL_VERSION": "the other side speaks no TLS 1.2 or newer",
+    }
+    return f"TLS failed: {words.get(reason, reason.lower().replace('_', ' '))}"
+
+
+def _loaded(context: ssl.SSLContext, files: TlsFiles) -> ssl.SSLContext:
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
+    read_certificate(files.ca)
+    read_certificate(files.certificate)  # says which file is wrong; OpenSSL does not
+    try:
+        context.load_verify_locations(cafile=files.ca)
+        context.load_cert_chain(files.certificate, files.key, password=_no_password)
+    except ssl.SSLError as exc:
+        raise TlsError(f"{files.key}: not the key of {files.certificate}: {exc.reason or exc}") from exc
+    except OSError as exc:
+        raise TlsError(f"{files.key}: cannot be read: {exc.strerror}") from exc
+    return context
+
+
+def _no_password() -> Any:
+    raise TlsError("the key is encrypted; a machine that starts alone needs one that is not")
+
+
+def _role(found: x509.Certificate) -> str | None:
+    """DER: tag, length, text. Raises ValueError: it is something else."""
+    try:
+        value = found.extensions.get_extension_for_oid(ROLE_OID).value
+    except x509.ExtensionNotFound:
+        return None
+    raw = value.value if isinstance(value, x509.UnrecognizedExtension) else b""
+    if len(raw) < 2 or raw[0] != UTF8_STRING or raw[1] > 127 or len(raw) != 2 + raw[1]:
+        raise ValueError("its role is not a UTF8String of at most 127 bytes")
+    return raw[2:].decode()
