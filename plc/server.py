@@ -21,6 +21,7 @@ from pymodbus.pdu import ModbusPDU
 from plc.pdu import ILLEGAL_ADDRESS, Peer, Refused, answer
 from plc.server_connection import Connection
 from plc.sparse_log import SparseLog
+from plc.tls import ServerTls, explain
 from plc.wire import keep_alive
 
 ACCEPT_RETRY_S = 0.2  # no file handle left: others are served on meanwhile
@@ -91,8 +92,11 @@ class ModbusServer:
     def connections(self) -> int:
         return len(self._admitted)
 
-    async def start(self, host: str = "127.0.0.1", port: int = 0, *, tls: ssl.SSLContext | None = None) -> None:
-        """Listen at one address. Raises OSError: it is not ours, or taken."""
+    async def start(self, host: str = "127.0.0.1", port: int = 0, *, tls: ServerTls | None = None) -> None:
+        """Listen at one address; with TLS a client's certificate says whether it may write.
+
+        Raises OSError: the address is not ours, or taken.
+        """
         loop = asyncio.get_running_loop()
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _, where = found[0]
@@ -131,7 +135,7 @@ class ModbusServer:
 
     # -- connections ---------------------------------------------------------------------------------------------------
 
-    async def _accept_forever(self, listening: socket.socket, tls: ssl.SSLContext | None) -> None:
+    async def _accept_forever(self, listening: socket.socket, tls: ServerTls | None) -> None:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(0)  # whoever waits to be let in does not keep others from being served
@@ -163,15 +167,17 @@ class ModbusServer:
             return False
         return True
 
-    async def _greet(self, sock: socket.socket, peer: Peer, tls: ssl.SSLContext | None) -> None:
-        loop, timeout_s = asyncio.get_running_loop(), HANDSHAKE_S if tls is not None else None
+    async def _greet(self, sock: socket.socket, peer: Peer, tls: ServerTls | None) -> None:
+        loop = asyncio.get_running_loop()
+        context, timeout_s = (tls.context, HANDSHAKE_S) if tls is not None else (None, None)
         try:
             await loop.connect_accepted_socket(
-                lambda: Connection(self, peer), sock, ssl=tls, ssl_handshake_timeout=timeout_s
+                lambda: Connection(self, peer, tls), sock, ssl=context, ssl_handshake_timeout=timeout_s
             )
-        except (OSError, ssl.SSLError) as exc:
+        except OSError as exc:
             self._admitted.discard(peer)
-            self.log.warn("handshake", f"no connection with {peer.name}: {exc}")
+            why = explain(exc) if isinstance(exc, ssl.SSLError) else str(exc) or type(exc).__name__
+            self.log.warn("handshake", f"no connection with {peer.name}: {why}")
         except asyncio.CancelledError:
             self._admitted.discard(peer)
             sock.close()

@@ -6,7 +6,10 @@ import asyncio
 import struct
 from typing import TYPE_CHECKING
 
-from plc.pdu import MAX_PDU, Peer
+from pymodbus.pdu import ExceptionResponse
+
+from plc.pdu import ENCAPSULATED, ILLEGAL_FUNCTION, MAX_PDU, READ_HOLDING, READ_INPUT, Peer
+from plc.tls import ServerTls
 
 if TYPE_CHECKING:
     from plc.server import ModbusServer
@@ -15,14 +18,16 @@ LENGTH_END = 6  # transaction, protocol, length; the length counts what follows
 HALF_FRAME_S = 1.5  # the rest of a frame that has begun; others are served meanwhile
 TURN_FRAMES = 8  # answered before others have their turn
 READ_SIZE = 256 * 1024  # of asyncio's transports: less at once means that nothing is left in the socket
+READS = (READ_HOLDING, READ_INPUT, ENCAPSULATED)
 LOOK_S = 0.25  # how often a connection's timeouts are looked at
 
 
 class Connection(asyncio.Protocol):
     """Made by the server for each peer that it lets in. Reads nothing while its answers are not taken."""
 
-    def __init__(self, server: ModbusServer, peer: Peer) -> None:
-        self.peer, self._server = peer, server
+    def __init__(self, server: ModbusServer, peer: Peer, tls: ServerTls | None = None) -> None:
+        self.peer, self._server, self._tls = peer, server, tls
+        self._may_write = tls is None  # with TLS the certificate says it
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
         self._answered_s = self._request_s = self._begun_s = server.now()
@@ -40,6 +45,8 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)  # it is what connect_accepted_socket makes
         self._transport = transport
+        if self._tls is not None:
+            self._may_write = self._tls.may_write(transport.get_extra_info("ssl_object"))
         self._server.opened(self)
         self._look()
 
@@ -113,7 +120,10 @@ class Connection(asyncio.Protocol):
         del buffer[: LENGTH_END + length]
         self._request_s = self._begun_s = server.now()
         server.requests += 1
-        response = server.respond(body, self.peer)
+        if self._may_write or body[0] in READS:
+            response = server.respond(body, self.peer)
+        else:
+            response = ExceptionResponse(body[0] & 0x7F, ILLEGAL_FUNCTION)
         payload = response.function_code.to_bytes(1, "big") + response.encode()
         self._transport.write(struct.pack(">HHHB", transaction, 0, len(payload) + 1, unit) + payload)
         self._answered_s = server.now()

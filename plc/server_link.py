@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
-import ssl
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from plc.server import Access, ModbusServer
 from plc.server_station import ServerStation
 from plc.sparse_log import SparseLog
 from plc.station import SPAN, StationPlace, checked_places
+from plc.tls import ServerTls
 
 STOP_S = 0.2  # for the owners to read ONLINE=0 (row 28)
 DIAG_S = 1.0
@@ -72,7 +72,7 @@ class ServerLink:
         places: Sequence[StationPlace],
         *,
         monotonic_s: Callable[[], float] = time.monotonic,
-        tls: ssl.SSLContext | None = None,
+        tls: ServerTls | None = None,
     ) -> None:
         self.cfg, self._now, self._tls = cfg, monotonic_s, tls
         self.stations: tuple[ServerStation, ...] = tuple(

@@ -7,8 +7,6 @@ Certificates are checked against one authority that the operator configured, nev
 from __future__ import annotations
 
 import ssl
-from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -100,19 +98,11 @@ def client_context(files: TlsFiles) -> ssl.SSLContext:
 class ServerTls:
     """The contexts of a listening port. Only clients with a certificate of the authority get through the handshake.
 
-    write_roles: roles that may write; None: every client that got through. refused: why handshakes failed, the newest
-    last; on_refused is told too.
+    write_roles: roles that may write; None: every client that got through. Raises TlsError.
     """
 
-    def __init__(
-        self,
-        files: TlsFiles,
-        *,
-        write_roles: frozenset[str] | None = None,
-        on_refused: Callable[[str], None] = lambda why: None,
-    ) -> None:
-        self._files, self._write_roles, self._on_refused = files, write_roles, on_refused
-        self.refused: deque[str] = deque(maxlen=16)
+    def __init__(self, files: TlsFiles, *, write_roles: frozenset[str] | None = None) -> None:
+        self._files, self._write_roles = files, write_roles
         self._newest = self._make()
         self.context = self._make()  # what listens; each handshake goes on in the newest
         self.context.sni_callback = self._use_newest
@@ -138,31 +128,10 @@ class ServerTls:
     def _make(self) -> ssl.SSLContext:
         context = _loaded(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), self._files)
         context.verify_mode = ssl.CERT_REQUIRED
-        context.sslobject_class = self._watched()
         return context
 
     def _use_newest(self, peer: ssl.SSLObject, name: str, context: ssl.SSLContext) -> None:
         peer.context = self._newest
-
-    def _watched(self) -> type[ssl.SSLObject]:
-        """asyncio drops the reason of a failed handshake; the operator who installs certificates needs it."""
-        server = self
-
-        class Watched(ssl.SSLObject):
-            def do_handshake(self) -> None:
-                try:
-                    super().do_handshake()
-                except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-                    raise
-                except ssl.SSLError as exc:
-                    server._refuse(explain(exc))
-                    raise
-
-        return Watched
-
-    def _refuse(self, why: str) -> None:
-        self.refused.append(why)
-        self._on_refused(why)
 
 
 def explain(exc: ssl.SSLError) -> str:

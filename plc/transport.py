@@ -46,11 +46,6 @@ class TransportConfig:
             return f"unit {self.unit_id} on {self.serial.device}"
         return f"{self.host}:{self.port}" + (" (TLS)" if self.kind == "tls" else "")
 
-    @property
-    def where(self) -> str:
-        """For people."""
-        return f"{self.host}:{self.port}"
-
 
 async def connect_wire(
     transport: TransportConfig, timeout_s: float, now: Callable[[], float], rtt_s: deque[float]
