@@ -75,12 +75,15 @@ def read_certificate(path: Path) -> Certificate:
     try:
         with path.open("rb") as file:
             pem = file.read(MAX_FILE_BYTES)
-        found = x509.load_pem_x509_certificate(pem)
+        der = x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER)
     except OSError as exc:
         raise TlsError(f"{path}: cannot be read: {exc.strerror}") from exc
     except ValueError as exc:
         raise TlsError(f"{path}: not a certificate in PEM form") from exc
-    return parse_certificate(found.public_bytes(Encoding.DER))
+    try:
+        return parse_certificate(der)
+    except TlsError as exc:
+        raise TlsError(f"{path}: {exc}") from exc
 
 
 def notices(files: TlsFiles, now: datetime) -> list[str]:

@@ -31,11 +31,17 @@ class TestCa:
         return self.folder / "ca.pem"
 
     def issue(
-        self, name: str, *, role: bytes | str | None = None, days: float = 365, hosts: tuple[str, ...] = ("127.0.0.1",)
+        self,
+        name: str,
+        *,
+        role: bytes | str | None = None,
+        days: float = 365,
+        begins: float = -1000,
+        hosts: tuple[str, ...] = ("127.0.0.1",),
     ) -> TlsFiles:
-        """A certificate that ends in `days` (negative: ended), for either side. role bytes: the extension's raw DER."""
+        """A certificate for either side, from `begins` to `days` counted from now. role bytes: the extension's DER."""
         key = ec.generate_private_key(ec.SECP256R1())
-        builder = _builder(name, key, self.certificate.subject, days).add_extension(
+        builder = _builder(name, key, self.certificate.subject, begins, days).add_extension(
             x509.BasicConstraints(ca=False, path_length=None), critical=True
         )
         builder = builder.add_extension(x509.SubjectAlternativeName([_host(host) for host in hosts]), critical=False)
@@ -49,7 +55,7 @@ def make_test_ca(folder: Path, name: str = "Test CA") -> TestCa:
     folder.mkdir(parents=True, exist_ok=True)
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    builder = _builder(name, key, subject, 3650).add_extension(
+    builder = _builder(name, key, subject, -1000, 3650).add_extension(
         x509.BasicConstraints(ca=True, path_length=0), critical=True
     )
     ca = TestCa(folder, builder.sign(key, hashes.SHA256()), key)
@@ -57,16 +63,17 @@ def make_test_ca(folder: Path, name: str = "Test CA") -> TestCa:
     return ca
 
 
-def _builder(name: str, key: ec.EllipticCurvePrivateKey, issuer: x509.Name, days: float) -> x509.CertificateBuilder:
+def _builder(
+    name: str, key: ec.EllipticCurvePrivateKey, issuer: x509.Name, begins: float, days: float
+) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
-    begin = min(now - DAY, now + (days - 1) * DAY)
     return (
         x509.CertificateBuilder()
         .subject_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]))
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(begin)
+        .not_valid_before(now + begins * DAY)
         .not_valid_after(now + days * DAY)
     )
 

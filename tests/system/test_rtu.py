@@ -1,0 +1,306 @@
+"""The contract on a serial line (section 8, test 61): nominal cycles, and everything that such a line does wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import shutil
+import subprocess
+import time
+from collections import deque
+from dataclasses import replace
+
+import pytest
+
+from plc.registers import STAT, Status
+from plc.rtu import RtuServer
+from plc.rtu_frames import sealed
+from plc.serial_port import SerialConfig
+from plc.server import Memory, RegisterServer
+from plc.sim import SimConfig, SimPlc
+from plc.transport import TransportConfig, connect_wire
+from plc.wire import ExceptionReply, LinkFault
+from tests.support import serial_line as line_faults
+from tests.support.judge import judging, wrong_accepts
+from tests.support.serial_line import FaultyLine, needs_socat, socat_pair
+
+pytestmark = pytest.mark.system
+UNIT = 7
+TIMEOUT_S, QUIET_S = 0.25, 0.3
+# A pulled plug, a wrong bit ... of one answer; never may anything but the true registers come out of it.
+FAULTS = [
+    line_faults.lost, line_faults.wrong_crc, line_faults.flipped_bit, line_faults.lost_byte,
+    line_faults.lost_first_byte, line_faults.lost_end, line_faults.noise_before,
+    lambda frame: [(0.0, sealed(UNIT + 1, frame[1:-2]))],  # the same answer of another unit
+    lambda frame: [(0.0, sealed(UNIT, b"\x04" + frame[2:-2]))],  # of another function
+    lambda frame: [(0.0, sealed(UNIT, frame[1:2] + bytes((frame[2] - 2,)) + frame[3:-4]))],  # a register less
+]  # fmt: skip
+NAMES = [
+    "lost", "wrong checksum", "wrong bit", "lost byte", "lost first byte", "lost end", "noise before it", "wrong unit",
+    "wrong function", "short",
+]  # fmt: skip
+
+
+def ports(plc_port: str, appliance_port: str) -> tuple[SerialConfig, TransportConfig]:
+    plc = SerialConfig(plc_port, baud=115_200, parity="none", quiet_s=QUIET_S)  # pseudo terminals have no parity
+    return plc, TransportConfig("rtu", unit_id=UNIT, serial=replace(plc, device=appliance_port))
+
+
+@contextlib.asynccontextmanager
+async def serving(cfg: SerialConfig, registers: RegisterServer):
+    server = RtuServer(cfg, UNIT, registers.answer)
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.close()
+
+
+@contextlib.asynccontextmanager
+async def faulty_line():
+    """A line, a memory of 100 registers behind it (register n holds n), and how to connect to it."""
+    registers = RegisterServer(Memory(100, words=list(range(100))))
+    with FaultyLine() as line:
+        plc, transport = ports(line.server_port, line.client_port)
+        async with serving(plc, registers) as server:
+            yield line, registers.memory, transport, server
+
+
+@contextlib.asynccontextmanager
+async def wire_to(transport: TransportConfig):
+    wire = await connect_wire(transport, TIMEOUT_S, time.monotonic, deque())
+    try:
+        yield wire
+    finally:
+        wire.abort()
+
+
+# -- nominal -----------------------------------------------------------------------------------------------------------
+
+
+@needs_socat
+async def test_twenty_parts_on_a_serial_line_give_twenty_results_and_each_is_its_own(tmp_path):
+    plc = SimPlc(SimConfig())
+    with socat_pair(tmp_path) as pair:
+        cfg, transport = ports(*pair.ports)
+        async with serving(cfg, plc.server), judging(transport) as judge:
+            results = await plc.play(range(100, 120))
+            assert f"unit {UNIT} on {pair.ports[1]}" in transport.where
+    assert [r.verdict for r in results] == ["good", "reject"] * 10
+    assert [r.code for r in results] == [1, 2] * 10
+    assert judge.status.faults == 0
+
+
+async def test_the_bytes_of_a_read_and_a_write_are_those_of_modbus_over_serial_line():
+    async with faulty_line() as (line, _, transport, _), wire_to(transport) as wire:
+        assert await wire.read(20, 2) == [20, 21]
+        await wire.write(22, [0x0102])
+        assert line.requests == [
+            sealed(7, bytes.fromhex("03 0014 0002")),
+            sealed(7, bytes.fromhex("10 0016 0001 02 0102")),
+        ]
+
+
+@needs_socat
+@pytest.mark.skipif(shutil.which("mbpoll") is None, reason="needs mbpoll (Debian package mbpoll)")
+async def test_a_modbus_client_that_is_not_ours_reads_and_writes_our_rtu_server(tmp_path):
+    registers = RegisterServer(Memory(100, words=list(range(100))))
+    with socat_pair(tmp_path) as pair:
+        cfg, _ = ports(*pair.ports)
+        async with serving(cfg, registers):
+            settings = ["mbpoll", "-m", "rtu", "-a", str(UNIT), "-b", "115200", "-P", "none", "-0", "-1", "-o", "1"]
+            read = [*settings, "-r", "40", "-c", "3", pair.ports[1]]
+            found = await asyncio.to_thread(subprocess.run, read, capture_output=True, text=True, timeout=30)
+            assert found.returncode == 0 and "[40]: \t40" in found.stdout and "[42]: \t42" in found.stdout
+            write = [*settings, "-r", "50", pair.ports[1], "4711", "4712"]
+            found = await asyncio.to_thread(subprocess.run, write, capture_output=True, text=True, timeout=30)
+            assert found.returncode == 0, found.stdout + found.stderr
+            assert registers.memory.words[49:53] == [49, 4711, 4712, 52]
+            foreign = [word if word != str(UNIT) else "8" for word in read]
+            found = await asyncio.to_thread(subprocess.run, foreign, capture_output=True, text=True, timeout=30)
+            assert "timed out" in found.stdout + found.stderr  # silence, as another unit's traffic demands
+
+
+# -- what a server must not answer -------------------------------------------------------------------------------------
+
+
+async def test_a_request_to_another_unit_gets_silence_and_the_next_one_to_us_its_answer():
+    async with faulty_line() as (_, _, transport, server):
+        with pytest.raises(LinkFault, match="no answer within 250 ms"):
+            async with wire_to(replace(transport, unit_id=UNIT + 1)) as wire:
+                await wire.read(20, 2)
+        assert server.requests == 0
+        async with wire_to(transport) as wire:
+            assert await wire.read(20, 2) == [20, 21]
+
+
+async def test_an_exception_is_an_answer_and_the_line_works_on():
+    async with faulty_line() as (_, memory, transport, _), wire_to(transport) as wire:
+        memory.writable = lambda address: address != 30
+        with pytest.raises(ExceptionReply, match="exception 2"):
+            await wire.write(29, [1, 2, 3])
+        with pytest.raises(ExceptionReply, match="exception 2"):
+            await wire.read(99, 2)
+        assert await wire.read(29, 3) == [29, 30, 31]
+
+
+# -- what a client must not believe ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=NAMES)
+async def test_an_answer_that_the_line_spoiled_is_a_fault_and_never_data(fault):
+    async with faulty_line() as (line, _, transport, _):
+        async with wire_to(transport) as wire:
+            line.faults.append(fault)
+            with pytest.raises(LinkFault):
+                await wire.read(20, 2)
+            with pytest.raises(LinkFault):  # nothing more is asked before the port was opened again
+                await wire.read(20, 2)
+            assert len(line.requests) == 1
+        async with wire_to(transport) as wire:
+            assert await wire.read(20, 2) == [20, 21]
+
+
+@pytest.mark.parametrize("fault", [line_faults.surplus_byte, line_faults.twice], ids=["a byte too many", "twice"])
+async def test_bytes_after_an_answer_end_the_connection_before_the_next_request(fault):
+    async with faulty_line() as (line, memory, transport, _):
+        async with wire_to(transport) as wire:
+            line.faults.append(fault)
+            with contextlib.suppress(LinkFault):  # where the bytes came at once
+                await wire.read(20, 2)
+            memory.words[20] = 99
+            await asyncio.sleep(0.05)
+            with pytest.raises(LinkFault):
+                await wire.read(20, 2)
+        async with wire_to(transport) as wire:
+            assert await wire.read(20, 2) == [99, 21]
+
+
+async def test_an_answer_in_pieces_is_put_together():
+    async with faulty_line() as (line, _, transport, _), wire_to(transport) as wire:
+        line.faults.append(line_faults.in_pieces)
+        assert await wire.read(20, 2) == [20, 21]
+
+
+@pytest.mark.parametrize("late_s", [TIMEOUT_S + 0.05, TIMEOUT_S + 0.15])
+async def test_a_late_answer_is_never_taken_as_the_answer_to_the_next_request(late_s):
+    """The register changed meanwhile: the late answer shows 20, the true one, which takes its time too, 99."""
+    async with faulty_line() as (line, memory, transport, _):
+        line.faults.extend([line_faults.late(late_s), line_faults.late(0.2)])
+        with pytest.raises(LinkFault, match="no answer within 250 ms"):
+            async with wire_to(transport) as wire:
+                await wire.read(20, 2)
+        memory.words[20] = 99
+        async with wire_to(transport) as wire:
+            assert await wire.read(20, 2) == [99, 21]
+
+
+async def test_an_answer_that_is_later_than_the_quiet_time_does_not_fit_the_first_request_of_a_session():
+    async with faulty_line() as (line, _, transport, _):
+        line.faults.append(line_faults.late(TIMEOUT_S + QUIET_S + 0.1))
+        with pytest.raises(LinkFault):
+            async with wire_to(transport) as wire:
+                await wire.read(0, 20)  # as a poll of CTRL
+        async with wire_to(transport) as wire:
+            line.faults.append(line_faults.late(0.2))  # the late one comes first
+            with pytest.raises(LinkFault, match=r"bytes came in place of|checksum"):
+                await wire.read(20, STAT.size)
+
+
+async def test_a_line_on_which_somebody_talks_all_the_time_is_refused():
+    async with faulty_line() as (line, _, transport, _):
+
+        async def babble():
+            while True:
+                line.say(b"\x01\x03")
+                await asyncio.sleep(0.05)
+
+        task = asyncio.create_task(babble())
+        with pytest.raises(LinkFault, match="does not fall silent"):
+            async with wire_to(transport):
+                pass
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_noise_while_nothing_is_asked_ends_the_connection():
+    async with faulty_line() as (line, _, transport, _), wire_to(transport) as wire:
+        await wire.read(20, 2)
+        line.say(b"\x00")
+        await asyncio.sleep(0.05)
+        with pytest.raises(LinkFault, match="that nobody asked for"):
+            await wire.read(20, 2)
+
+
+# -- the port ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_port_that_is_not_there_and_one_that_is_in_use_are_named(tmp_path):
+    with pytest.raises(LinkFault, match=r"serial port .*nothing cannot be opened"):
+        await connect_wire(ports("unused", str(tmp_path / "nothing"))[1], TIMEOUT_S, time.monotonic, deque())
+    async with faulty_line() as (_, _, transport, _), wire_to(transport):
+        with pytest.raises(LinkFault, match="cannot be opened"):
+            async with wire_to(transport):
+                pass
+
+
+@needs_socat
+async def test_an_unplugged_port_rejects_its_part_and_the_line_goes_on_when_it_is_back(tmp_path):
+    plc = SimPlc(SimConfig(ready_timeout_s=20))
+    with socat_pair(tmp_path) as pair:
+        cfg, transport = ports(*pair.ports)
+        async with serving(cfg, plc.server), judging(transport) as judge:
+            (before,) = await plc.play([100])
+            judge.delay_s = 0.15
+            cut = asyncio.create_task(plc.play([102]))
+            while not plc.stat()["STATUS"] & Status.TRIGGER_ACK:  # noqa: ASYNC110 - a register without an event
+                await asyncio.sleep(0.005)
+            pair.unplug()
+            (during,) = await cut
+            judge.delay_s = 0.0
+            await asyncio.sleep(0.5)
+            assert not judge.status.connected
+            assert "serial port" in judge.status.text
+            pair.plug()
+            (after,) = await plc.play([104])
+    assert (before.verdict, during.verdict, after.verdict) == ("good", "reject", "good")
+
+
+async def test_a_line_with_every_kind_of_fault_passes_no_part_that_was_judged_bad_and_recovers():
+    """About one answer in sixty is spoiled, in one of fourteen ways; the seed makes it the same every time."""
+    plc, dice = SimPlc(SimConfig(ready_timeout_s=20)), random.Random(61)
+    ways = [*FAULTS, line_faults.surplus_byte, line_faults.twice, line_faults.late(0.3), line_faults.late(0.5)]
+    with FaultyLine() as line:
+        cfg, transport = ports(line.server_port, line.client_port)
+        async with serving(cfg, plc.server), judging(transport) as judge:
+            await plc.play([100])
+            for _ in range(8):
+                line.faults.extend([line_faults.none] * dice.randrange(30, 90))
+                line.faults.append(dice.choice(ways))
+            while line.faults:
+                await plc.play([plc.next_id])
+            assert judge.status.faults >= 5
+            assert wrong_accepts(plc) == []
+            await plc.play([200])  # a fault may still be under way
+            (after,) = await plc.play([202])
+    assert after.verdict == "good"
+    assert wrong_accepts(plc) == []
+
+
+async def test_after_a_timeout_nothing_is_written_before_the_signature_was_read_again():
+    plc = SimPlc(SimConfig(ready_timeout_s=20))
+    with FaultyLine() as line:
+        cfg, transport = ports(line.server_port, line.client_port)
+        async with serving(cfg, plc.server), judging(transport) as judge:
+            await plc.play([100])
+            plc.ctrl["SIGNATURE"] = 0x1234  # another device answers under this address now
+            await plc.idle_for(0.05)
+            line.faults.append(line_faults.lost)
+            while judge.status.connected:
+                await plc.idle_for(0.02)
+            line.requests.clear()
+            while len(line.requests) < 20:
+                await plc.idle_for(0.02)
+    assert line.requests[0] == sealed(UNIT, bytes((3, 0, STAT.base, 0, STAT.size)))
+    assert not [request for request in line.requests if request[1] == 16]

@@ -1,0 +1,312 @@
+"""Modbus/TCP Security: who has no certificate of our authority gets no register, and whoever is refused is told why."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import ssl
+import time
+from collections import deque
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+
+from plc.server import Memory, RegisterServer
+from plc.sim import SimConfig, SimPlc
+from plc.tls import ServerTls, TlsError, TlsFiles, client_context, parse_certificate, read_certificate
+from plc.transport import TransportConfig, connect_wire
+from plc.wire import ExceptionReply, LinkFault
+from tests.support.certificates import TestCa, make_test_ca
+from tests.support.judge import judging
+
+pytestmark = pytest.mark.system
+TIMEOUT_S = 2.0
+
+
+@pytest.fixture(scope="module")
+def ca(tmp_path_factory: pytest.TempPathFactory) -> TestCa:
+    return make_test_ca(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture(scope="module")
+def other_ca(tmp_path_factory: pytest.TempPathFactory) -> TestCa:
+    return make_test_ca(tmp_path_factory.mktemp("other"), "Somebody else's CA")
+
+
+@contextlib.asynccontextmanager
+async def plc_with(tls: ServerTls):
+    """A TLS server of 100 registers (register n holds n)."""
+    server = RegisterServer(Memory(100, words=list(range(100))))
+    await server.start(tls=tls)
+    try:
+        yield server
+    finally:
+        await server.close()
+
+
+def to(server: RegisterServer, files: TlsFiles, **fields) -> TransportConfig:
+    return TransportConfig("tls", port=server.port, tls=files, **fields)
+
+
+@contextlib.asynccontextmanager
+async def wire_to(transport: TransportConfig):
+    wire = await connect_wire(transport, TIMEOUT_S, time.monotonic, deque())
+    try:
+        yield wire
+    finally:
+        wire.abort()
+
+
+async def told(caplog: pytest.LogCaptureFixture, pattern: str) -> None:
+    """The server has written so to its log, or does within seconds."""
+    end = time.monotonic() + 5
+    while not re.search(pattern, caplog.text):  # noqa: ASYNC110 - a log without an event
+        assert time.monotonic() < end, caplog.text
+        await asyncio.sleep(0.01)
+
+
+async def test_a_part_is_inspected_over_tls_and_a_bad_one_is_not_passed(ca):
+    plc = SimPlc(SimConfig())
+    await plc.server.start(tls=ServerTls(ca.issue("plc")))
+    transport = TransportConfig("tls", port=plc.port, tls=ca.issue("appliance"))
+    try:
+        async with judging(transport) as judge:
+            results = await plc.play(range(100, 106))
+            assert judge.status.faults == 0
+    finally:
+        await plc.close()
+    assert [r.verdict for r in results] == ["good", "reject"] * 3
+
+
+async def test_both_ends_speak_nothing_older_than_tls_1_2(ca):
+    for context in (client_context(ca.issue("a")), ServerTls(ca.issue("b")).context):
+        assert context.minimum_version == ssl.TLSVersion.TLSv1_2
+        assert context.verify_mode == ssl.CERT_REQUIRED
+    assert client_context(ca.issue("a")).check_hostname
+
+
+# -- the server refuses ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize(
+    ("who", "why"),
+    [("none", "showed no certificate"), ("foreign", "issuer certificate|self-signed"), ("expired", "has expired"),
+     ("not yet", "not yet valid; check this machine's clock")],
+)  # fmt: skip
+async def test_a_client_without_a_good_certificate_reads_nothing_and_the_server_says_why(
+    ca, other_ca, version, who, why, caplog
+):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(ca.path)
+    context.minimum_version = context.maximum_version = version
+    files = {
+        "foreign": lambda: other_ca.issue("stranger"),
+        "expired": lambda: ca.issue("old", days=-1),
+        "not yet": lambda: ca.issue("young", begins=1),
+    }.get(who, lambda: None)()
+    if files is not None:
+        context.load_cert_chain(files.certificate, files.key)
+    tls = ServerTls(ca.issue("plc"))
+    async with plc_with(tls) as server:
+        with pytest.raises((OSError, EOFError)):
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port, ssl=context)
+            try:
+                writer.write(bytes.fromhex("0001 0000 0006 01 03 0000 0001"))
+                await reader.readexactly(1)
+            finally:
+                writer.transport.abort()
+        assert server.requests == 0
+        await told(caplog, f"no connection with 127.0.0.1:.*({why})")
+        async with wire_to(to(server, ca.issue("appliance"))) as wire:  # and the next one is served
+            assert await wire.read(5, 2) == [5, 6]
+
+
+async def test_a_client_that_is_refused_says_that_it_may_be_its_certificate(ca, other_ca):
+    stranger = other_ca.issue("stranger")
+    async with plc_with(ServerTls(ca.issue("plc"))) as server:
+        with pytest.raises(LinkFault, match=r"certificate|TLS"):
+            async with wire_to(to(server, replace(stranger, ca=ca.path))) as wire:
+                await wire.read(0, 1)
+
+
+async def test_plain_modbus_to_the_tls_port_gets_no_answer_and_the_connection_is_closed(ca, caplog):
+    tls = ServerTls(ca.issue("plc"))
+    async with plc_with(tls) as server:
+        with pytest.raises(LinkFault, match=r"closed the connection|reset"):
+            async with wire_to(TransportConfig(port=server.port)) as wire:
+                await wire.read(0, 1)
+        assert server.requests == 0
+        await told(caplog, "does not speak TLS")
+
+
+# -- the client refuses ------------------------------------------------------------------------------------------------
+
+
+async def test_a_plc_under_another_name_or_of_another_authority_or_out_of_date_is_refused(ca, other_ca):
+    good = ca.issue("appliance")
+    for files, fields, why in [
+        (ca.issue("named", hosts=("plc.test",)), {}, "IP address mismatch"),
+        (ca.issue("plc"), {"server_name": "plc.test"}, "Hostname mismatch"),
+        (replace(other_ca.issue("plc"), ca=ca.path), {}, "unable to get local issuer certificate|self-signed"),
+        (ca.issue("old", days=-1), {}, "certificate has expired"),
+    ]:
+        async with plc_with(ServerTls(files)) as server:
+            with pytest.raises(LinkFault, match=f"certificate is refused: .*({why})"):
+                async with wire_to(to(server, good, **fields)):
+                    pass
+            assert server.requests == 0
+
+
+async def test_a_certificate_made_out_to_a_name_is_accepted_under_that_name(ca):
+    tls, ours = ServerTls(ca.issue("named", hosts=("plc.test",))), ca.issue("appliance")
+    async with plc_with(tls) as server, wire_to(to(server, ours, server_name="plc.test")) as wire:
+        assert await wire.read(5, 2) == [5, 6]
+
+
+async def test_a_plc_that_speaks_no_tls_is_named_so(ca):
+    server = RegisterServer(Memory(100))
+    await server.start()
+    try:
+        with pytest.raises(LinkFault, match="it may speak no TLS"):
+            async with wire_to(to(server, ca.issue("appliance"))):
+                pass
+    finally:
+        await server.close()
+
+
+# -- roles -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("role", "may"), [("plc", True), ("engineer", True), ("viewer", False), (None, False)])
+async def test_only_a_role_with_the_right_to_write_writes_and_every_one_reads(ca, role, may):
+    tls = ServerTls(ca.issue("appliance"), write_roles=frozenset({"plc", "engineer"}))
+    async with plc_with(tls) as server, wire_to(to(server, ca.issue("client", role=role))) as wire:
+        if may:
+            await wire.write(5, [1, 2])
+        else:
+            with pytest.raises(ExceptionReply, match="exception 1"):
+                await wire.write(5, [1, 2])
+        assert await wire.read(5, 2) == ([1, 2] if may else [5, 6])
+
+
+def test_a_role_that_cannot_be_read_is_no_role(ca):
+    class Peer:
+        der: bytes | None = None
+
+        def getpeercert(self, binary_form: bool) -> bytes | None:
+            return self.der
+
+    tls, peer = ServerTls(ca.issue("appliance"), write_roles=frozenset({"plc"})), Peer()
+    for role, may in [("plc", True), (b"\x13\x03plc", False)]:
+        pem = ca.issue("client", role=role).certificate.read_text()
+        peer.der = ssl.PEM_cert_to_DER_cert(pem)
+        assert tls.may_write(peer) is may
+    peer.der = None
+    assert not tls.may_write(peer)
+
+
+async def test_without_a_list_of_roles_every_client_of_the_authority_writes(ca):
+    async with plc_with(ServerTls(ca.issue("plc"))) as server, wire_to(to(server, ca.issue("client"))) as wire:
+        await wire.write(5, [1, 2])
+        assert server.memory.words[5:7] == [1, 2]
+
+
+@pytest.mark.parametrize("role", [None, "plc", "Bedienung Ä"])
+def test_the_role_is_read_from_a_certificate(ca, role):
+    assert read_certificate(ca.issue("any", role=role).certificate).role == role
+
+
+@pytest.mark.parametrize("raw", [b"", b"\x0c", b"\x0c\x05abc", b"\x0c\x02abc", b"\x13\x03abc", b"\x0c\x02\xff\xff"])
+def test_a_role_that_is_no_utf8_string_is_refused(ca, raw):
+    with pytest.raises(TlsError, match=r"any\.pem: .*(role|read)"):
+        read_certificate(ca.issue("any", role=raw).certificate)
+
+
+# -- expiry, reload, files ---------------------------------------------------------------------------------------------
+
+
+async def test_certificates_that_expire_soon_are_reported_with_the_days_left(ca):
+    tls, ending = ServerTls(ca.issue("plc", days=12.2)), ca.issue("appliance", days=5.2)
+    assert "'plc' expires in 12 days" in tls.notices()[0]
+    async with plc_with(tls) as server, wire_to(to(server, ending)) as wire:
+        assert "'appliance' expires in 5 days" in wire.notice
+        assert "'plc' expires in 12 days" in wire.notice
+        assert await wire.read(5, 2) == [5, 6]
+    async with plc_with(ServerTls(ca.issue("plc"))) as server, wire_to(to(server, ca.issue("appliance"))) as wire:
+        assert wire.notice == ""
+
+
+def test_the_days_left_count_to_the_end_and_below(ca):
+    found = read_certificate(ca.issue("any", days=40).certificate)
+    assert found.days_left(found.not_after - timedelta(days=2)) == 2
+    assert "has expired" in found.notice(found.not_after + timedelta(hours=1))
+    assert found.notice(datetime.now(UTC)) == ""
+
+
+def replace_files(old: TlsFiles, new: TlsFiles) -> None:
+    for to_path, from_path in ((old.ca, new.ca), (old.certificate, new.certificate), (old.key, new.key)):
+        to_path.write_bytes(from_path.read_bytes())
+
+
+async def test_new_certificates_count_from_the_next_connection_on_and_bad_ones_are_not_taken(
+    tmp_path, other_ca, caplog
+):
+    ca = make_test_ca(tmp_path)
+    files, old_client = ca.issue("plc"), ca.issue("old client")
+    tls = ServerTls(files)
+    async with plc_with(tls) as server:
+        transport = to(server, old_client)
+        async with wire_to(transport) as standing:
+            files.certificate.write_text("not a certificate")
+            with pytest.raises(TlsError, match=r"plc\.pem: not a certificate in PEM form"):
+                tls.reload()
+            async with wire_to(transport) as wire:  # the old ones are still in use
+                assert await wire.read(5, 2) == [5, 6]
+            replace_files(files, other_ca.issue("plc"))  # another authority from now on
+            tls.reload()
+            async with wire_to(to(server, other_ca.issue("new client"))) as wire:
+                assert await wire.read(5, 2) == [5, 6]
+            assert await standing.read(5, 2) == [5, 6]
+        with pytest.raises(LinkFault):
+            async with wire_to(to(server, replace(old_client, ca=other_ca.path))) as wire:
+                await wire.read(0, 1)
+        await told(caplog, "the other side's certificate is refused")
+
+
+def test_files_that_cannot_be_used_are_named(ca, tmp_path):
+    good, other = ca.issue("one"), ca.issue("two")
+    missing, broken = tmp_path / "missing.pem", tmp_path / "broken.pem"
+    broken.write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    for files, why in [
+        (replace(good, ca=missing), r"missing\.pem: cannot be read: No such file"),
+        (replace(good, certificate=broken), r"broken\.pem: not a certificate"),
+        (replace(good, key=missing), r"missing\.pem: cannot be read"),
+        (replace(good, key=other.key), r"two\.key: not the key of .*one\.pem"),
+    ]:
+        with pytest.raises(TlsError, match=why):
+            client_context(files)
+    with pytest.raises(TlsError):
+        parse_certificate(b"\x30\x03abc")
+
+
+def test_an_encrypted_key_is_refused_and_nobody_is_asked_for_a_password(ca, tmp_path):
+    files = ca.issue("locked")
+    key = serialization.load_pem_private_key(files.key.read_bytes(), None)
+    locked = tmp_path / "locked.key"
+    locked.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"x")
+        )
+    )
+    with pytest.raises(TlsError, match="encrypted"):
+        client_context(replace(files, key=locked))
+
+
+async def test_a_missing_file_of_ours_is_a_fault_of_the_link_and_not_of_the_program(ca, free_port, tmp_path):
+    files = replace(ca.issue("appliance"), key=tmp_path / "gone.key")
+    with pytest.raises(LinkFault, match=r"gone\.key: cannot be read"):
+        await connect_wire(TransportConfig("tls", port=free_port, tls=files), TIMEOUT_S, time.monotonic, deque())
