@@ -302,7 +302,7 @@ def test_an_encrypted_key_is_refused_and_nobody_is_asked_for_a_password(ca, tmp_
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"x")
         )
     )
-    with pytest.raises(TlsError, match="encrypted"):
+    with pytest.raises(TlsError, match="the key is encrypted"):
         client_context(replace(files, key=locked))
 
 
