@@ -48,6 +48,11 @@ class RequestFinder:
         self._bytes, self._last_s = bytearray(), 0.0
         self._foreign = False  # what is on the line is not for us, or broken: not before the next silence
 
+    @property
+    def begun(self) -> bool:
+        """Bytes of a request to us are here."""
+        return bool(self._bytes)
+
     def feed(self, data: bytes, now_s: float) -> None:
         """Bytes that came just now."""
         if now_s - self._last_s > (self._hold_s if self._unfinished() else self._gap_s):

@@ -16,11 +16,14 @@ from pymodbus.pdu import ExceptionResponse, ModbusPDU
 from plc.images import Image, WordOrder
 from plc.pdu import DEVICE_FAILURE, ILLEGAL_ADDRESS, Peer, Refused, answer
 from plc.registers import DEVICE, MAP_VERSION, SIGNATURE
+from plc.rtu import RtuServer
+from plc.serial_port import SerialConfig
 from plc.server import Access, ModbusServer
 from plc.server_station import ServerStation
 from plc.sparse_log import SparseLog
 from plc.station import SPAN, StationPlace, checked_places
 from plc.tls import ServerTls
+from plc.wire import LinkFault
 
 STOP_S = 0.2  # for the owners to read ONLINE=0 (row 28)
 DIAG_S = 1.0
@@ -32,8 +35,9 @@ MAX_TURN_S, MIN_TURN_S = 0.01, 0.001
 
 @dataclass(frozen=True, slots=True)
 class ServerConfig:
-    """One listening address. name: of the device, for DEVICE and function 43.
+    """One listening address, or a serial line where `serial` is given: host, port, peers and idle timeout are TCP's.
 
+    unit_id: ours on a serial line; over TCP any is answered. name: of the device, for DEVICE and function 43.
     Raises ValueError: every address of this machine without a list of peers, or an entry of it is no address.
     """
 
@@ -46,6 +50,8 @@ class ServerConfig:
     heartbeat_s: float = 0.1
     word_order: WordOrder = "big"
     name: str = "part-inspector"
+    serial: SerialConfig | None = None
+    unit_id: int = 1
 
     def __post_init__(self) -> None:
         if not self.allow_peers and self.anywhere:
@@ -60,7 +66,7 @@ class ServerConfig:
 
     @property
     def where(self) -> str:
-        return f"{self.host}:{self.port}"
+        return f"unit {self.unit_id} on {self.serial.device}" if self.serial is not None else f"{self.host}:{self.port}"
 
 
 class ServerLink:
@@ -82,7 +88,11 @@ class ServerLink:
         self._by_number = {station.handshake.cfg.number: station for station in self.stations}
         self.log = SparseLog(logging.getLogger("plc.server"), monotonic_s)
         access = Access(cfg.allow_peers, cfg.max_connections, cfg.idle_timeout_s)
-        self.server = ModbusServer(self.respond, access, gone=self.gone, monotonic_s=monotonic_s, log=self.log)
+        self.server: ModbusServer | RtuServer
+        if cfg.serial is not None:
+            self.server = RtuServer(cfg.serial, cfg.unit_id, self.respond, gone=self.gone, monotonic_s=monotonic_s)
+        else:
+            self.server = ModbusServer(self.respond, access, gone=self.gone, monotonic_s=monotonic_s, log=self.log)
         youngest_s = min(station.handshake.cfg.max_trigger_age_s for station in self.stations)
         self._turn_s = min(MAX_TURN_S, max(MIN_TURN_S, youngest_s / 10))
         self._identity = _identity(cfg.name)
@@ -169,11 +179,18 @@ class ServerLink:
 
     # -- the supervisor's loop -----------------------------------------------------------------------------------------
 
+    async def _start(self) -> None:
+        """Raises OSError, LinkFault: the address or the port is not there."""
+        if isinstance(self.server, RtuServer):
+            await self.server.start()
+        else:
+            await self.server.start(self.cfg.host, self.cfg.port, tls=self._tls)
+
     async def _listen(self) -> None:
         while not self._stopped.is_set():
             try:
-                await self.server.start(self.cfg.host, self.cfg.port, tls=self._tls)
-            except OSError as exc:
+                await self._start()
+            except (OSError, LinkFault) as exc:
                 for station in self.stations:
                     station.status.text = f"cannot listen at {self.cfg.where}: {exc}"
                 await self._pause(RETRY_S)
@@ -191,6 +208,8 @@ class ServerLink:
         while not self._stopped.is_set():
             if self._bug is not None:
                 raise self._bug  # the process ends, and the PLC takes silence as a reject
+            if isinstance(self.server, RtuServer):
+                self.server.check()
             now = self._now()
             if now >= tick_s:
                 tick_s = now + TICK_S

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from plc.registers import CTRL, IDENT, STAT
 from plc.sim import SimPlc
 from plc.station import SPAN
+from plc.transport import TransportConfig, connect_wire
 from plc.wire import ExceptionReply, LinkFault, Wire
 
 RECONNECT_S = 0.1
@@ -31,6 +32,7 @@ class SimClientPlc(SimPlc):
     wired: bool = True
     rtt_s: deque[float] = field(default_factory=lambda: deque(maxlen=1000))
     _wire: Wire | None = None
+    transport: TransportConfig | None = None  # None: TCP to where `start` says
     _where: tuple[str, int] = ("127.0.0.1", 502)
     _retry_s: float = 0.0
     _ident: list[int] = field(default_factory=list)
@@ -70,9 +72,8 @@ class SimClientPlc(SimPlc):
                 if time.monotonic() < self._retry_s:
                     return
                 host, port = self._where
-                self._wire = await Wire.connect(
-                    host, port, self.unit_id, REQUEST_TIMEOUT_S, time.monotonic, self.rtt_s
-                )  # fmt: skip
+                transport = self.transport or TransportConfig(host=host, port=port, unit_id=self.unit_id)
+                self._wire = await connect_wire(transport, REQUEST_TIMEOUT_S, time.monotonic, self.rtt_s)
                 self._ident = []
             await exchange(self._wire)
         except ExceptionReply:

@@ -9,25 +9,30 @@ import shutil
 import subprocess
 import time
 from collections import deque
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 
+from plc.client import ClientLink, LinkConfig
 from plc.registers import STAT, Status
 from plc.rtu import RtuServer
 from plc.rtu_frames import sealed
 from plc.serial_port import SerialConfig
 from plc.server import Memory, RegisterServer
+from plc.server_link import ServerConfig, ServerLink
 from plc.sim import SimConfig, SimPlc
+from plc.sim_client import SimClientPlc
 from plc.transport import TransportConfig, connect_wire
 from plc.wire import ExceptionReply, LinkFault
 from tests.support import serial_line as line_faults
-from tests.support.judge import judging, wrong_accepts
+from tests.support.links import Judge, judging, place
 from tests.support.serial_line import FaultyLine, needs_socat, socat_pair
 
 pytestmark = pytest.mark.system
 UNIT = 7
 TIMEOUT_S, QUIET_S = 0.25, 0.3
+PATIENT = {"ack_timeout_s": 1.0, "result_timeout_s": 2.0, "heartbeat_timeout_s": 1.0, "ready_timeout_s": 20.0}
 # A pulled plug, a wrong bit ... of one answer; never may anything but the true registers come out of it.
 FAULTS = [
     line_faults.lost, line_faults.wrong_crc, line_faults.flipped_bit, line_faults.lost_byte,
@@ -49,10 +54,11 @@ def ports(plc_port: str, appliance_port: str) -> tuple[SerialConfig, TransportCo
 
 @contextlib.asynccontextmanager
 async def serving(cfg: SerialConfig, registers: RegisterServer):
-    server = RtuServer(cfg, UNIT, registers.answer)
+    server = RtuServer(cfg, UNIT, lambda body, peer: registers.answer(body))
     await server.start()
     try:
         yield server
+        server.check()
     finally:
         await server.close()
 
@@ -68,6 +74,14 @@ async def faulty_line():
 
 
 @contextlib.asynccontextmanager
+async def inspecting(transport: TransportConfig) -> AsyncIterator[Judge]:
+    """The appliance as a client."""
+    link = ClientLink(LinkConfig(transport=transport, reconnect_max_s=0.2), [place()])
+    async with judging(link) as (judge,):
+        yield judge
+
+
+@contextlib.asynccontextmanager
 async def wire_to(transport: TransportConfig):
     wire = await connect_wire(transport, TIMEOUT_S, time.monotonic, deque())
     try:
@@ -76,20 +90,25 @@ async def wire_to(transport: TransportConfig):
         wire.abort()
 
 
+def wrong_accepts(plc: SimPlc) -> list[int]:
+    """Parts that went on as good although they are odd, so judged bad."""
+    return [r.part_id for r in plc.results if r.verdict == "good" and r.part_id % 2]
+
+
 # -- nominal -----------------------------------------------------------------------------------------------------------
 
 
 @needs_socat
 async def test_twenty_parts_on_a_serial_line_give_twenty_results_and_each_is_its_own(tmp_path):
-    plc = SimPlc(SimConfig())
+    plc = SimPlc(SimConfig(**PATIENT))
     with socat_pair(tmp_path) as pair:
         cfg, transport = ports(*pair.ports)
-        async with serving(cfg, plc.server), judging(transport) as judge:
+        async with serving(cfg, plc.server), inspecting(transport) as judge:
             results = await plc.play(range(100, 120))
             assert f"unit {UNIT} on {pair.ports[1]}" in transport.where
     assert [r.verdict for r in results] == ["good", "reject"] * 10
     assert [r.code for r in results] == [1, 2] * 10
-    assert judge.status.faults == 0
+    assert judge.port.status.faults == 0
 
 
 async def test_the_bytes_of_a_read_and_a_write_are_those_of_modbus_over_serial_line():
@@ -247,10 +266,10 @@ async def test_a_port_that_is_not_there_and_one_that_is_in_use_are_named(tmp_pat
 
 @needs_socat
 async def test_an_unplugged_port_rejects_its_part_and_the_line_goes_on_when_it_is_back(tmp_path):
-    plc = SimPlc(SimConfig(ready_timeout_s=20))
+    plc = SimPlc(SimConfig(**PATIENT))
     with socat_pair(tmp_path) as pair:
         cfg, transport = ports(*pair.ports)
-        async with serving(cfg, plc.server), judging(transport) as judge:
+        async with serving(cfg, plc.server), inspecting(transport) as judge:
             (before,) = await plc.play([100])
             judge.delay_s = 0.15
             cut = asyncio.create_task(plc.play([102]))
@@ -260,8 +279,8 @@ async def test_an_unplugged_port_rejects_its_part_and_the_line_goes_on_when_it_i
             (during,) = await cut
             judge.delay_s = 0.0
             await asyncio.sleep(0.5)
-            assert not judge.status.connected
-            assert "serial port" in judge.status.text
+            assert not judge.port.status.connected
+            assert "serial port" in judge.port.status.text
             pair.plug()
             (after,) = await plc.play([104])
     assert (before.verdict, during.verdict, after.verdict) == ("good", "reject", "good")
@@ -269,18 +288,18 @@ async def test_an_unplugged_port_rejects_its_part_and_the_line_goes_on_when_it_i
 
 async def test_a_line_with_every_kind_of_fault_passes_no_part_that_was_judged_bad_and_recovers():
     """About one answer in sixty is spoiled, in one of fourteen ways; the seed makes it the same every time."""
-    plc, dice = SimPlc(SimConfig(ready_timeout_s=20)), random.Random(61)
+    plc, dice = SimPlc(SimConfig(**PATIENT)), random.Random(61)
     ways = [*FAULTS, line_faults.surplus_byte, line_faults.twice, line_faults.late(0.3), line_faults.late(0.5)]
     with FaultyLine() as line:
         cfg, transport = ports(line.server_port, line.client_port)
-        async with serving(cfg, plc.server), judging(transport) as judge:
+        async with serving(cfg, plc.server), inspecting(transport) as judge:
             await plc.play([100])
             for _ in range(8):
                 line.faults.extend([line_faults.none] * dice.randrange(30, 90))
                 line.faults.append(dice.choice(ways))
             while line.faults:
                 await plc.play([plc.next_id])
-            assert judge.status.faults >= 5
+            assert judge.port.status.faults >= 5
             assert wrong_accepts(plc) == []
             await plc.play([200])  # a fault may still be under way
             (after,) = await plc.play([202])
@@ -289,18 +308,78 @@ async def test_a_line_with_every_kind_of_fault_passes_no_part_that_was_judged_ba
 
 
 async def test_after_a_timeout_nothing_is_written_before_the_signature_was_read_again():
-    plc = SimPlc(SimConfig(ready_timeout_s=20))
+    plc = SimPlc(SimConfig(**PATIENT))
     with FaultyLine() as line:
         cfg, transport = ports(line.server_port, line.client_port)
-        async with serving(cfg, plc.server), judging(transport) as judge:
+        async with serving(cfg, plc.server), inspecting(transport) as judge:
             await plc.play([100])
             plc.ctrl["SIGNATURE"] = 0x1234  # another device answers under this address now
             await plc.idle_for(0.05)
             line.faults.append(line_faults.lost)
-            while judge.status.connected:
+            while judge.port.status.connected:
                 await plc.idle_for(0.02)
             line.requests.clear()
             while len(line.requests) < 20:
                 await plc.idle_for(0.02)
     assert line.requests[0] == sealed(UNIT, bytes((3, 0, STAT.base, 0, STAT.size)))
     assert not [request for request in line.requests if request[1] == 16]
+
+
+# -- the appliance as the unit that the PLC asks -----------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def asked(our_port: str, plc_port: str):
+    """The appliance listens on one end, a PLC that is a master scans it from the other."""
+    ours, transport = ports(our_port, plc_port)
+    link = ServerLink(ServerConfig(serial=ours, unit_id=UNIT), [place()])
+    plc = SimClientPlc(SimConfig(**PATIENT), transport=transport)
+    async with judging(link) as (judge,):
+        try:
+            yield plc, judge
+        finally:
+            await plc.close()
+
+
+@needs_socat
+async def test_a_plc_that_is_the_master_gets_a_result_for_each_part_and_an_unplugged_port_rejects_its_part(tmp_path):
+    with socat_pair(tmp_path) as pair:
+        async with asked(*pair.ports) as (plc, judge):
+            results = await plc.play(range(100, 108))
+            assert judge.port.status.connected
+            judge.delay_s = 0.15
+            cut = asyncio.create_task(plc.play([110]))
+            while judge.port.handshake.current is None:  # noqa: ASYNC110 - a state without an event
+                await asyncio.sleep(0.005)
+            pair.unplug()
+            (during,) = await cut
+            judge.delay_s = 0.0
+            pair.plug()
+            (after,) = await plc.play([112])
+    assert [r.verdict for r in results] == ["good", "reject"] * 4
+    assert (during.verdict, after.verdict) == ("reject", "good")
+
+
+async def test_a_master_on_a_line_with_every_kind_of_fault_passes_no_part_that_was_judged_bad():
+    dice = random.Random(62)
+    with FaultyLine() as line:
+        async with asked(line.server_port, line.client_port) as (plc, _):
+            await plc.play([100])
+            for _ in range(6):
+                line.faults.extend([line_faults.none] * dice.randrange(30, 90))
+                line.faults.append(dice.choice([*FAULTS, line_faults.surplus_byte, line_faults.late(0.55)]))
+            while line.faults:
+                await plc.play([plc.next_id])
+            assert plc.faults >= 4
+            await plc.play([200])
+            (after,) = await plc.play([202])
+    assert after.verdict == "good"
+    assert wrong_accepts(plc) == []
+
+
+async def test_a_port_that_comes_later_is_opened_then(tmp_path):
+    ours, _ = ports(str(tmp_path / "later"), "unused")
+    link = ServerLink(ServerConfig(serial=ours, unit_id=UNIT), [place()])
+    async with judging(link) as (judge,):
+        await asyncio.sleep(0.1)
+        assert "cannot be opened" in judge.port.status.text

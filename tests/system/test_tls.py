@@ -8,22 +8,27 @@ import re
 import ssl
 import time
 from collections import deque
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 
+from plc.client import ClientLink, LinkConfig
 from plc.server import Memory, RegisterServer
+from plc.server_link import ServerConfig, ServerLink
 from plc.sim import SimConfig, SimPlc
+from plc.sim_client import SimClientPlc
 from plc.tls import ServerTls, TlsError, TlsFiles, client_context, parse_certificate, read_certificate
 from plc.transport import TransportConfig, connect_wire
 from plc.wire import ExceptionReply, LinkFault
 from tests.support.certificates import TestCa, make_test_ca
-from tests.support.judge import judging
+from tests.support.links import Judge, judging, place
 
 pytestmark = pytest.mark.system
 TIMEOUT_S = 2.0
+PATIENT = {"ack_timeout_s": 1.0, "result_timeout_s": 2.0, "heartbeat_timeout_s": 1.0}
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +57,14 @@ def to(server: RegisterServer, files: TlsFiles, **fields) -> TransportConfig:
 
 
 @contextlib.asynccontextmanager
+async def inspecting(transport: TransportConfig) -> AsyncIterator[Judge]:
+    """The appliance as a client."""
+    link = ClientLink(LinkConfig(transport=transport, reconnect_max_s=0.2), [place()])
+    async with judging(link) as (judge,):
+        yield judge
+
+
+@contextlib.asynccontextmanager
 async def wire_to(transport: TransportConfig):
     wire = await connect_wire(transport, TIMEOUT_S, time.monotonic, deque())
     try:
@@ -63,22 +76,37 @@ async def wire_to(transport: TransportConfig):
 async def told(caplog: pytest.LogCaptureFixture, pattern: str) -> None:
     """The server has written so to its log, or does within seconds."""
     end = time.monotonic() + 5
-    while not re.search(pattern, caplog.text):  # noqa: ASYNC110 - a log without an event
+    while not re.search(pattern, caplog.text):
         assert time.monotonic() < end, caplog.text
         await asyncio.sleep(0.01)
 
 
 async def test_a_part_is_inspected_over_tls_and_a_bad_one_is_not_passed(ca):
-    plc = SimPlc(SimConfig())
+    plc = SimPlc(SimConfig(**PATIENT))
     await plc.server.start(tls=ServerTls(ca.issue("plc")))
     transport = TransportConfig("tls", port=plc.port, tls=ca.issue("appliance"))
     try:
-        async with judging(transport) as judge:
+        async with inspecting(transport) as judge:
             results = await plc.play(range(100, 106))
-            assert judge.status.faults == 0
+            assert judge.port.status.faults == 0
     finally:
         await plc.close()
     assert [r.verdict for r in results] == ["good", "reject"] * 3
+
+
+@pytest.mark.parametrize(("role", "verdicts"), [("plc", ["good", "reject"] * 3), ("viewer", ["reject"] * 6)])
+async def test_a_plc_that_is_a_client_over_tls_gets_its_results_if_its_role_may_write(ca, role, verdicts):
+    tls = ServerTls(ca.issue("appliance"), write_roles=frozenset({"plc"}))
+    link = ServerLink(ServerConfig(port=0), [place()], tls=tls)
+    plc = SimClientPlc(SimConfig(**PATIENT, ready_timeout_s=0.2 if role == "viewer" else 15.0))
+    async with judging(link):
+        await link.listening.wait()
+        plc.transport = TransportConfig("tls", port=link.server.port, tls=ca.issue("client", role=role))
+        try:
+            results = await plc.play(range(100, 106))
+        finally:
+            await plc.close()
+    assert [r.verdict for r in results] == verdicts
 
 
 async def test_both_ends_speak_nothing_older_than_tls_1_2(ca):
