@@ -213,7 +213,7 @@ def _link_config(cfg: AppConfig) -> LinkConfig:
         poll_s=link.poll_ms / 1000, armed_poll_s=link.armed_poll_ms / 1000,
         request_timeout_s=link.request_timeout_ms / 1000,
         reconnect_min_s=link.reconnect_min_ms / 1000, reconnect_max_s=link.reconnect_max_ms / 1000,
-        heartbeat_s=link.heartbeat_ms / 1000, two_phase=link.publish == "two_phase",
+        heartbeat_s=link.heartbeat_ms / 1000, two_phase=link.publish == "two_phase", transport=link.carrier,
     )  # fmt: skip
 
 

@@ -6,31 +6,22 @@ import ipaddress
 import re
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from inspector.core.types import Mode
+from inspector.link_sections import BLOCKS as BLOCKS
+from inspector.link_sections import SerialLineConfig, TlsConfig
+from inspector.section import FilePath, from_folder
+from inspector.section import Section as Section
 from inspector.toml_file import wrong_key
+from plc.tls import PORT as TLS_PORT
+from plc.transport import TransportConfig
 
 PACKAGED_DEMO = "demo"  # [bundle] file: the bundle that ships with the package
 DEMO_BUNDLE = Path(__file__).parent / "demo" / "demo.bundle"
-BLOCKS = {"ctrl_base": 20, "stat_base": 44, "diag_base": 40, "ident_base": 30}  # registers of each block
 NOT_YET = "{} = {} is not supported yet; use {}"
-
-
-def _from_folder(path: Path, info: ValidationInfo) -> Path:
-    folder: Path = (info.context or {}).get("folder", Path())
-    return folder / path
-
-
-FilePath = Annotated[Path, AfterValidator(_from_folder)]
-
-
-class Section(BaseModel):
-    """What every section has in common."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class PathsConfig(Section):
@@ -44,7 +35,7 @@ class LinkConfig(Section):
     name: str = Field(default="plc", min_length=1, max_length=32)
     mode: Literal["client", "server"] = "client"
     transport: Literal["tcp", "tls", "rtu"] = "tcp"
-    host: str = Field(min_length=1, max_length=253, description="the PLC")
+    host: str = Field(default="", max_length=253, description="the PLC; needed but for rtu")
     port: int = Field(default=502, ge=1, le=65535)
     unit_id: int = Field(default=1, ge=0, le=255)
     word_order: Literal["big", "little"] = "big"
@@ -56,12 +47,59 @@ class LinkConfig(Section):
     heartbeat_ms: float = Field(default=100, ge=20, le=1000)
     heartbeat_timeout_ms: float = Field(default=500, ge=60, le=10_000)
     publish: Literal["two_phase", "single"] = "two_phase"
+    tls: TlsConfig | None = None
+    serial: SerialLineConfig | None = None
+
+    @property
+    def carrier(self) -> TransportConfig:
+        """Where and over what the PLC is asked (client)."""
+        files, name = (self.tls.files, self.tls.server_name) if self.tls is not None else (None, "")
+        line = self.serial.port if self.serial is not None else None
+        return TransportConfig(self.transport, self.host, self.port, self.unit_id, files, name, line)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _port_of_tls(cls, values: Any) -> Any:
+        known = isinstance(values, dict) and values.get("transport") == "tls"
+        return {"port": TLS_PORT, **values} if known else values
+
+    @model_validator(mode="after")
+    def _carried(self) -> Self:
+        """Each transport has its own keys, and needs them."""
+        for kind, key, what in (("tls", "tls", self.tls), ("rtu", "serial", self.serial)):
+            if (self.transport == kind) != (what is not None):
+                text = f'belongs to transport = "{kind}"' if what is not None else f'is missing; "{kind}" needs it'
+                raise wrong_key(text, key)
+        if self.serial is None:
+            if not self.host:
+                raise wrong_key("is missing; it has no default", "host")
+            return self
+        if self.host or "port" in self.model_fields_set:
+            raise wrong_key("a serial line has none; remove it", "host" if self.host else "port")
+        if not 1 <= self.unit_id <= 247:
+            raise wrong_key("is 1 to 247 on a serial line", "unit_id")
+        self._fits_on(self.serial)
+        return self
+
+    def _fits_on(self, line: SerialLineConfig) -> None:
+        if line.quiet_ms < self.request_timeout_ms:
+            text = f"must be at least request_timeout_ms = {self.request_timeout_ms:g}: a late answer is over by then"
+            raise wrong_key(text, "serial", "quiet_ms")
+        busy_ms = line.poll_ms + 2 * line.write_ms
+        if busy_ms > self.heartbeat_ms:
+            text = (
+                f"too slow: a poll and two writes keep the line busy for {busy_ms:.0f} ms, longer than "
+                f"heartbeat_ms = {self.heartbeat_ms:g}"
+            )
+            raise wrong_key(text, "serial", "baud")
+        if self.request_timeout_ms < 2 * line.write_ms:
+            text = f"must be at least {2 * line.write_ms:.0f}, twice what the longest answer takes on this line"
+            raise wrong_key(text, "request_timeout_ms")
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
-        for key, value, only in (("mode", self.mode, "client"), ("transport", self.transport, "tcp")):
-            if value != only:
-                raise wrong_key(NOT_YET.format(key, f'"{value}"', f'"{only}"'), key)
+        if self.mode != "client":
+            raise wrong_key(NOT_YET.format("mode", f'"{self.mode}"', '"client"'), "mode")
         if _is_any_address(self.host):
             raise wrong_key("is an any-address; a client needs the address of the PLC", "host")
         if self.heartbeat_timeout_ms < 3 * self.heartbeat_ms:
@@ -188,11 +226,11 @@ CameraConfig = Annotated[RenderedConfig | FolderConfig | OpenCvConfig, Field(dis
 
 
 def _file_or_demo(text: str, info: ValidationInfo) -> str:
-    return text if text == PACKAGED_DEMO else str(_from_folder(Path(text), info))
+    return text if text == PACKAGED_DEMO else str(from_folder(Path(text), info))
 
 
 def _key_or_file(text: str, info: ValidationInfo) -> str:
-    return text if re.fullmatch("[0-9a-fA-F]{64}", text) else str(_from_folder(Path(text), info))
+    return text if re.fullmatch("[0-9a-fA-F]{64}", text) else str(from_folder(Path(text), info))
 
 
 class BundleConfig(Section):

@@ -47,6 +47,10 @@ class SerialConfig:
     def gap_s(self) -> float:
         return gap_s(self.baud, self.char_s)
 
+    def exchange_s(self, request_chars: int, reply_chars: int) -> float:
+        """Seconds that a request and its answer keep the line busy, with a gap after each."""
+        return (request_chars + reply_chars) * self.char_s + 2 * self.gap_s
+
 
 class SerialPort:
     """An open port. Made by `open`; after a LinkFault only `close` is left."""

@@ -15,6 +15,9 @@ from inspector.config import AppConfig, load_config
 from inspector.core.errors import ConfigError
 from inspector.core.types import Mode
 from inspector.toml_file import MAX_BYTES
+from plc.serial_port import SerialConfig
+from plc.tls import TlsFiles
+from plc.transport import TransportConfig
 
 BASE = """\
 [paths]
@@ -48,11 +51,37 @@ GRAB = "grab_timeout_ms = 100"
 OPENCV = 'kind = "opencv"'
 KEYS = 'trusted_keys = ["approve.pub"]'
 END = "<END>"
+TLS = 'tls = { ca = "ca.pem", certificate = "us.pem", key = "us.key" }'
+RTU = 'transport = "rtu"\nserial = { device = "/dev/ttyUSB0" }'
 
 RULES: Mapping[str, Rule] = {
     # one link, in the client direction, to a PLC that has an address
     "a server link": (LINK, LINK + '\nmode = "server"', "plc.links[1].mode", 'mode = "server" is not supported yet'),
-    "a TLS link": (LINK, LINK + '\ntransport = "tls"', "plc.links[1].transport", 'use "tcp"'),
+    "TLS without certificates": (LINK, LINK + '\ntransport = "tls"', "plc.links[1].tls", '"tls" needs it'),
+    "certificates without TLS": (LINK, LINK + f"\n{TLS}", "plc.links[1].tls", 'belongs to transport = "tls"'),
+    "TLS without a key": (
+        LINK, LINK + '\ntransport = "tls"\ntls = { ca = "ca.pem", certificate = "us.pem" }', "plc.links[1].tls.key",
+        "is missing",
+    ),
+    "a serial line without a port": (LINK, 'transport = "rtu"', "plc.links[1].serial", '"rtu" needs it'),
+    "a serial line with an address": (LINK, f"{LINK}\n{RTU}", "plc.links[1].host", "a serial line has none"),
+    "a serial line with a TCP port": (LINK, f"{RTU}\nport = 502", "plc.links[1].port", "a serial line has none"),
+    "no address": (LINK, "port = 502", "plc.links[1].host", "is missing"),
+    "a unit that there is not": (LINK, f"{RTU}\nunit_id = 0", "plc.links[1].unit_id", "1 to 247 on a serial line"),
+    "a parity of nobody": (
+        LINK, RTU.replace("}", ', parity = "mark" }'), "plc.links[1].serial.parity", "'none', 'even' or 'odd'",
+    ),
+    "a line as slow as twenty years ago": (
+        LINK, RTU.replace("}", ", baud = 19200 }"), "plc.links[1].serial.baud", "busy for 163 ms, longer than",
+    ),
+    "a hasty quiet time": (
+        LINK, RTU.replace("}", ", quiet_ms = 100 }"), "plc.links[1].serial.quiet_ms",
+        "at least request_timeout_ms = 250",
+    ),
+    "a timeout shorter than the answer": (
+        LINK, RTU.replace("}", ", baud = 38400 }") + "\nrequest_timeout_ms = 50", "plc.links[1].request_timeout_ms",
+        "at least 67, twice",
+    ),
     "an any-address": (LINK, 'host = "0.0.0.0"', "plc.links[1].host", "is an any-address"),
     "an IPv6 any-address": (LINK, 'host = "[::]"', "plc.links[1].host", "is an any-address"),
     "a hasty heartbeat": (
@@ -205,6 +234,22 @@ def test_a_key_without_a_default_that_is_missing_is_told_at_its_section(file: Pa
     number = 1 + next(n for n, line in enumerate(text.splitlines()) if line.strip("[]") == section)
     assert message.startswith(f"{file}:{number}: ")
     assert "is missing" in message if missing != "kind" else "kind must be one of" in message
+
+
+def test_a_link_is_carried_as_its_section_says(file: Path) -> None:
+    def carrier(link: str) -> TransportConfig:
+        file.write_text(BASE.replace(LINK, link))
+        return load_config(file).link.carrier
+
+    assert carrier(LINK) == TransportConfig(host="192.0.2.10", port=502)
+    secure = carrier(f'{LINK}\ntransport = "tls"\n{TLS[:-2]}, server_name = "plc.local" }}')
+    folder = file.parent
+    files = TlsFiles(folder / "ca.pem", folder / "us.pem", folder / "us.key")
+    assert secure == TransportConfig("tls", "192.0.2.10", 802, tls=files, server_name="plc.local")
+    assert carrier(f'{LINK}\nport = 8802\ntransport = "tls"\n{TLS}').port == 8802
+    line = carrier(RTU.replace("}", ', baud = 57600, parity = "none", stop_bits = 2, quiet_ms = 800 }'))
+    assert line.serial == SerialConfig("/dev/ttyUSB0", 57_600, "none", 2, 0.8)
+    assert line.where == "unit 1 on /dev/ttyUSB0"
 
 
 def test_every_fault_is_told_at_once_and_none_twice(file: Path) -> None:
