@@ -211,7 +211,7 @@ async def test_frames_that_lay_queued_while_the_appliance_stood_still_are_a_base
     async with scanned_by_a_plc() as (_, (judge,), (plc,)):
         await plc.play([100])
         assert await plc.wait_ready(5)
-        sock = plc._wire._client.ctx.transport
+        sock = plc._wire._writer
         sock.write(fc16(0, plc.ctrl.words))
         plc.ctrl["TRIGGER_ID"], plc.ctrl["TRIGGER_ID_INV"], plc.ctrl["PART_ID"] = 2, 2 ^ 0xFFFF, 102
         plc.ctrl["CONTROL"] |= Control.TRIGGER
@@ -232,7 +232,7 @@ async def test_a_trigger_is_as_old_as_the_answer_before_the_owners_last_frame_wi
     async with scanned_by_a_plc() as (_, (judge,), (plc,)):
         await plc.play([100])
         assert await plc.wait_ready(5)
-        sock = plc._wire._client.ctx.transport
+        sock = plc._wire._writer
         for _ in range(7):  # 0.35 s without an answer: frames that trickle in, none of which is whole
             await asyncio.sleep(0.05)
             judge.port._written_s = time.monotonic()  # the owner is not called silent for it
