@@ -41,6 +41,10 @@ def other_ca(tmp_path_factory: pytest.TempPathFactory) -> TestCa:
     return make_test_ca(tmp_path_factory.mktemp("other"), "Somebody else's CA")
 
 
+def in_days(days: float) -> str:
+    return f"({datetime.now(UTC) + timedelta(days=days):%Y-%m-%d})"
+
+
 @contextlib.asynccontextmanager
 async def plc_with(tls: ServerTls):
     """A TLS server of 100 registers (register n holds n)."""
@@ -84,11 +88,12 @@ async def told(caplog: pytest.LogCaptureFixture, pattern: str) -> None:
 async def test_a_part_is_inspected_over_tls_and_a_bad_one_is_not_passed(ca):
     plc = SimPlc(SimConfig(**PATIENT))
     await plc.server.start(tls=ServerTls(ca.issue("plc")))
-    transport = TransportConfig("tls", port=plc.port, tls=ca.issue("appliance"))
+    transport = TransportConfig("tls", port=plc.port, tls=ca.issue("appliance", days=9.1))
     try:
         async with inspecting(transport) as judge:
             results = await plc.play(range(100, 106))
             assert judge.port.status.faults == 0
+            assert judge.port.status.text.endswith("(TLS); certificate 'appliance' expires in 9 days " + in_days(9.1))
     finally:
         await plc.close()
     assert [r.verdict for r in results] == ["good", "reject"] * 3
