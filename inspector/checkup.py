@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from inspector.bundle.checks import require_fit
@@ -19,9 +20,10 @@ from inspector.judging import camera_settings
 from inspector.model import load_model
 from inspector.pictures import SUFFIXES
 from inspector.recipes import Revision, content_of, recipe_of
-from inspector.sections import FolderConfig, OpenCvConfig
+from inspector.sections import FolderConfig, LinkConfig, OpenCvConfig
 from inspector.threads import DeviceThread
 from inspector.web.settings import settings_of
+from plc.tls import TlsError, client_context, notices, read_certificate
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,9 @@ class Found:
 def check_station(cfg: AppConfig) -> Iterator[Found]:
     """Each finding as soon as it is known; the bundle takes seconds."""
     link, st = cfg.link, cfg.station
-    yield Found("configuration", True, f"station {st.id}, mode {st.mode}, PLC {link.host}:{link.port}")
+    yield Found("configuration", True, f"station {st.id}, mode {st.mode}, PLC {link.carrier.where}")
+    if link.transport != "tcp":
+        yield _tried("link", lambda: _link(link))
     yield _tried("paths", lambda: _paths(cfg))
     yield _tried("camera", lambda: _camera(cfg))
     if cfg.bundle is not None:
@@ -57,6 +61,22 @@ def _paths(cfg: AppConfig) -> str:
         if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
             raise ConfigError(f"[paths] {nearest} is not a folder that this user may write in; change its owner")
     return f"state in {cfg.paths.state}, run in {cfg.paths.run}"
+
+
+def _link(link: LinkConfig) -> str:
+    """Certificates and how long they are good, or the serial port. The PLC is not asked: the daemon may be at it."""
+    if link.serial is not None and not Path(link.serial.device).exists():
+        raise ConfigError(f"[plc.links.serial] {link.serial.device} is not there; look into /dev/serial/by-id")
+    if link.tls is None:
+        return f"{link.carrier.where} at {link.serial.baud} baud" if link.serial is not None else link.carrier.where
+    try:
+        client_context(link.tls.files)
+        found, now = read_certificate(link.tls.certificate), datetime.now(UTC)
+        ending = notices(link.tls.files, now)
+    except TlsError as exc:
+        raise ConfigError(f"[plc.links.tls] {exc}") from exc
+    role = f", role {found.role!r}" if found.role is not None else ""
+    return "; ".join([f"certificate {found.name!r}{role}, {found.days_left(now):.0f} days left", *ending])
 
 
 def _camera(cfg: AppConfig) -> str:
