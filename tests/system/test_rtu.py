@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import shutil
-import subprocess
 import time
 from collections import deque
 from collections.abc import AsyncIterator
@@ -16,51 +14,17 @@ import pytest
 
 from plc.client import ClientLink, LinkConfig
 from plc.registers import STAT, Status
-from plc.rtu import RtuServer
 from plc.rtu_frames import sealed
-from plc.serial_port import SerialConfig
 from plc.server import Memory, RegisterServer
-from plc.server_link import ServerConfig, ServerLink
 from plc.sim import SimConfig, SimPlc
-from plc.sim_client import SimClientPlc
 from plc.transport import TransportConfig, connect_wire
 from plc.wire import ExceptionReply, LinkFault
 from tests.support import serial_line as line_faults
 from tests.support.links import Judge, judging, place
+from tests.support.rtu import FAULTS, NAMES, PATIENT, QUIET_S, TIMEOUT_S, UNIT, ports, serving, wrong_accepts
 from tests.support.serial_line import FaultyLine, needs_socat, socat_pair
 
 pytestmark = pytest.mark.system
-UNIT = 7
-TIMEOUT_S, QUIET_S = 0.25, 0.3
-PATIENT = {"ack_timeout_s": 1.0, "result_timeout_s": 2.0, "heartbeat_timeout_s": 1.0, "ready_timeout_s": 20.0}
-# A pulled plug, a wrong bit ... of one answer; never may anything but the true registers come out of it.
-FAULTS = [
-    line_faults.lost, line_faults.wrong_crc, line_faults.flipped_bit, line_faults.lost_byte,
-    line_faults.lost_first_byte, line_faults.lost_end, line_faults.noise_before,
-    lambda frame: [(0.0, sealed(UNIT + 1, frame[1:-2]))],  # the same answer of another unit
-    lambda frame: [(0.0, sealed(UNIT, b"\x04" + frame[2:-2]))],  # of another function
-    lambda frame: [(0.0, sealed(UNIT, frame[1:2] + bytes((frame[2] - 2,)) + frame[3:-4]))],  # a register less
-]  # fmt: skip
-NAMES = [
-    "lost", "wrong checksum", "wrong bit", "lost byte", "lost first byte", "lost end", "noise before it", "wrong unit",
-    "wrong function", "short",
-]  # fmt: skip
-
-
-def ports(plc_port: str, appliance_port: str) -> tuple[SerialConfig, TransportConfig]:
-    plc = SerialConfig(plc_port, baud=115_200, parity="none", quiet_s=QUIET_S)  # pseudo terminals have no parity
-    return plc, TransportConfig("rtu", unit_id=UNIT, serial=replace(plc, device=appliance_port))
-
-
-@contextlib.asynccontextmanager
-async def serving(cfg: SerialConfig, registers: RegisterServer):
-    server = RtuServer(cfg, UNIT, lambda body, peer: registers.answer(body))
-    await server.start()
-    try:
-        yield server
-        server.check()
-    finally:
-        await server.close()
 
 
 @contextlib.asynccontextmanager
@@ -90,11 +54,6 @@ async def wire_to(transport: TransportConfig):
         wire.abort()
 
 
-def wrong_accepts(plc: SimPlc) -> list[int]:
-    """Parts that went on as good although they are odd, so judged bad."""
-    return [r.part_id for r in plc.results if r.verdict == "good" and r.part_id % 2]
-
-
 # -- nominal -----------------------------------------------------------------------------------------------------------
 
 
@@ -105,10 +64,10 @@ async def test_twenty_parts_on_a_serial_line_give_twenty_results_and_each_is_its
         cfg, transport = ports(*pair.ports)
         async with serving(cfg, plc.server), inspecting(transport) as judge:
             results = await plc.play(range(100, 120))
-            assert f"unit {UNIT} on {pair.ports[1]}" in transport.where
+            assert judge.port.status.faults == 0
+            assert judge.port.status.text == f"connected to unit {UNIT} on {pair.ports[1]}"
     assert [r.verdict for r in results] == ["good", "reject"] * 10
     assert [r.code for r in results] == [1, 2] * 10
-    assert judge.port.status.faults == 0
 
 
 async def test_the_bytes_of_a_read_and_a_write_are_those_of_modbus_over_serial_line():
@@ -119,26 +78,6 @@ async def test_the_bytes_of_a_read_and_a_write_are_those_of_modbus_over_serial_l
             sealed(7, bytes.fromhex("03 0014 0002")),
             sealed(7, bytes.fromhex("10 0016 0001 02 0102")),
         ]
-
-
-@needs_socat
-@pytest.mark.skipif(shutil.which("mbpoll") is None, reason="needs mbpoll (Debian package mbpoll)")
-async def test_a_modbus_client_that_is_not_ours_reads_and_writes_our_rtu_server(tmp_path):
-    registers = RegisterServer(Memory(100, words=list(range(100))))
-    with socat_pair(tmp_path) as pair:
-        cfg, _ = ports(*pair.ports)
-        async with serving(cfg, registers):
-            settings = ["mbpoll", "-m", "rtu", "-a", str(UNIT), "-b", "115200", "-P", "none", "-0", "-1", "-o", "1"]
-            read = [*settings, "-r", "40", "-c", "3", pair.ports[1]]
-            found = await asyncio.to_thread(subprocess.run, read, capture_output=True, text=True, timeout=30)
-            assert found.returncode == 0 and "[40]: \t40" in found.stdout and "[42]: \t42" in found.stdout
-            write = [*settings, "-r", "50", pair.ports[1], "4711", "4712"]
-            found = await asyncio.to_thread(subprocess.run, write, capture_output=True, text=True, timeout=30)
-            assert found.returncode == 0, found.stdout + found.stderr
-            assert registers.memory.words[49:53] == [49, 4711, 4712, 52]
-            foreign = [word if word != str(UNIT) else "8" for word in read]
-            found = await asyncio.to_thread(subprocess.run, foreign, capture_output=True, text=True, timeout=30)
-            assert "timed out" in found.stdout + found.stderr  # silence, as another unit's traffic demands
 
 
 # -- what a server must not answer -------------------------------------------------------------------------------------
@@ -323,63 +262,3 @@ async def test_after_a_timeout_nothing_is_written_before_the_signature_was_read_
                 await plc.idle_for(0.02)
     assert line.requests[0] == sealed(UNIT, bytes((3, 0, STAT.base, 0, STAT.size)))
     assert not [request for request in line.requests if request[1] == 16]
-
-
-# -- the appliance as the unit that the PLC asks -----------------------------------------------------------------------
-
-
-@contextlib.asynccontextmanager
-async def asked(our_port: str, plc_port: str):
-    """The appliance listens on one end, a PLC that is a master scans it from the other."""
-    ours, transport = ports(our_port, plc_port)
-    link = ServerLink(ServerConfig(serial=ours, unit_id=UNIT), [place()])
-    plc = SimClientPlc(SimConfig(**PATIENT), transport=transport)
-    async with judging(link) as (judge,):
-        try:
-            yield plc, judge
-        finally:
-            await plc.close()
-
-
-@needs_socat
-async def test_a_plc_that_is_the_master_gets_a_result_for_each_part_and_an_unplugged_port_rejects_its_part(tmp_path):
-    with socat_pair(tmp_path) as pair:
-        async with asked(*pair.ports) as (plc, judge):
-            results = await plc.play(range(100, 108))
-            assert judge.port.status.connected
-            judge.delay_s = 0.15
-            cut = asyncio.create_task(plc.play([110]))
-            while judge.port.handshake.current is None:  # noqa: ASYNC110 - a state without an event
-                await asyncio.sleep(0.005)
-            pair.unplug()
-            (during,) = await cut
-            judge.delay_s = 0.0
-            pair.plug()
-            (after,) = await plc.play([112])
-    assert [r.verdict for r in results] == ["good", "reject"] * 4
-    assert (during.verdict, after.verdict) == ("reject", "good")
-
-
-async def test_a_master_on_a_line_with_every_kind_of_fault_passes_no_part_that_was_judged_bad():
-    dice = random.Random(62)
-    with FaultyLine() as line:
-        async with asked(line.server_port, line.client_port) as (plc, _):
-            await plc.play([100])
-            for _ in range(6):
-                line.faults.extend([line_faults.none] * dice.randrange(30, 90))
-                line.faults.append(dice.choice([*FAULTS, line_faults.surplus_byte, line_faults.late(0.55)]))
-            while line.faults:
-                await plc.play([plc.next_id])
-            assert plc.faults >= 4
-            await plc.play([200])
-            (after,) = await plc.play([202])
-    assert after.verdict == "good"
-    assert wrong_accepts(plc) == []
-
-
-async def test_a_port_that_comes_later_is_opened_then(tmp_path):
-    ours, _ = ports(str(tmp_path / "later"), "unused")
-    link = ServerLink(ServerConfig(serial=ours, unit_id=UNIT), [place()])
-    async with judging(link) as (judge,):
-        await asyncio.sleep(0.1)
-        assert "cannot be opened" in judge.port.status.text
