@@ -126,3 +126,11 @@ def test_noise_is_never_a_request_and_never_fills_memory(noise):
         assert request is None or sealed(7, request) in b"".join(piece for _, piece in noise)
         assert len(found._bytes) <= 264
     assert heard(found, [(now + 1.0, sealed(7, READ))]) == [READ]
+
+
+def test_a_babbling_line_that_begins_as_a_request_to_us_fills_no_memory():
+    found = finder()
+    for piece in range(50):
+        found.feed(b"\x07\x2b" + bytes(100), 1.0 + piece / 10_000)
+        assert len(found._bytes) <= 264
+    assert heard(found, [(2.0, sealed(7, READ))]) == [READ]
