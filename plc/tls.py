@@ -137,20 +137,28 @@ class ServerTls:
         peer.context = self._newest
 
 
+REASONS = {  # OpenSSL's names of what an operator can mend
+    "WRONG_VERSION_NUMBER": "the other side does not speak TLS",
+    "HTTP_REQUEST": "the other side does not speak TLS",
+    "PEER_DID_NOT_RETURN_A_CERTIFICATE": "the client showed no certificate",
+    "UNSUPPORTED_PROTOCOL": "the other side speaks no TLS 1.2 or newer",
+    "TLSV1_ALERT_PROTOCOL_VERSION": "the other side speaks no TLS 1.2 or newer",
+    "TLSV1_ALERT_UNKNOWN_CA": "the other side does not know the authority of our certificate",
+    "SSLV3_ALERT_CERTIFICATE_EXPIRED": "the other side says that our certificate has expired, or its clock is wrong",
+    "SSLV3_ALERT_BAD_CERTIFICATE": "the other side refuses our certificate",
+    "SSLV3_ALERT_CERTIFICATE_UNKNOWN": "the other side refuses our certificate",
+    "TLSV1_ALERT_ACCESS_DENIED": "the other side does not let our certificate in",
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "the other side wants a certificate",
+}
+
+
 def explain(exc: ssl.SSLError) -> str:
     """In words that say what to do, as far as OpenSSL knows."""
     if isinstance(exc, ssl.SSLCertVerificationError):
         hint = "; check this machine's clock" if "not yet valid" in exc.verify_message else ""
         return f"the other side's certificate is refused: {exc.verify_message}{hint}"
     reason = exc.reason or str(exc)
-    words = {
-        "WRONG_VERSION_NUMBER": "the other side does not speak TLS",
-        "HTTP_REQUEST": "the other side does not speak TLS",
-        "PEER_DID_NOT_RETURN_A_CERTIFICATE": "the client showed no certificate",
-        "UNSUPPORTED_PROTOCOL": "the other side speaks no TLS 1.2 or newer",
-        "TLSV1_ALERT_PROTOCOL_VERSION": "the other side speaks no TLS 1.2 or newer",
-    }
-    return f"TLS failed: {words.get(reason, reason.lower().replace('_', ' '))}"
+    return f"TLS failed: {REASONS.get(reason, reason.lower().replace('_', ' '))}"
 
 
 def _loaded(context: ssl.SSLContext, files: TlsFiles) -> ssl.SSLContext:

@@ -15,6 +15,8 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 
+from plc.tls import explain
+
 READ, WRITE, EXCEPTION = 3, 16, 0x80
 MAX_PDU = 253  # Modbus application protocol 1.1b3, section 4.1
 USER_TIMEOUT_MS = 3000  # unacknowledged data for longer: the other end is gone (row 18)
@@ -160,7 +162,7 @@ class StreamWire(Wire):
     def _ended(self, exc: Exception) -> str:
         """A TLS 1.3 server tells only after the handshake that it refuses us; some just hang up."""
         if isinstance(exc, ssl.SSLError):
-            return f"the PLC ended the TLS connection: {exc.reason or exc}"
+            return explain(exc)
         if not self._answered and self.peer_certificate is not None:
             return "the PLC hung up before its first answer: it may not accept our certificate"
         return "the PLC closed the connection" if isinstance(exc, EOFError) else str(exc) or type(exc).__name__

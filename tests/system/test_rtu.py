@@ -142,7 +142,7 @@ async def test_an_answer_in_pieces_is_put_together():
 
 
 async def test_a_late_answer_is_never_taken_as_the_answer_to_the_next_request():
-    """The register changed meanwhile: the late answer shows 20, the true one, which takes its time too, 99."""
+    """Row 24. The register changed meanwhile: the late answer shows 20, the true one, which takes its time too, 99."""
     async with faulty_line() as (line, memory, transport, _):
         line.faults.extend([line_faults.late(TIMEOUT_S + QUIET_S / 2), line_faults.late(0.2)])
         with pytest.raises(LinkFault, match="no answer within 250 ms"):
