@@ -229,6 +229,7 @@ async def test_an_unplugged_port_rejects_its_part_and_the_line_goes_on_when_it_i
     assert (before.verdict, during.verdict, after.verdict) == ("good", "reject", "good")
 
 
+@pytest.mark.slow
 async def test_a_line_with_every_kind_of_fault_passes_no_part_that_was_judged_bad_and_recovers():
     """About one answer in sixty is spoiled, in one of fourteen ways; the seed makes it the same every time."""
     plc, dice = SimPlc(SimConfig(**PATIENT)), random.Random(61)

@@ -78,6 +78,7 @@ async def test_a_plc_that_is_the_master_gets_a_result_for_each_part_and_an_unplu
     assert (during.verdict, after.verdict) == ("reject", "good")
 
 
+@pytest.mark.slow
 async def test_a_master_on_a_line_with_every_kind_of_fault_passes_no_part_that_was_judged_bad():
     dice = random.Random(62)
     with FaultyLine() as line:
