@@ -155,7 +155,8 @@ class Handshake:
         doubt = session.doubted(ctrl, sent_s, received_s)
         if doubt is not None:
             self._triggers.new_plc_session()
-            self._commands.new_plc_session()
+            if doubt is Reason.LINK_LOST:  # it started anew; one that only stood still goes on with its ids
+                self._commands.new_plc_session()
             self._link_step(LinkStep.DOUBTED, doubt)
         prev, session.ctrl = session.ctrl, ctrl
         if prev is None:

@@ -247,6 +247,15 @@ def test_counters_start_anew_on_command(line):
     assert (line.hs.counts["TRIGGERS"], line.hs.counts["PASS"]) == (1, 1)
 
 
+def test_a_command_that_stands_while_the_plc_pauses_is_not_executed_twice(line):
+    line.command(Command.RESET_COUNTERS)
+    line.hs.answer(line.hs.requests.popleft(), CommandResult.OK, line.now)
+    line.now += 5
+    line.sample(beat=False)
+    line.sample()
+    assert not line.hs.requests and line.hs.stat["COMMAND_RESULT"] == CommandResult.OK
+
+
 def test_a_self_test_takes_ready_and_keeps_the_recipe(line):
     line.enable(False)
     line.command(Command.SELF_TEST)
