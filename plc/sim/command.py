@@ -1,0 +1,179 @@
+"""`inspector-plc sim`: a line to try an appliance on."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import itertools
+import json
+import signal
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from plc.registers import Reason, Verdict
+from plc.sim.belt import BeltConfig
+from plc.sim.line import SimLine
+from plc.sim.parts import SimConfig, SimResult, TrackConfig, part_ids
+from plc.sim.plc import SimPlc
+from plc.sim.script import ScriptError, parse, usage
+
+COUNTS_PER_S = 1000.0  # of the encoder: a count is a millisecond of a belt that runs
+WORDS = {v.value: v.name for v in Verdict} | {0: "no result", 5: "TEST OK", 6: "TEST MISSED"}
+GATE = {1: "good", 2: "reject", 3: "reject, not inspected", 4: "BYPASSED", 0: "lost by a restart"}
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to play, where, and how to tell of it."""
+
+    port: int
+    parts: Iterator[int]
+    rate: float
+    belt: BeltConfig | None
+    tell: Callable[[SimResult], None]
+
+
+def sim(
+    port: Annotated[int, typer.Option(help="where the appliance finds this PLC on 127.0.0.1", min=0, max=65535)] = 5020,
+    parts: Annotated[int, typer.Option(help="how many parts to bring; 0 = until it is ended", min=0)] = 100,
+    rate: Annotated[float, typer.Option(help="parts a second; 0 = as fast as the appliance answers", min=0)] = 0.0,
+    scan_ms: Annotated[float, typer.Option(help="scan time of the PLC's program", min=0.5)] = 5.0,
+    station: Annotated[int, typer.Option(help="station number, shown in the signature", min=1, max=8)] = 1,
+    belt: Annotated[bool, typer.Option("--belt", help="a belt that waits for nobody; needs --rate")] = False,
+    gate_ms: Annotated[int, typer.Option(help="with --belt: travel time from camera to reject gate", min=50)] = 600,
+    ack_ms: Annotated[float, typer.Option(help="T_ack: later than that, the part is a reject", min=1)] = 100.0,
+    result_ms: Annotated[float, typer.Option(help="T_result: later than that, it is a reject", min=1)] = 500.0,
+    ready_s: Annotated[float, typer.Option(help="without --belt: a part waits that long for READY", min=0)] = 15.0,
+    recipe: Annotated[int, typer.Option(help="RECIPE_EXPECTED; 0 = no check", min=0, max=65535)] = 0,
+    lot: Annotated[str, typer.Option(help="LOT of every part, at most 16 characters; serials count within it")] = "",
+    bad_share: Annotated[float | None, typer.Option(help="share of bad parts, 0..1; needs --truth", min=0, max=1)] = None,
+    truth: Annotated[str, typer.Option(help="MODULE:FUNCTION that says of a PART_ID whether the part is good")] = "",
+    faults: Annotated[Path | None, typer.Option(help="a fault script; see --list-faults", dir_okay=False)] = None,
+    fault: Annotated[list[str] | None, typer.Option(help="one line of a fault script; may be given often")] = None,
+    list_faults: Annotated[bool, typer.Option("--list-faults", help="print every fault that a script may name")] = False,
+    production: Annotated[bool, typer.Option("--production", help="show the signature of a real PLC")] = False,
+    as_json: Annotated[bool | None, typer.Option("--json/--text", help="one object, or a line, for each part; without: "
+                                                 "text on a terminal, else JSON")] = None,
+) -> None:  # fmt: skip
+    """Play a PLC and its line, for an appliance that polls it (client direction).
+
+    Every part is a reject until its own result is good. JSON gives what the PLC read of each part (SimResult); what a
+    fault script does, change-overs and alarms are told on stderr. Ends with status 2 if it cannot start.
+
+    Examples:
+
+      inspector-plc sim --parts 200 --rate 5
+
+      inspector-plc sim --belt --rate 5 --gate-ms 800 --parts 0
+
+      inspector-plc sim --fault "at part 20: stop 2 s" --fault "at part 30: freeze ids for 3 parts"
+
+      inspector-plc sim --fault "at part 50: recipe 2" --recipe 1 --truth inspector.demo.play:is_good --bad-share 0.2
+    """
+    if list_faults:
+        typer.echo(usage())
+        return
+    try:
+        text = (faults.read_text(encoding="utf-8") if faults is not None else "") + "\n" * bool(faults and fault)
+        script = parse(text + "\n".join(fault or ()))
+        ids = _ids(parts, bad_share, truth)
+        moving = BeltConfig(COUNTS_PER_S, round(COUNTS_PER_S / rate), gate=gate_ms) if belt and rate else None
+        if belt and moving is None:
+            raise ValueError("--belt needs --rate: parts a second")
+    except ScriptError as exc:
+        _refuse(f"{faults or '--fault'}, {exc}")
+    except (OSError, UnicodeError, ValueError) as exc:
+        _refuse(str(exc))
+    cfg = SimConfig(
+        station, not production, scan_ms / 1000, ack_ms / 1000, result_ms / 1000, ready_timeout_s=ready_s,
+        recipe=recipe, lot=lot, track=TrackConfig(gate_ms) if moving is not None else None,
+    )  # fmt: skip
+    json_wanted = not sys.stdout.isatty() if as_json is None else as_json
+    teller = Teller(as_json=json_wanted)
+    line = SimPlc(cfg, on_result=teller.part, on_event=teller.event, script=script)
+    asyncio.run(_play(line, Job(port, ids, rate, moving, teller.part)))
+    teller.end(line)
+
+
+def _refuse(text: str) -> None:
+    typer.echo(text, err=True)
+    raise typer.Exit(2)
+
+
+def _ids(parts: int, bad_share: float | None, truth: str) -> Iterator[int]:
+    """Raises ValueError: no such truth."""
+    if (bad_share is None) != (not truth):
+        raise ValueError("--bad-share and --truth belong together: only the truth of a PART_ID tells which part is bad")
+    if bad_share is None:
+        return iter(range(1, parts + 1)) if parts else itertools.count(1)
+    module, _, name = truth.partition(":")
+    try:
+        is_good = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as exc:
+        raise ValueError(f"--truth {truth}: {exc}") from exc
+    ids = part_ids(is_good, bad_share)
+    return itertools.islice(ids, parts) if parts else ids
+
+
+async def _play(line: SimPlc, job: Job) -> None:
+    """SIGTERM and SIGINT end it after the part in flight."""
+
+    def stop() -> None:
+        line.stopping = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    try:
+        await line.start(port=job.port)
+    except OSError as exc:
+        _refuse(f"cannot listen on 127.0.0.1:{job.port}: {exc.strerror or exc}")
+    try:
+        if job.belt is not None:
+            await line.run_belt(job.belt, job.parts)
+        else:
+            await line.play(job.parts, 1 / job.rate if job.rate else 0.0)
+    finally:
+        await line.close()
+
+
+class Teller:
+    """Prints what came of each part, as JSON for programs or as a line for people."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._json = as_json
+        self._codes: Counter[int] = Counter()
+        self._gate: Counter[int] = Counter()
+
+    def part(self, result: SimResult) -> None:
+        self._codes[result.code] += 1
+        self._gate[result.plc_verdict] += 1
+        typer.echo(json.dumps(asdict(result)) if self._json else one_line(result))
+
+    def event(self, text: str) -> None:
+        typer.echo(f"-- {text}", err=True)
+
+    def end(self, line: SimLine) -> None:
+        if self._json:
+            return
+        codes = ", ".join(f"{WORDS[code]} {n}" for code, n in sorted(self._codes.items()))
+        gate = ", ".join(f"{GATE[verdict]} {n}" for verdict, n in sorted(self._gate.items()))
+        typer.echo(f"{len(line.results)} parts: {codes or 'none'}; at the gate: {gate or 'none'}")
+
+
+def one_line(result: SimResult) -> str:
+    """Id, part, what the appliance said, what the PLC did, and how long it took."""
+    reason = Reason(result.reason).name.lower() if result.reason in set(Reason) else str(result.reason)
+    said = WORDS.get(result.code, str(result.code)) + (f" ({reason})" if result.reason else "")
+    if not result.edge_s:
+        said = "not triggered: NOT READY"
+    took = [
+        f"{name} {1000 * (at - result.edge_s):.1f} ms"
+        for name, at in (("ack", result.ack_s), ("result", result.valid_s)) if at is not None
+    ]  # fmt: skip
+    return f"id {result.trigger_id:5}  part {result.part_id:<6} {said:32} -> {GATE[result.plc_verdict]:22} {', '.join(took)}"

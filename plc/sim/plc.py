@@ -1,0 +1,88 @@
+"""The simulated PLC as a Modbus server: its memory is polled and written by the appliance (client direction)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from plc.images import Image
+from plc.registers import CTRL, DIAG, IDENT, STAT
+from plc.server import Memory, RegisterServer
+from plc.sim.line import SimLine
+
+
+@dataclass
+class SimPlc(SimLine):
+    """Memory, server and program of one simulated PLC; `frozen` stops its program while the server answers on.
+
+    beside: another one whose memory and server this program shares, as two stations of one PLC do; base: where there.
+    """
+
+    beside: SimPlc | None = None
+    base: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.beside is None:
+            self._bases = [self.base]
+            self.memory = Memory(writable=self._appliance_may_write)
+            self.server = RegisterServer(self.memory)
+        else:
+            self.memory, self.server, self._bases = self.beside.memory, self.beside.server, self.beside._bases
+            self._bases.append(self.base)
+        self._held: list[int] | None = None  # STAT as the program saw it last, while the memory is held
+        self._ends: set[asyncio.Task[None]] = set()  # connections that are being cut
+        self._where = ("127.0.0.1", 0)
+        self._put_out()
+
+    async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
+        """Raises OSError: the address is taken, or not ours."""
+        await self.server.start(host, port)
+        self._where = host, self.server.port
+
+    async def close(self) -> None:
+        await asyncio.gather(*self._ends)
+        if self.beside is None:
+            await self.server.close()
+
+    @property
+    def port(self) -> int:
+        return self.server.port
+
+    def stat(self) -> Image:
+        first = self.base + STAT.base
+        return Image(STAT, self._held or self.memory.words[first : first + STAT.size], self.cfg.word_order)
+
+    def _put_out(self) -> None:
+        if self._held is not None:
+            return
+        for image in (self.program.ident, self.program.ctrl):  # the identification before the trigger
+            first = self.base + image.block.base
+            self.memory.words[first : first + image.block.size] = image.words
+
+    def _appliance_may_write(self, address: int) -> bool:
+        """STAT and DIAG only (P4), of each station."""
+        return any(CTRL.size <= address - base < IDENT.base for base in self._bases)
+
+    # -- what a fault script does --------------------------------------------------------------------------------------
+
+    def zero_memory(self) -> None:
+        for block in (CTRL, STAT, DIAG, IDENT):
+            first = self.base + block.base
+            self.memory.words[first : first + block.size] = [0] * block.size
+
+    def hold_memory(self, held: bool) -> None:
+        self._held = list(self.stat().words) if held else None
+
+    def cut_link(self) -> None:
+        self._begin(self.server.drop_connections())
+
+    def plug(self, plugged: bool) -> None:
+        self._begin(self.server.start(*self._where) if plugged else self.server.close())
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name="sim-link")
+        self._ends.add(task)
+        task.add_done_callback(self._ends.discard)
