@@ -8,13 +8,10 @@ from enum import Enum
 from plc.images import Image
 from plc.registers import Control, Status
 from plc.sim.inspect import set_bit
+from plc.values import COMMAND_RESULTS
 
 PREPARE_RECIPE = 2
 OK = 1
-RESULTS = {
-    0: "no result", 1: "ok", 2: "unknown recipe", 3: "busy", 4: "not allowed", 5: "load failed", 6: "hash mismatch",
-    7: "timeout",
-}  # fmt: skip
 Step = Enum("Step", "QUIET COMMAND EXECUTE WAIT CLEAR READY DONE")
 
 
@@ -60,7 +57,7 @@ class ChangeOver:
             case Step.CLEAR if not status & (Status.COMMAND_COMPLETED | Status.COMMAND_FAILED):
                 self.ctrl["RECIPE_EXPECTED"] = self.recipe
                 if not self._ok:
-                    return self._end(f"refused: {RESULTS.get(self._result, self._result)}", now_s)
+                    return self._end(f"refused: {COMMAND_RESULTS.get(self._result, self._result)}", now_s)
                 set_bit(self.ctrl, Control.TRIGGER_ENABLE, True)
                 self.step = Step.READY
             case Step.READY if status & Status.TRIGGER_READY:

@@ -52,11 +52,11 @@ def sim(
     ready_s: Annotated[float, typer.Option(help="without --belt: a part waits that long for READY", min=0)] = 15.0,
     recipe: Annotated[int, typer.Option(help="RECIPE_EXPECTED; 0 = no check", min=0, max=65535)] = 0,
     lot: Annotated[str, typer.Option(help="LOT of every part, at most 16 characters; serials count within it")] = "",
-    bad_share: Annotated[float | None, typer.Option(help="share of bad parts, 0..1; needs --truth", min=0, max=1)] = None,
+    bad_share: Annotated[float | None, typer.Option(help="share of bad parts; needs --truth", min=0, max=1)] = None,
     truth: Annotated[str, typer.Option(help="MODULE:FUNCTION that says of a PART_ID whether the part is good")] = "",
     faults: Annotated[Path | None, typer.Option(help="a fault script; see --list-faults", dir_okay=False)] = None,
     fault: Annotated[list[str] | None, typer.Option(help="one line of a fault script; may be given often")] = None,
-    list_faults: Annotated[bool, typer.Option("--list-faults", help="print every fault that a script may name")] = False,
+    list_faults: Annotated[bool, typer.Option("--list-faults", help="print every fault, and end")] = False,
     production: Annotated[bool, typer.Option("--production", help="show the signature of a real PLC")] = False,
     as_json: Annotated[bool | None, typer.Option("--json/--text", help="one object, or a line, for each part; without: "
                                                  "text on a terminal, else JSON")] = None,
@@ -176,4 +176,5 @@ def one_line(result: SimResult) -> str:
         f"{name} {1000 * (at - result.edge_s):.1f} ms"
         for name, at in (("ack", result.ack_s), ("result", result.valid_s)) if at is not None
     ]  # fmt: skip
-    return f"id {result.trigger_id:5}  part {result.part_id:<6} {said:32} -> {GATE[result.plc_verdict]:22} {', '.join(took)}"
+    done = GATE[result.plc_verdict]
+    return f"id {result.trigger_id:5}  part {result.part_id:<6} {said:32} -> {done:22} {', '.join(took)}".rstrip()

@@ -147,9 +147,9 @@ class ScriptPlayer:
 
 
 _HABITS = {
-    "freeze ids": "freeze_ids", "zero ids": "zero_ids", "tear ids": "tear_ids",
-    "drop trigger after": "drop_after_scans", "never ack": "never_ack", "ack early": "ack_early", "claim good": "claim_good", "bypass": "bypass",
-    "bounce": "bounce", "stick ejector": "stick_ejector", "hide signature": "hide_signature", "disable": "disable",
-    "set offline": "set_offline", "expect recipe": "expect_recipe",
+    "freeze ids": "freeze_ids", "zero ids": "zero_ids", "tear ids": "tear_ids", "never ack": "never_ack",
+    "drop trigger after": "drop_after_scans", "ack early": "ack_early", "claim good": "claim_good",
+    "bypass": "bypass", "bounce": "bounce", "stick ejector": "stick_ejector", "hide signature": "hide_signature",
+    "disable": "disable", "set offline": "set_offline", "expect recipe": "expect_recipe",
 }  # fmt: skip
 assert set(_HABITS.values()) <= set(Habits.__dataclass_fields__)

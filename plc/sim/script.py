@@ -130,7 +130,9 @@ def _lasting(number: int, what: str) -> tuple[str, int | None, float | None]:
     if found is None:
         return what, None, None
     rest, parts, time, unit = found.groups()
-    return rest, parts and _bounded(number, int(parts), 1, MAX_PARTS, "for parts"), _seconds(number, time, unit)
+    if parts is not None:
+        return rest, _bounded(number, int(parts), 1, MAX_PARTS, "for parts"), None
+    return rest, None, _seconds(number, time, unit)
 
 
 def _kind(number: int, what: str) -> tuple[Kind, str]:
