@@ -5,10 +5,12 @@ from __future__ import annotations
 import typer
 
 from plc.document import markdown
+from plc.monitor import monitor
 from plc.sim.command import sim
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 app.command()(sim)
+app.command()(monitor)
 
 
 @app.command()

@@ -10,9 +10,23 @@ from enum import IntEnum, IntFlag
 
 from plc.images import Image
 from plc.registers import (
-    BLOCKS, CTRL, DIAG, IDENT, SIGNATURE, SIMULATOR_SIGNATURE, STAT, Block, Control, OfflineReason, Reason, Register,
-    Status, Status2, Verdict, VisionState,
-)  # fmt: skip
+    BLOCKS,
+    CTRL,
+    DIAG,
+    IDENT,
+    SIGNATURE,
+    SIMULATOR_SIGNATURE,
+    STAT,
+    Block,
+    Control,
+    OfflineReason,
+    Reason,
+    Register,
+    Status,
+    Status2,
+    Verdict,
+    VisionState,
+)
 
 
 class ResultFlag(IntFlag):

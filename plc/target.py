@@ -1,0 +1,152 @@
+"""Somebody else's registers, looked at from outside: where a station's two images lie at HOST:PORT, and whose they are.
+
+Towards a PLC (client direction) this is its memory; towards an appliance that serves (server direction), the appliance.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import deque
+from dataclasses import dataclass
+
+from plc.images import Image, WordOrder
+from plc.registers import CTRL, DEVICE, IDENT, SIGNATURE, STAT, Block
+from plc.values import signatures
+from plc.wire import ExceptionReply, Wire
+
+SPAN = 200  # registers from one station to the next
+DIAG_OFFSET, IDENT_OFFSET = 100, 140
+TIMEOUT_S = 2.0
+
+
+class TargetProblem(Exception):
+    """What is there cannot be used; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where one station lies. Bases are 0-based, as on the wire."""
+
+    host: str
+    port: int
+    number: int = 1
+    ctrl_base: int = 0
+    stat_base: int = 20
+    diag_base: int = 100
+    ident_base: int = 140
+    unit_id: int = 1
+    word_order: WordOrder = "big"
+
+    def base(self, block: Block) -> int:
+        return {
+            "CTRL": self.ctrl_base,
+            "STAT": self.stat_base,
+            "DIAG": self.diag_base,
+            "IDENT": self.ident_base,
+            "DEVICE": DEVICE.base,
+        }[block.name]
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+def parse_target(
+    where: str, station: int, ctrl_base: int | None, stat_base: int | None, ident_base: int | None, unit_id: int,
+    word_order: WordOrder,
+) -> Target:  # fmt: skip
+    """Bases that are not given are those of the station in the contract. Raises TargetProblem."""
+    found = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([^\s:\[\]]+))(?::(\d+))?", where)
+    if found is None or not 0 < int(found[3] or 502) <= 0xFFFF:
+        raise TargetProblem(f'"{where}" is no HOST:PORT, such as 192.168.10.5:502')
+    first = (station - 1) * SPAN
+    return Target(
+        found[1] or found[2], int(found[3] or 502), station,
+        first + CTRL.base if ctrl_base is None else ctrl_base, first + STAT.base if stat_base is None else stat_base,
+        first + DIAG_OFFSET, first + IDENT.base if ident_base is None else ident_base, unit_id, word_order,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Both images of one moment; `at_s` is monotonic, of the reply to the later one."""
+
+    ctrl: Image
+    stat: Image
+    at_s: float
+
+
+class Reader:
+    """One connection that only ever reads (FC03). Raises plc.wire.LinkFault when it is of no more use."""
+
+    def __init__(self, target: Target, wire: Wire, rtt_s: deque[float]) -> None:
+        self.target, self._wire, self.rtt_s = target, wire, rtt_s
+        self.is_appliance = False
+
+    @classmethod
+    async def connect(cls, target: Target, rtt_s: deque[float], timeout_s: float = TIMEOUT_S) -> Reader:
+        """Raises LinkFault: nobody answers."""
+        wire = await Wire.connect(target.host, target.port, target.unit_id, timeout_s, time.monotonic, rtt_s)
+        reader = cls(target, wire, rtt_s)
+        try:
+            device = await reader.block(DEVICE)
+            shows = device["DEVICE_SIGNATURE"], device["WORD_ORDER"]
+            reader.is_appliance = shows[0] == SIGNATURE and shows[1] in (0x12345678, 0x56781234)
+        except ExceptionReply:
+            pass  # a PLC without such addresses
+        except BaseException:
+            reader.close()
+            raise
+        return reader
+
+    def close(self) -> None:
+        self._wire.abort()
+
+    async def images(self) -> Seen:
+        """CTRL and STAT; in one request where they lie one after the other."""
+        target, at = self.target, self.target.ctrl_base
+        if target.stat_base == at + CTRL.size:
+            words = await self._wire.read(at, CTRL.size + STAT.size)
+            ctrl, stat = words[: CTRL.size], words[CTRL.size :]
+            return Seen(Image(CTRL, ctrl, target.word_order), Image(STAT, stat, target.word_order), time.monotonic())
+        first = await self.block(CTRL)
+        return Seen(first, await self.block(STAT), time.monotonic())
+
+    async def block(self, block: Block) -> Image:
+        words = await self._wire.read(self.target.base(block), block.size)
+        return Image(block, words, self.target.word_order)
+
+
+def whose(target: Target, seen: Seen, *, is_appliance: bool) -> str:
+    """In words: what it is that answers, by its signatures."""
+    if is_appliance:
+        return "an appliance that serves (server direction)"
+    kind = signatures(target.number).get(seen.ctrl["SIGNATURE"])
+    return f"a {kind}'s memory (client direction)" if kind else "unknown"
+
+
+def signature_problem(target: Target, seen: Seen) -> str:
+    """Why these are not the images of this station, or which side is missing; "" where both show their signature."""
+    number = target.number
+    ctrl, stat = seen.ctrl["SIGNATURE"], seen.stat["STAT_SIGNATURE"]
+    wanted = " or ".join(f"0x{value:04X}" for value in signatures(number))
+    plc_there, appliance_there = ctrl in signatures(number), stat == SIGNATURE + number
+    if plc_there and appliance_there:
+        return ""
+    at = target.ctrl_base + CTRL["SIGNATURE"].offset, target.stat_base + STAT["STAT_SIGNATURE"].offset
+    if plc_there:
+        ours = f"0x{SIGNATURE + number:04X}"
+        return f"no appliance has written here yet: STAT_SIGNATURE at {at[1]} is 0x{stat:04X}, not {ours}"
+    if appliance_there:
+        return f"the PLC does not show its signature yet: SIGNATURE at {at[0]} is 0x{ctrl:04X}, not {wanted}"
+    return (
+        f"no signature of station {number}: SIGNATURE at {at[0]} is 0x{ctrl:04X}, not {wanted}, and STAT_SIGNATURE at "
+        f"{at[1]} is 0x{stat:04X}. Wrong address, wrong station, or not this contract"
+    )
+
+
+def shows_any_signature(target: Target, seen: Seen) -> bool:
+    """Is at least one side of this station there?"""
+    number = target.number
+    return seen.ctrl["SIGNATURE"] in signatures(number) or seen.stat["STAT_SIGNATURE"] == SIGNATURE + number

@@ -1,0 +1,69 @@
+"""An appliance without camera and model: the real handshake over real Modbus, and a judge that knows by PART_ID."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from plc.client import ClientLink, LinkConfig
+from plc.handshake import Handshake, HandshakeConfig, HealthInput, Record
+from plc.registers import OfflineReason, Reason, Verdict
+from plc.sim import SimConfig, SimPlc
+from plc.station import StationPlace, Told
+
+READY = HealthInput(True, OfflineReason.NONE)
+PASS = Record(int(Verdict.PASS), Reason.NONE, inspection_no=7, recipe_used=1)
+FAIL = Record(int(Verdict.FAIL), Reason.CLASS, recipe_used=1)
+
+
+def is_good(part_id: int) -> bool:
+    """The truth of a PART_ID here: even parts are good."""
+    return part_id % 2 == 0
+
+
+class Judging:
+    """Client direction: PASS to good parts and FAIL to bad ones, each after `delay_s`."""
+
+    def __init__(self, port: int, number: int = 1, **link: float) -> None:
+        config = HandshakeConfig(number, active_recipe=1, deadline_s=0.3, max_trigger_age_s=0.2, ack_timeout_s=1.0)
+        self.handshake = Handshake(config, known=lambda id_: False)
+        self.link = ClientLink(LinkConfig(port=port, **link), [StationPlace(self.handshake)])
+        (self.client,) = self.link.stations
+        self.client.set_health(READY)
+        self.told: list[Told] = []
+        self.delay_s = 0.0
+
+    async def _judge_forever(self) -> None:
+        while True:
+            part, _, _ = await self.client.next()
+            await asyncio.sleep(self.delay_s)
+            record = PASS if is_good(part.part_id) else FAIL
+            if part.refused is not None:
+                record = Record(int(Verdict.NOT_INSPECTED), part.refused, recipe_used=1)
+            if part.test_part:
+                record = Record(record.code, record.reason, recipe_used=1, would_pass=record is PASS)
+            self.told.append(await self.client.publish(part, record))
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[Judging]:
+        tasks = [asyncio.create_task(self.link.run()), asyncio.create_task(self._judge_forever())]
+        try:
+            yield self
+        finally:
+            await self.link.stop()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def judged(sim: SimPlc | None = None) -> AsyncIterator[tuple[SimPlc, Judging]]:
+    """A simulated PLC and the appliance that serves it."""
+    sim = sim or SimPlc(SimConfig())
+    await sim.start()
+    try:
+        async with Judging(sim.port).running() as appliance:
+            yield sim, appliance
+    finally:
+        await sim.close()
