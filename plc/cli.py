@@ -6,11 +6,13 @@ import typer
 
 from plc.document import markdown
 from plc.monitor import monitor
+from plc.poke import poke
 from plc.sim.command import sim
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 app.command()(sim)
 app.command()(monitor)
+app.command()(poke)
 
 
 @app.command()

@@ -45,7 +45,7 @@ def monitor(
     stat_base: Annotated[int | None, typer.Option(help="where STAT begins instead, 0-based", min=0, max=65491)] = None,
     unit_id: Annotated[int, typer.Option(help="Modbus unit id", min=0, max=255)] = 1,
     word_order: Annotated[Order, typer.Option(help="of 32-bit values")] = "big",
-    interval_ms: Annotated[float, typer.Option(help="time between two looks", min=2)] = 20.0,
+    interval_ms: Annotated[float, typer.Option(help="time between two looks", min=2)] = 10.0,
     once: Annotated[bool, typer.Option("--once", help="print both images and end")] = False,
     as_json_: Annotated[bool, typer.Option("--json", help="for programs: one object, or one an edge")] = False,
     seconds: Annotated[float | None, typer.Option(help="end after so long", min=0)] = None,
@@ -102,7 +102,7 @@ class Monitor:
                 reader.close()
         except LinkFault as exc:
             was, self.connected = self.connected, False
-            self.state = f"{exc}; trying again every {RETRY_S:g} s"
+            self.state = str(exc) + (f"; trying again every {RETRY_S:g} s" if until_s is None else "")
             if was:
                 tell(self.observer.lost(time.monotonic(), f"connection lost: {exc}"))
             raise

@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from plc.images import Image
-from plc.observer import HEARTBEAT_GAP_S, Edge, Observer, alarms
-from plc.registers import STAT, Register
+from plc.observer import HEARTBEAT_GAP_S, Edge, Observer, alarms, summary
+from plc.registers import CTRL, STAT, Register
 from plc.target import Seen
 from plc.values import BITS, set_bits, spelled
 
@@ -20,7 +20,13 @@ FRESH = "black on yellow"
 WRITERS = {"plc": "cyan", "appliance": "green", "link": "bold magenta"}
 _RECORD = range(STAT["RES_SEQ"].offset, STAT["RES_SEQ_TAIL"].offset + 1)
 WIDE = 118  # columns that three tables need
-_SHORT = 36  # rows that everything needs; on fewer, registers that are 0 are left out
+_SHORT = 36  # rows that everything needs
+_MATTER = {
+    "CONTROL", "TRIGGER_ID", "SIGNATURE", "RECIPE_EXPECTED", "PLC_VERDICT_ID", "PLC_VERDICT", "PLC_PART_COUNT",
+    "STATUS", "STATUS2", "TRIGGER_ID_ACK", "STATE", "ERROR_CODE", "OFFLINE_REASON", "ACTIVE_RECIPE", "RES_TRIGGER_ID",
+    "RESULT_CODE", "REASON",
+}  # fmt: skip
+FALLEN = "now 0:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +51,12 @@ def screen(console: Console, link: LinkView, observer: Observer, clock: Clock, n
     head = _header(link, observer, now_s)
     if observer.newest is None:
         return Group(*head)
-    tables, rows = _tables(observer, observer.newest, now_s, console.width, console.height)
-    room = max(5, console.height - rows - len(head) - 3)
+    short = console.height < _SHORT or console.width < WIDE
+    body = _tables(observer, observer.newest, now_s, short=short)
     if not observer.history:
-        return Group(*head, tables)
-    return Group(*head, tables, Text(""), _history(observer.history, clock, room))
+        return Group(*head, body)
+    used = len(console.render_lines(Group(*head, body), pad=False))
+    return Group(*head, body, Text(""), _history(observer.history, clock, max(3, console.height - used - 2)))
 
 
 def _header(link: LinkView, observer: Observer, now_s: float) -> list[Text]:
@@ -58,67 +65,61 @@ def _header(link: LinkView, observer: Observer, now_s: float) -> list[Text]:
     first.append("  " + link.state, style="" if link.connected else "bold red")
     p50, p99 = percentile_ms(link.rtt_s, 0.5), percentile_ms(link.rtt_s, 0.99)
     second = Text("round trip ")
-    second.append("-" if p50 is None or p99 is None else f"p50 {p50:.1f} ms, p99 {p99:.1f} ms")
-    for name, side in (("PLC_HEARTBEAT", "PLC"), ("HEARTBEAT", "appliance")):
+    second.append("-" if p50 is None or p99 is None else f"p50 {p50:.1f}, p99 {p99:.1f} ms")
+    for name, side in (("PLC_HEARTBEAT", "   heartbeats: PLC"), ("HEARTBEAT", ", appliance")):
         age_s = observer.heartbeat_age_s(name, now_s)
         dead = age_s > HEARTBEAT_GAP_S or not observer.moved(name)
         text = f"{1000 * age_s:.0f} ms ago" if age_s < 1 else f"{age_s:.1f} s ago"
-        second.append(f"   {side} heartbeat ")
+        second.append(f"{side} ")
         second.append(text if observer.moved(name) else "not seen to move", style="bold red" if dead else "green")
     third = Text(link.trouble, style="bold red")
     if not link.trouble and observer.newest is not None:
         found = alarms(observer.newest)
-        third = Text("   ".join(found) or "READY or at work", style="yellow" if found else "green")
+        third = Text("   ".join(found) or summary(observer.newest), style="yellow" if found else "green")
     return [first, second, third, Text("")]
 
 
-def _tables(observer: Observer, seen: Seen, now_s: float, width: int, height: int) -> tuple[RenderableType, int]:
-    """The tables and how many rows they take."""
-    short = height < _SHORT or width < WIDE
+def _tables(observer: Observer, seen: Seen, now_s: float, *, short: bool) -> RenderableType:
+    """Two or three tables side by side. short: the registers that matter most, for a small terminal."""
     state = [r for r in STAT.registers if r.offset not in _RECORD]
     record = [r for r in STAT.registers if r.offset in _RECORD]
-    three = width >= WIDE
     groups: list[tuple[str, Image, list[Register]]] = [
-        ("CTRL, the PLC writes", seen.ctrl, list(seen.ctrl.block.registers)),
-        ("STAT, the appliance writes", seen.stat, state if three else [*state, *record]),
+        ("CTRL, the PLC writes", seen.ctrl, list(CTRL.registers)),
+        ("STAT, the appliance writes", seen.stat, [*state, *record] if short else state),
     ]
-    if three:
-        groups.append(("STAT, the record", seen.stat, record))
-    grid, rows = Table.grid(padding=(0, 2), expand=True), 0
-    cells = []
-    for title, image, registers in groups:
-        shown = [r for r in registers if not short or any(image.words[r.offset : r.offset + r.length])]
-        table, lines = _table(title, image, shown, observer, now_s)
-        cells.append(table)
-        rows = max(rows, lines)
+    if not short:
+        groups.append(("STAT, the record of a part", seen.stat, record))
+    grid = Table.grid(padding=(0, 2), expand=True)
+    for _ in groups:
         grid.add_column(ratio=1)
-    grid.add_row(*cells)
-    return grid, rows
+    grid.add_row(*(
+        _table(title, image, [r for r in registers if not short or r.name in _MATTER], observer, now_s, short=short)
+        for title, image, registers in groups
+    ))  # fmt: skip
+    return Group(grid, Text("a larger terminal shows every register", style="dim")) if short else grid
 
 
 def _table(
-    title: str, image: Image, registers: Sequence[Register], observer: Observer, now_s: float
-) -> tuple[Table, int]:
+    title: str, image: Image, registers: Sequence[Register], observer: Observer, now_s: float, *, short: bool
+) -> RenderableType:
     table = Table.grid(padding=(0, 1))
-    table.add_row(Text(title, style="bold underline"), "")
-    lines = 1
     for register in registers:
-        value = _value(image, register, lambda key: observer.is_fresh(key, now_s))
+        value = _value(image, register, lambda key: observer.is_fresh(key, now_s), " " if short else "\n")
         table.add_row(Text(register.name, style="dim"), value)
-        lines += value.plain.count("\n") + 1
-    return table, lines
+    return Group(Text(title, style="bold underline"), table)
 
 
-def _value(image: Image, register: Register, fresh: Callable[[str], bool]) -> Text:
-    """One value; bits one below the other, those that have just fallen struck through."""
+def _value(image: Image, register: Register, fresh: Callable[[str], bool], between: str) -> Text:
+    """One value; of bits those that are set, and those that have just fallen with an arrow."""
     name, key = register.name, f"{image.block.name}.{register.name}"
     if name not in BITS:
         return Text(spelled(image, register), style=FRESH if fresh(key) else "")
     on = set_bits(name, image[name])
     fallen = [b for b in (str(bit.name) for bit in BITS[name]) if b not in on and fresh(f"{key}.{b}")]
-    lines = [Text(bit, style=FRESH if fresh(f"{key}.{bit}") else "bold") for bit in on]
-    lines += [Text(bit, style="strike dim") for bit in fallen]
-    return Text("\n").join(lines) if lines else Text("-", style="dim")
+    found = [Text(bit, style=FRESH if fresh(f"{key}.{bit}") else "bold") for bit in on]
+    if between != " ":
+        found += [Text(f"{FALLEN} {bit}", style="dim") for bit in fallen]
+    return Text(between).join(found) if found else Text("none", style="dim")
 
 
 class Clock:

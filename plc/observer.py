@@ -17,7 +17,7 @@ FRESH_S = 1.5  # a value that changed is marked so long
 HEARTBEAT_GAP_S = 0.5  # a heartbeat that stands still for longer is worth a line
 # counters and checks that change all the time, and a record's fields, which its own line tells of
 _QUIET = {
-    "CTRL": {"PLC_HEARTBEAT", "HB_ECHO", "TRIGGER_ID_INV", "PLC_VERDICT", "PLC_PART_COUNT", "ENCODER"},
+    "CTRL": {"PLC_HEARTBEAT", "HB_ECHO", "TRIGGER_ID_INV", "PART_ID", "PLC_VERDICT", "PLC_PART_COUNT", "ENCODER"},
     "STAT": {
         "HEARTBEAT", "RES_TRIGGER_ID", "RESULT_CODE", "REASON", "CLASS_ID", "CONFIDENCE", "ANOMALY", "DEFECT_BITS",
         "RECIPE_USED", "MODEL_REV", "T_TOTAL", "T_TRIG_AGE", "RESULT_FLAGS", "PART_ID_ECHO", "ENCODER_ECHO",
@@ -105,6 +105,9 @@ class Observer:
                 yield from self._bits(name, old[name], new[name], seen, block.name)
             elif name == "RES_SEQ":
                 yield self._edge(seen, block.writer, name, old[name], new[name], record_text(new))
+            elif name == "TRIGGER_ID":
+                text = f"TRIGGER_ID {old[name]} -> {new[name]}, part {new['PART_ID']}"
+                yield self._edge(seen, block.writer, name, old[name], new[name], text)
             elif name == "PLC_VERDICT_ID":
                 text = f"PLC_VERDICT of id {new[name]}: {spelled(new, block['PLC_VERDICT'])}"
                 yield self._edge(seen, block.writer, name, old[name], new[name], text)
@@ -151,7 +154,7 @@ def _beside(bit: str, seen: Seen) -> str:
     ctrl, stat = seen.ctrl, seen.stat
     match bit:
         case "TRIGGER":
-            return f"  id {ctrl['TRIGGER_ID']}, part {ctrl['PART_ID']}"
+            return f"  id {ctrl['TRIGGER_ID']}"
         case "TRIGGER_ACK":
             return f"  id {stat['TRIGGER_ID_ACK']}"
         case "RESULTS_VALID":
@@ -181,12 +184,19 @@ def record_text(stat: Image) -> str:
 
 def alarms(seen: Seen) -> list[str]:
     """What a person should see first."""
-    status = Status(seen.stat["STATUS"])
+    stat, status = seen.stat, Status(seen.stat["STATUS"])
     found = []
     if status & Status.ERROR:
-        found.append(f"ERROR: {spelled(seen.stat, seen.stat.block['ERROR_CODE'])}")
+        found.append(f"ERROR: {spelled(stat, stat.block['ERROR_CODE'])}")
     if not status & Status.ONLINE:
         found.append("appliance is not ONLINE")
-    if seen.stat["OFFLINE_REASON"]:
-        found.append(f"not READY: {spelled(seen.stat, seen.stat.block['OFFLINE_REASON'])}")
+    if stat["OFFLINE_REASON"]:
+        found.append(f"not READY: {spelled(stat, stat.block['OFFLINE_REASON'])}")
     return found
+
+
+def summary(seen: Seen) -> str:
+    """What the station does, where nothing is wrong."""
+    if Status(seen.stat["STATUS"]) & Status.TRIGGER_READY:
+        return "READY"
+    return f"at work on id {seen.stat['TRIGGER_ID_ACK']}" if seen.stat["TRIGGER_ID_ACK"] else "not READY"

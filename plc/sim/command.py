@@ -36,7 +36,7 @@ class Job:
     parts: Iterator[int]
     rate: float
     belt: BeltConfig | None
-    tell: Callable[[SimResult], None]
+    event: Callable[[str], None]
 
 
 def sim(
@@ -97,7 +97,7 @@ def sim(
     json_wanted = not sys.stdout.isatty() if as_json is None else as_json
     teller = Teller(as_json=json_wanted)
     line = SimPlc(cfg, on_result=teller.part, on_event=teller.event, script=script)
-    asyncio.run(_play(line, Job(port, ids, rate, moving, teller.part)))
+    asyncio.run(_play(line, Job(port, ids, rate, moving, teller.event)))
     teller.end(line)
 
 
@@ -133,6 +133,7 @@ async def _play(line: SimPlc, job: Job) -> None:
         await line.start(port=job.port)
     except OSError as exc:
         _refuse(f"cannot listen on 127.0.0.1:{job.port}: {exc.strerror or exc}")
+    job.event(f"simulated PLC of station {line.cfg.number}: Modbus TCP on 127.0.0.1:{line.port}; Ctrl-C ends it")
     try:
         if job.belt is not None:
             await line.run_belt(job.belt, job.parts)

@@ -66,7 +66,7 @@ KINDS = (
     Kind("bypass", "a keyed by-pass: parts go on as they are, PLC_VERDICT says 4", lasting=True),
     Kind("bounce", "the part sensor gives a second edge for each part", lasting=True),
     Kind("dwell", "the part stands at the camera for so long", Argument.TIME),
-    Kind("stick ejector", "rejected parts do not leave the belt", lasting=True),
+    Kind("stick ejector", "rejected parts that come to the gate meanwhile stay on the belt", lasting=True),
     Kind("hide signature", "CTRL shows no signature", lasting=True),
     Kind("disable", "TRIGGER_ENABLE is 0", lasting=True),
     Kind("set offline", "SET_OFFLINE is 1", lasting=True),
@@ -94,9 +94,9 @@ class Fault:
     for_s: float | None = None
 
 
-_TIME = r"(\d+(?:\.\d+)?)\s*(s|ms)"
-_WHEN = re.compile(rf"at\s+(?:{_TIME}|(?:part\s+)?(\d+)(?:\s*\+\s*{_TIME})?)\s*", re.IGNORECASE)
-_LASTING = re.compile(rf"(.*?)\s+for\s+(?:(\d+)\s+parts?|{_TIME})", re.IGNORECASE)
+_TIME = r"(\d{1,9}(?:\.\d{1,9})?)\s*(s|ms)"
+_WHEN = re.compile(rf"at\s+(?:{_TIME}|(?:part\s+)?(\d{{1,9}})(?:\s*\+\s*{_TIME})?)\s*", re.IGNORECASE | re.ASCII)
+_LASTING = re.compile(rf"(.*?)\s+for\s+(?:(\d{{1,9}})\s+parts?|{_TIME})", re.IGNORECASE | re.ASCII)
 
 
 def parse(text: str) -> tuple[Fault, ...]:
@@ -139,7 +139,7 @@ def _kind(number: int, what: str) -> tuple[Kind, str]:
     """The fault with the longest words that `what` begins with, and what stands behind them."""
     fitting = [k for k in KINDS if what == k.words or what.startswith(k.words + " ")]
     if not fitting:
-        near = difflib.get_close_matches(what, [_usage(k) for k in KINDS], 1, 0.5)
+        near = difflib.get_close_matches(what, [_usage(k) for k in KINDS], 1, 0.6)
         hint = f'; did you mean "{near[0]}"?' if near else "; `inspector-plc sim --list-faults` names them all"
         raise ScriptError(number, f'unknown fault "{what}"{hint}')
     kind = max(fitting, key=lambda k: len(k.words))
@@ -150,7 +150,7 @@ def _argument(number: int, kind: Kind, text: str) -> tuple[int, float]:
     if kind.after:
         text = re.sub(rf"\s+{kind.after[:-1]}s?$", "", text)
     if kind.argument is Argument.TIME:
-        found = re.fullmatch(_TIME, text)
+        found = re.fullmatch(_TIME, text, re.ASCII)
         if found is None:
             raise ScriptError(number, f'"{kind.words}" needs a time such as `2 s` or `500 ms`, not "{text}"')
         return 0, _seconds(number, *found.groups()) or 0.0

@@ -17,6 +17,8 @@ class _Place:
     """One part on its way. decided: the gate was set for it."""
 
     result: SimResult
+    bypass: bool  # the habits of the program when the part came
+    claim_good: bool
     decided: bool = False
     binned: int = 0  # the confirm sensor's count when the gate was set
 
@@ -42,7 +44,10 @@ class Track:
 
     def put(self, result: SimResult) -> None:
         """A part is at the camera now; it is a reject until its own result is good."""
-        self._places.append(_Place(result))
+        self._places.append(self._place(result))
+
+    def _place(self, result: SimResult) -> _Place:
+        return _Place(result, self.habits.bypass, self.habits.claim_good or self._claims_good)
 
     def scan(self, encoder: int, binned: int) -> None:
         """encoder: counts. binned: parts that the reject-confirm sensor has seen, modulo 65536."""
@@ -63,7 +68,7 @@ class Track:
 
     def decide_now(self, result: SimResult) -> None:
         """The gate is at the camera: `result` is final."""
-        self._decide(_Place(result), 0)
+        self._decide(self._place(result), 0)
 
     def acknowledge(self) -> None:
         self.alarm, self._rejects_in_row = "", 0
@@ -78,7 +83,7 @@ class Track:
     def _decide(self, place: _Place, binned: int) -> None:
         place.decided, place.binned = True, binned
         result = place.result
-        result.plc_verdict = self._verdict(result)
+        result.plc_verdict = self._verdict(place)
         self.ctrl["PLC_VERDICT_ID"], self.ctrl["PLC_VERDICT"] = result.trigger_id, result.plc_verdict
         passed = result.plc_verdict in (GOOD, BYPASSED)
         self._rejects_in_row = 0 if passed else self._rejects_in_row + 1
@@ -86,12 +91,12 @@ class Track:
             self.alarm = f"{self._rejects_in_row} rejects in a row"
         self.decided.append(result)
 
-    def _verdict(self, result: SimResult) -> int:
-        if self.habits.bypass:
+    def _verdict(self, place: _Place) -> int:
+        if place.bypass:
             return BYPASSED
-        if result.verdict == "good" or self.habits.claim_good or self._claims_good:
+        if place.result.verdict == "good" or place.claim_good:
             return GOOD
-        return NOT_INSPECTED if result.code in (0, Verdict.NOT_INSPECTED) else REJECT
+        return NOT_INSPECTED if place.result.code in (0, Verdict.NOT_INSPECTED) else REJECT
 
     def _confirm(self, place: _Place, binned: int) -> None:
         """Row 29: the ejector is the PLC's own to watch."""

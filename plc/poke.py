@@ -1,0 +1,171 @@
+"""`inspector-plc poke`: write registers by name, while an installation is being commissioned and nothing is Online."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import typer
+
+from plc.images import Image
+from plc.registers import CTRL, IDENT, Register, Status
+from plc.target import Reader, Seen, Target, TargetProblem, parse_target, shows_any_signature, signature_problem, whose
+from plc.values import Assignment, NameProblem, parse_assignment, spelled
+from plc.wire import ExceptionReply, LinkFault, Wire
+
+HEARTBEAT_WAIT_S = 0.3  # an appliance's heartbeat moves every 100 ms
+Order = Literal["big", "little"]
+
+
+class Refused(Exception):
+    """Nothing was written; the text says why, and what would help."""
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One register as it is and as it shall be; `words` go to `address`."""
+
+    assignments: tuple[Assignment, ...]
+    register: Register
+    address: int
+    before: str
+    after: str
+    words: list[int]
+
+    @property
+    def name(self) -> str:
+        return f"{self.assignments[0].place.block.name}.{self.register.name}"
+
+
+def poke(
+    where: Annotated[str, typer.Argument(metavar="HOST:PORT", help="the PLC or the appliance; port 502 if none")],
+    what: Annotated[list[str], typer.Argument(metavar="NAME=VALUE...", help="TRIGGER_ID=17, CONTROL.TRIGGER=1, LOT=A7; "
+                                              "decimal, or hexadecimal as 0xA101")],
+    station: Annotated[int, typer.Option(help="number; its blocks begin at (number - 1) * 200", min=1, max=8)] = 1,
+    ctrl_base: Annotated[int | None, typer.Option(help="where CTRL begins instead, 0-based", min=0, max=65515)] = None,
+    stat_base: Annotated[int | None, typer.Option(help="where STAT begins instead, 0-based", min=0, max=65491)] = None,
+    ident_base: Annotated[int | None, typer.Option(help="where IDENT begins instead", min=0, max=65505)] = None,
+    unit_id: Annotated[int, typer.Option(help="Modbus unit id", min=0, max=255)] = 1,
+    word_order: Annotated[Order, typer.Option(help="of 32-bit values")] = "big",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be written, and write nothing")] = False,
+) -> None:  # fmt: skip
+    """Write registers by name, for commissioning; shows each before and after.
+
+    Refused while the appliance is Online (STAT.STATUS bit ONLINE), where no signature of the station is found (a wrong
+    address must not change a PLC's memory), and for the registers that an appliance itself writes. Status 0: written
+    and read back; 1: refused, nobody answered, or another value was read back; 2: no such name or value.
+
+    Examples:
+
+      inspector-plc poke 192.168.10.5:502 CONTROL.TRIGGER_ENABLE=1 --dry-run
+
+      inspector-plc poke 127.0.0.1:5020 TRIGGER_ID=17 PART_ID=4711 CONTROL.TRIGGER=1
+
+      inspector-plc poke 192.168.10.20:502 SIGNATURE=0xA101       (an appliance that serves, in the PLC's place)
+    """
+    try:
+        target = parse_target(where, station, ctrl_base, stat_base, ident_base, unit_id, word_order)
+        assignments = [parse_assignment(text) for text in what]
+    except (TargetProblem, NameProblem) as exc:
+        typer.echo(str(exc), err=True)
+        raise typer.Exit(2) from exc
+    try:
+        taken = asyncio.run(_poke(target, assignments, dry_run=dry_run))
+    except Refused as exc:
+        typer.echo(f"refused, nothing was written: {exc}", err=True)
+        raise typer.Exit(1) from exc
+    except ExceptionReply as exc:
+        hint = "a register that it keeps to itself, an address it does not have, or its CTRL has another owner now"
+        typer.echo(f"{target}: {exc}: {hint}", err=True)
+        raise typer.Exit(1) from exc
+    except LinkFault as exc:
+        typer.echo(f"{target}: {exc}", err=True)
+        raise typer.Exit(1) from exc
+    raise typer.Exit(0 if taken else 1)
+
+
+async def _poke(target: Target, assignments: Sequence[Assignment], *, dry_run: bool) -> bool:
+    """True: what was written was read back. Raises Refused, LinkFault."""
+    reader = await Reader.connect(target, deque(maxlen=100))
+    try:
+        seen = await reader.images()
+        typer.echo(f"{target} is {whose(target, seen, is_appliance=reader.is_appliance)}")
+        await _check(reader, seen, assignments)
+        writes = await planned(reader, seen, assignments)
+        for write in writes:
+            would = "would write" if dry_run else "writing"
+            typer.echo(f"{would} {write.name} at {write.address}: {write.before} -> {write.after}")
+        if dry_run:
+            return True
+        return await _write(reader, target, writes)
+    finally:
+        reader.close()
+
+
+async def _check(reader: Reader, seen: Seen, assignments: Sequence[Assignment]) -> None:
+    """Raises Refused."""
+    target = reader.target
+    if not shows_any_signature(target, seen):
+        raise Refused(signature_problem(target, seen))
+    if Status(seen.stat["STATUS"]) & Status.ONLINE:
+        await asyncio.sleep(HEARTBEAT_WAIT_S)
+        moves = (await reader.images()).stat["HEARTBEAT"] != seen.stat["HEARTBEAT"]
+        left = "but its heartbeat stands still, as if it died: start it, then stop it in order"
+        raise Refused(f"the appliance is Online; {'set it offline (SET_OFFLINE), or stop it' if moves else left}")
+    ours = [str(a.place) for a in assignments if a.place.block not in (CTRL, IDENT)]
+    if reader.is_appliance and ours:
+        raise Refused(f"{', '.join(ours)}: an appliance writes this block itself; CTRL and IDENT are the PLC's")
+
+
+async def planned(reader: Reader, seen: Seen, assignments: Sequence[Assignment]) -> list[Write]:
+    """One write for each register, in the given order; several bits of one register are one write."""
+    images = {"CTRL": seen.ctrl.copy(), "STAT": seen.stat.copy()}
+    names = list(dict.fromkeys((a.place.block.name, a.place.register.name) for a in assignments))
+    writes = []
+    for block_name, name in names:
+        mine = tuple(a for a in assignments if (a.place.block.name, a.place.register.name) == (block_name, name))
+        block, register = mine[0].place.block, mine[0].place.register
+        if block_name not in images:
+            images[block_name] = await reader.block(block)
+        image = images[block_name]
+        before = spelled(image, register)
+        for assignment in mine:
+            assign(image, assignment)
+        slots = slice(register.offset, register.offset + register.length)
+        address = reader.target.base(block) + register.offset
+        writes.append(Write(mine, register, address, before or '""', spelled(image, register), image.words[slots]))
+    return writes
+
+
+def assign(image: Image, assignment: Assignment) -> None:
+    """Set one register, or one bit of it, in `image`."""
+    place, value = assignment.place, assignment.value
+    if isinstance(value, str):
+        image.set_text(place.register.name, value)
+    elif place.bit is None:
+        image[place.register.name] = value
+    else:
+        old = image[place.register.name]
+        image[place.register.name] = old | place.bit if value else old & ~place.bit
+
+
+async def _write(reader: Reader, target: Target, writes: Sequence[Write]) -> bool:
+    wire = await Wire.connect(target.host, target.port, target.unit_id, 2.0, time.monotonic, deque(maxlen=10))
+    try:
+        for write in writes:
+            await wire.write(write.address, write.words)
+    finally:
+        wire.abort()
+    right = True
+    for write in writes:
+        block = write.assignments[0].place.block
+        now = spelled(await reader.block(block), write.register)
+        if now != write.after:
+            right = False
+            typer.echo(f"{write.name} reads {now} again: somebody else writes it too (the PLC's program?)", err=True)
+    typer.echo("written and read back" if right else "written, but not all of it stayed", err=not right)
+    return right
