@@ -80,17 +80,20 @@ class Monitor:
     def __init__(self, target: Target, interval_s: float) -> None:
         self.target, self._interval_s = target, interval_s
         self.observer = Observer()
+        self.stopping = asyncio.Event()
         self.rtt_s: deque[float] = deque(maxlen=1000)
         self.state, self.connected, self.is_appliance = "connecting", False, False
         now = datetime.datetime.now().astimezone()
         self.clock = Clock(time.monotonic(), now)
 
     async def look_forever(self, tell: Callable[[Edge], None]) -> None:
-        """Connect, look, connect again; until cancelled."""
-        while True:
+        """Connect, look, connect again; until `stopping`, so that no request is cut short."""
+        while not self.stopping.is_set():
             with contextlib.suppress(LinkFault):
                 await self.look(tell)
-            await asyncio.sleep(RETRY_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(RETRY_S):
+                    await self.stopping.wait()
 
     async def look(self, tell: Callable[[Edge], None], until_s: float | None = None) -> None:
         """One connection, until it breaks or the time is up. Raises LinkFault."""
@@ -108,7 +111,7 @@ class Monitor:
             raise
 
     async def _read(self, reader: Reader, tell: Callable[[Edge], None], until_s: float | None) -> None:
-        while until_s is None or time.monotonic() < until_s:
+        while not self.stopping.is_set() and (until_s is None or time.monotonic() < until_s):
             began_s = time.monotonic()
             seen = await reader.images()
             what, new = whose(self.target, seen, is_appliance=reader.is_appliance), not self.connected
@@ -201,10 +204,10 @@ async def _follow(watch: Monitor, seconds: float | None, *, as_json: bool) -> bo
                     if trouble and trouble != "connecting":
                         typer.echo(trouble, err=True)
                 await asyncio.sleep(REDRAW_S)
-                if looking.done():
-                    looking.result()
+                if looking.done():  # a bug
+                    break
     finally:
-        looking.cancel()
-        await asyncio.gather(looking, return_exceptions=True)
+        watch.stopping.set()
+        await looking
     seen = watch.observer.newest
     return seen is not None and shows_any_signature(watch.target, seen)

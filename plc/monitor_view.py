@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 
 from rich.console import Console, Group, RenderableType
@@ -20,12 +20,13 @@ FRESH = "black on yellow"
 WRITERS = {"plc": "cyan", "appliance": "green", "link": "bold magenta"}
 _RECORD = range(STAT["RES_SEQ"].offset, STAT["RES_SEQ_TAIL"].offset + 1)
 WIDE = 118  # columns that three tables need
-_SHORT = 36  # rows that everything needs
+_EDGES_AT_LEAST = 4
 _MATTER = {
     "CONTROL", "TRIGGER_ID", "SIGNATURE", "RECIPE_EXPECTED", "PLC_VERDICT_ID", "PLC_VERDICT", "PLC_PART_COUNT",
     "STATUS", "STATUS2", "TRIGGER_ID_ACK", "STATE", "ERROR_CODE", "OFFLINE_REASON", "ACTIVE_RECIPE", "RES_TRIGGER_ID",
     "RESULT_CODE", "REASON",
 }  # fmt: skip
+_LEAST = {"CONTROL", "TRIGGER_ID", "PLC_VERDICT", "STATUS", "ERROR_CODE", "RES_TRIGGER_ID", "RESULT_CODE", "REASON"}
 FALLEN = "now 0:"
 
 
@@ -51,12 +52,18 @@ def screen(console: Console, link: LinkView, observer: Observer, clock: Clock, n
     head = _header(link, observer, now_s)
     if observer.newest is None:
         return Group(*head)
-    short = console.height < _SHORT or console.width < WIDE
-    body = _tables(observer, observer.newest, now_s, short=short)
+    body: RenderableType = Text("")
+    used = 0
+    for detail in (None, _MATTER, _LEAST):
+        if detail is None and console.width < WIDE:
+            continue
+        body = _tables(observer, observer.newest, now_s, detail)
+        used = len(console.render_lines(Group(*head, body), pad=False))
+        if used + _EDGES_AT_LEAST + 2 <= console.height:
+            break
     if not observer.history:
         return Group(*head, body)
-    used = len(console.render_lines(Group(*head, body), pad=False))
-    return Group(*head, body, Text(""), _history(observer.history, clock, max(3, console.height - used - 2)))
+    return Group(*head, body, Text(""), _history(observer.history, clock, max(1, console.height - used - 2)))
 
 
 def _header(link: LinkView, observer: Observer, now_s: float) -> list[Text]:
@@ -79,8 +86,9 @@ def _header(link: LinkView, observer: Observer, now_s: float) -> list[Text]:
     return [first, second, third, Text("")]
 
 
-def _tables(observer: Observer, seen: Seen, now_s: float, *, short: bool) -> RenderableType:
-    """Two or three tables side by side. short: the registers that matter most, for a small terminal."""
+def _tables(observer: Observer, seen: Seen, now_s: float, only: Set[str] | None) -> RenderableType:
+    """Three tables side by side; or two with the registers that matter most, for a small terminal."""
+    short = only is not None
     state = [r for r in STAT.registers if r.offset not in _RECORD]
     record = [r for r in STAT.registers if r.offset in _RECORD]
     groups: list[tuple[str, Image, list[Register]]] = [
@@ -93,7 +101,7 @@ def _tables(observer: Observer, seen: Seen, now_s: float, *, short: bool) -> Ren
     for _ in groups:
         grid.add_column(ratio=1)
     grid.add_row(*(
-        _table(title, image, [r for r in registers if not short or r.name in _MATTER], observer, now_s, short=short)
+        _table(title, image, [r for r in registers if only is None or r.name in only], observer, now_s, short=short)
         for title, image, registers in groups
     ))  # fmt: skip
     return Group(grid, Text("a larger terminal shows every register", style="dim")) if short else grid

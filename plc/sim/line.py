@@ -103,7 +103,7 @@ class SimLine:
         end = time.monotonic() + timeout_s
         while True:
             await self._scan()
-            if self.program.ready(self.stat(), time.monotonic()):
+            if not self.frozen and self.program.ready(self.stat(), time.monotonic()):
                 return True
             if self.stopping or time.monotonic() >= end:
                 return False
@@ -135,7 +135,7 @@ class SimLine:
         if self.cfg.track is None or self.cfg.track.gate != cfg.gate:
             raise ValueError("the program's track must know where the belt's gate is")
         belt, last_s = Belt(cfg, self._fed(parts)), time.monotonic()
-        while not (belt.empty and self.program.track.empty):
+        while not belt.empty or not self.program.track.empty or self.program.track.alarm:
             belt.feeding = not self.stopping
             now_s = time.monotonic()
             if self._belt_runs(now_s):
