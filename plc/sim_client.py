@@ -57,10 +57,16 @@ class SimClientPlc(SimPlc):
         if wire is not None:
             wire.abort()
 
-    async def _scan(self) -> None:
+    def cut_link(self) -> None:
+        self.cut()
+
+    def plug(self, plugged: bool) -> None:
+        self.wired = plugged
+
+    async def _pause(self) -> None:
         """Write what the program left, let the scan pass, read STAT: so the program finds fresh inputs."""
         await self._guarded(self._push)
-        await super()._scan()
+        await super()._pause()
         await self._guarded(self._pull)
 
     async def _guarded(self, exchange: Callable[[Wire], Awaitable[None]]) -> None:
@@ -89,7 +95,8 @@ class SimClientPlc(SimPlc):
         if ident != self._ident and (any(ident) or self._ident):
             await wire.write(self._remote + IDENT.base, ident)
             self._ident = ident
-        await wire.write(self._remote + CTRL.base, list(self.ctrl.words))
+        first = self.base + CTRL.base
+        await wire.write(self._remote + CTRL.base, self.memory.words[first : first + CTRL.size])
 
     async def _pull(self, wire: Wire) -> None:
         words = await wire.read(self._remote + STAT.base, STAT.size)

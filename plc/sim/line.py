@@ -48,7 +48,7 @@ class SimLine:
         """What the PLC reads of STAT now."""
         raise NotImplementedError
 
-    def _put_out(self) -> None:
+    def _write(self) -> None:
         """CTRL and IDENT leave the program."""
         raise NotImplementedError
 
@@ -218,7 +218,7 @@ class SimLine:
         if self.frozen:
             return
         self.program.scan(self.stat(), Inputs(part, encoder, binned), now_s)
-        self._put_out()
+        self._write()
         self._take(self.program.results)
         self.program.results = []
         for outcome in self.program.changed_over[self._told_changes :]:

@@ -33,14 +33,15 @@ class SimPlc(SimLine):
             self.memory, self.server, self._bases = self.beside.memory, self.beside.server, self.beside._bases
             self._bases.append(self.base)
         self._held: list[int] | None = None  # STAT as the program saw it last, while the memory is held
+        self._identified = [0] * IDENT.size
         self._ends: set[asyncio.Task[None]] = set()  # connections that are being cut
-        self._where = ("127.0.0.1", 0)
-        self._put_out()
+        self._listens = ("127.0.0.1", 0)
+        self._write()
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Raises OSError: the address is taken, or not ours."""
         await self.server.start(host, port)
-        self._where = host, self.server.port
+        self._listens = host, self.server.port
 
     async def close(self) -> None:
         await asyncio.gather(*self._ends)
@@ -55,12 +56,15 @@ class SimPlc(SimLine):
         first = self.base + STAT.base
         return Image(STAT, self._held or self.memory.words[first : first + STAT.size], self.cfg.word_order)
 
-    def _put_out(self) -> None:
+    def _write(self) -> None:
         if self._held is not None:
             return
         for image in (self.program.ident, self.program.ctrl):  # the identification before the trigger
+            if image.block is IDENT and image.words == self._identified:
+                continue  # it changes with a part only, and a PLC without lots leaves the block alone
             first = self.base + image.block.base
             self.memory.words[first : first + image.block.size] = image.words
+        self._identified = list(self.program.ident.words)
 
     def _appliance_may_write(self, address: int) -> bool:
         """STAT and DIAG only (P4), of each station."""
@@ -80,7 +84,7 @@ class SimPlc(SimLine):
         self._begin(self.server.drop_connections())
 
     def plug(self, plugged: bool) -> None:
-        self._begin(self.server.start(*self._where) if plugged else self.server.close())
+        self._begin(self.server.start(*self._listens) if plugged else self.server.close())
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work, name="sim-link")

@@ -164,13 +164,14 @@ class PlcProgram:
 
     def _identify(self, new: NewPart) -> None:
         """IDENT before TRIGGER; only the block in IDLE may change it, the part in flight still needs its own."""
-        if self.busy:
-            return
-        ident, id_ = self.ident, self.inspect.next_id
-        ident["IDENT_ID"] = ident["IDENT_ID_TAIL"] = id_
         lot = new.lot or self.cfg.lot
+        serial = new.serial or (f"{lot}-{new.part_id:06d}" if lot else "")
+        if self.busy or not (lot or serial):
+            return
+        ident = self.ident
+        ident["IDENT_ID"] = ident["IDENT_ID_TAIL"] = self.inspect.next_id
         ident.set_text("LOT", lot)
-        ident.set_text("SERIAL", new.serial or (f"{lot}-{new.part_id:06d}" if lot else ""))
+        ident.set_text("SERIAL", serial)
 
     def _decide_here(self) -> None:
         for result in self.inspect.done:

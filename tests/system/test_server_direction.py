@@ -138,7 +138,7 @@ async def test_on_return_of_a_silent_owner_the_standing_trigger_is_answered_and_
         assert (stat["RES_TRIGGER_ID"], stat["RESULT_CODE"], stat["REASON"]) == (2, 4, Reason.STALE_TRIGGER)
         plc.next_id += 1
         plc.ctrl["CONTROL"] = Control.TRIGGER_ENABLE
-        await plc._release()
+        await plc.idle_for(0.1)
         (after,) = await plc.play([104])
     assert after.verdict == "good"
     assert judge.port.handshake.counts["LINK_SESSIONS"] == 2
