@@ -18,6 +18,8 @@ from plc.registers import (
     SIMULATOR_SIGNATURE,
     STAT,
     Block,
+    Command,
+    CommandResult,
     Control,
     OfflineReason,
     Reason,
@@ -44,18 +46,17 @@ BITS: Mapping[str, type[IntFlag]] = {
 _ENUMS: Mapping[str, type[IntEnum]] = {
     "STATE": VisionState, "ERROR_CODE": Reason, "REASON": Reason, "OFFLINE_REASON": OfflineReason,
 }  # fmt: skip
-COMMAND_RESULTS: Mapping[int, str] = {
-    0: "none", 1: "ok", 2: "unknown recipe", 3: "busy", 4: "not allowed", 5: "load failed", 6: "hash mismatch",
-    7: "timeout",
-}  # fmt: skip
+
+
+def _words(member: IntEnum) -> str:
+    return member.name.lower().replace("_", " ")
+
+
 _WORDS: Mapping[str, Mapping[int, str]] = {
     "RESULT_CODE": {0: "none", **{v.value: v.name for v in Verdict}, 5: "test as expected", 6: "test missed"},
     "PLC_VERDICT": {0: "none", 1: "good", 2: "reject", 3: "not inspected", 4: "bypassed"},
-    "COMMAND": {
-        0: "none", 2: "prepare recipe", 3: "unprepare recipe", 6: "halt", 7: "reset", 9: "abort", 10: "dequeue result",
-        11: "acknowledge error", 100: "reset counters", 101: "self test",
-    },
-    "COMMAND_RESULT": COMMAND_RESULTS,
+    "COMMAND": {0: "none", **{c.value: _words(c) for c in Command}},
+    "COMMAND_RESULT": {r.value: _words(r) for r in CommandResult},
 }  # fmt: skip
 
 
@@ -94,7 +95,7 @@ def set_bits(name: str, value: int) -> list[str]:
 def meaning(name: str, value: int) -> str:
     """What a number says in register `name`: its word, or nothing."""
     if name in _ENUMS and value in {member.value for member in _ENUMS[name]}:
-        return _ENUMS[name](value).name.lower().replace("_", " ") if value else ""
+        return _words(_ENUMS[name](value)) if value else ""
     return _WORDS.get(name, {}).get(value, "")
 
 

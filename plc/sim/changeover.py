@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from enum import Enum
 
 from plc.images import Image
-from plc.registers import Control, Status
+from plc.registers import Command, CommandResult, Control, Status
 from plc.sim.inspect import set_bit
-from plc.values import COMMAND_RESULTS
+from plc.values import meaning
 
-PREPARE_RECIPE = 2
-OK = 1
 Step = Enum("Step", "QUIET COMMAND EXECUTE WAIT CLEAR READY DONE")
 
 
@@ -44,7 +42,7 @@ class ChangeOver:
         status = Status(stat["STATUS"])
         match self.step:
             case Step.QUIET if not status & (Status.TRIGGER_READY | Status.SYSTEM_BUSY):
-                self.ctrl["COMMAND"], self.ctrl["COMMAND_ARG"] = PREPARE_RECIPE, self.recipe
+                self.ctrl["COMMAND"], self.ctrl["COMMAND_ARG"] = Command.PREPARE_RECIPE, self.recipe
                 self.ctrl["COMMAND_ID"] = self.command_id
                 self.step = Step.EXECUTE  # the words are there a scan before the bit
             case Step.EXECUTE:
@@ -57,7 +55,7 @@ class ChangeOver:
             case Step.CLEAR if not status & (Status.COMMAND_COMPLETED | Status.COMMAND_FAILED):
                 self.ctrl["RECIPE_EXPECTED"] = self.recipe
                 if not self._ok:
-                    return self._end(f"refused: {COMMAND_RESULTS.get(self._result, self._result)}", now_s)
+                    return self._end(f"refused: {meaning('COMMAND_RESULT', self._result)}", now_s)
                 set_bit(self.ctrl, Control.TRIGGER_ENABLE, True)
                 self.step = Step.READY
             case Step.READY if status & Status.TRIGGER_READY:
@@ -73,7 +71,7 @@ class ChangeOver:
     def _prepared(self, status: Status, stat: Image) -> bool:
         """Doubt is no: both bits, another recipe, or a result that is not ok."""
         wanted = status & (Status.COMMAND_COMPLETED | Status.COMMAND_FAILED) == Status.COMMAND_COMPLETED
-        return wanted and stat["COMMAND_RESULT"] == OK and stat["ACTIVE_RECIPE"] == self.recipe
+        return wanted and stat["COMMAND_RESULT"] == CommandResult.OK and stat["ACTIVE_RECIPE"] == self.recipe
 
     def _timed_out(self, now_s: float) -> ChangedOver:
         waited = {

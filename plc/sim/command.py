@@ -22,6 +22,8 @@ from plc.sim.line import SimLine
 from plc.sim.parts import SimConfig, SimResult, TrackConfig, part_ids
 from plc.sim.plc import SimPlc
 from plc.sim.script import ScriptError, parse, usage
+from plc.sim_client import SimClientPlc
+from plc.target import TargetProblem, parse_target
 
 COUNTS_PER_S = 1000.0  # of the encoder: a count is a millisecond of a belt that runs
 WORDS = {v.value: v.name for v in Verdict} | {0: "no result", 5: "TEST OK", 6: "TEST MISSED"}
@@ -32,6 +34,7 @@ GATE = {1: "good", 2: "reject", 3: "reject, not inspected", 4: "BYPASSED", 0: "l
 class Job:
     """What to play, where, and how to tell of it."""
 
+    host: str
     port: int
     parts: Iterator[int]
     rate: float
@@ -41,6 +44,8 @@ class Job:
 
 def sim(
     port: Annotated[int, typer.Option(help="where the appliance finds this PLC on 127.0.0.1", min=0, max=65535)] = 5020,
+    connect: Annotated[str, typer.Option(metavar="HOST:PORT", help="instead: be the client of an appliance that serves "
+                                         "there (server direction)")] = "",
     parts: Annotated[int, typer.Option(help="how many parts to bring; 0 = until it is ended", min=0)] = 100,
     rate: Annotated[float, typer.Option(help="parts a second; 0 = as fast as the appliance answers", min=0)] = 0.0,
     scan_ms: Annotated[float, typer.Option(help="scan time of the PLC's program", min=0.5)] = 5.0,
@@ -61,7 +66,7 @@ def sim(
     as_json: Annotated[bool | None, typer.Option("--json/--text", help="one object, or a line, for each part; without: "
                                                  "text on a terminal, else JSON")] = None,
 ) -> None:  # fmt: skip
-    """Play a PLC and its line, for an appliance that polls it (client direction).
+    """Play a PLC and its line, for an appliance that polls it (client direction) or, with --connect, one that serves.
 
     Every part is a reject until its own result is good. JSON gives what the PLC read of each part (SimResult); what a
     fault script does, change-overs and alarms are told on stderr. Ends with status 2 if it cannot start.
@@ -71,6 +76,8 @@ def sim(
       inspector-plc sim --parts 200 --rate 5
 
       inspector-plc sim --belt --rate 5 --gate-ms 800 --parts 0
+
+      inspector-plc sim --connect 192.168.10.20:502 --rate 2
 
       inspector-plc sim --fault "at part 20: stop 2 s" --fault "at part 30: freeze ids for 3 parts"
 
@@ -86,9 +93,10 @@ def sim(
         moving = BeltConfig(COUNTS_PER_S, round(COUNTS_PER_S / rate), gate=gate_ms) if belt and rate else None
         if belt and moving is None:
             raise ValueError("--belt needs --rate: parts a second")
+        where = parse_target(connect, station, None, None, None, 1, "big") if connect else None
     except ScriptError as exc:
         _refuse(f"{faults or '--fault'}, {exc}")
-    except (OSError, UnicodeError, ValueError) as exc:
+    except (OSError, UnicodeError, ValueError, TargetProblem) as exc:
         _refuse(str(exc))
     cfg = SimConfig(
         station, not production, scan_ms / 1000, ack_ms / 1000, result_ms / 1000, ready_timeout_s=ready_s,
@@ -96,8 +104,10 @@ def sim(
     )  # fmt: skip
     json_wanted = not sys.stdout.isatty() if as_json is None else as_json
     teller = Teller(as_json=json_wanted)
-    line = SimPlc(cfg, on_result=teller.part, on_event=teller.event, script=script)
-    asyncio.run(_play(line, Job(port, ids, rate, moving, teller.event)))
+    kind = SimPlc if where is None else SimClientPlc
+    line = kind(cfg, on_result=teller.part, on_event=teller.event, script=script)
+    host, port = ("127.0.0.1", port) if where is None else (where.host, where.port)
+    asyncio.run(_play(line, Job(host, port, ids, rate, moving, teller.event)))
     teller.end(line)
 
 
@@ -130,10 +140,11 @@ async def _play(line: SimPlc, job: Job) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop)
     try:
-        await line.start(port=job.port)
+        await line.start(job.host, job.port)
     except OSError as exc:
         _refuse(f"cannot listen on 127.0.0.1:{job.port}: {exc.strerror or exc}")
-    job.event(f"simulated PLC of station {line.cfg.number}: Modbus TCP on 127.0.0.1:{line.port}; Ctrl-C ends it")
+    does = "client of" if isinstance(line, SimClientPlc) else "Modbus TCP on"
+    job.event(f"simulated PLC of station {line.cfg.number}: {does} {job.host}:{line.port}; Ctrl-C ends it")
     try:
         if job.belt is not None:
             await line.run_belt(job.belt, job.parts)

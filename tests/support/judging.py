@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 from plc.client import ClientLink, LinkConfig
 from plc.handshake import Handshake, HandshakeConfig, HealthInput, Record
-from plc.registers import OfflineReason, Reason, Verdict
+from plc.registers import CommandResult, OfflineReason, Reason, Verdict
 from plc.sim import SimConfig, SimPlc
 from plc.station import StationPlace, Told
 
 READY = HealthInput(True, OfflineReason.NONE)
+RECIPES = (1, 2)
 PASS = Record(int(Verdict.PASS), Reason.NONE, inspection_no=7, recipe_used=1)
 FAIL = Record(int(Verdict.FAIL), Reason.CLASS, recipe_used=1)
 
@@ -36,18 +39,30 @@ class Judging:
 
     async def _judge_forever(self) -> None:
         while True:
-            part, _, _ = await self.client.next()
+            part = await self.client.next()
             await asyncio.sleep(self.delay_s)
-            record = PASS if is_good(part.part_id) else FAIL
+            good, recipe = is_good(part.part_id), self.handshake.active_recipe
+            record = replace(PASS if good else FAIL, recipe_used=recipe, would_pass=good and part.test_part)
             if part.refused is not None:
-                record = Record(int(Verdict.NOT_INSPECTED), part.refused, recipe_used=1)
-            if part.test_part:
-                record = Record(record.code, record.reason, recipe_used=1, would_pass=record is PASS)
+                record = Record(int(Verdict.NOT_INSPECTED), part.refused, recipe_used=recipe)
             self.told.append(await self.client.publish(part, record))
+
+    async def _obey_forever(self) -> None:
+        """Recipes 1 and 2 are prepared in 50 ms; others are unknown."""
+        while True:
+            await asyncio.sleep(0.005)
+            while self.handshake.requests:
+                request = self.handshake.requests.popleft()
+                self.handshake.deactivate(time.monotonic())
+                await asyncio.sleep(0.05)
+                known = request.arg in RECIPES
+                result = CommandResult.OK if known else CommandResult.UNKNOWN_RECIPE
+                self.handshake.answer(request, result, time.monotonic(), request.arg if known else None)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Judging]:
-        tasks = [asyncio.create_task(self.link.run()), asyncio.create_task(self._judge_forever())]
+        work = (self.link.run(), self._judge_forever(), self._obey_forever())
+        tasks = [asyncio.create_task(each) for each in work]
         try:
             yield self
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import subprocess
@@ -10,9 +11,11 @@ import sys
 import pytest
 
 from plc.registers import Reason, Verdict
+from plc.server_link import ServerConfig, ServerLink
 from plc.sim import BeltConfig, SimConfig, SimPlc, SimResult, TrackConfig, parse
 from plc.sim.parts import BYPASSED, GOOD, NOT_INSPECTED, REJECT
 from tests.support.judging import judged
+from tests.support.links import judging, place
 
 PATIENT = {"ack_timeout_s": 1.0, "heartbeat_timeout_s": 1.0, "result_timeout_s": 1.0}  # two busy cores
 SIM = (sys.executable, "-m", "plc.cli", "sim")
@@ -155,14 +158,37 @@ async def test_a_belt_and_a_track_that_disagree_about_the_gate_are_refused():
         await SimPlc(SimConfig(track=TrackConfig(gate=100))).run_belt(BeltConfig(gate=300), [1])
 
 
-async def test_a_change_over_that_the_appliance_refuses_lets_nothing_pass():
+async def test_a_change_over_by_the_plc_is_prepared_and_the_next_part_is_judged_with_the_new_recipe():
     told: list[str] = []
-    sim = SimPlc(SimConfig(**PATIENT), on_event=told.append, script=parse("at 2: recipe 77"))
+    sim = SimPlc(SimConfig(recipe=1, **PATIENT), on_event=told.append, script=parse("at 2: recipe 2\nat 4: recipe 1"))
+    async with judged(sim) as (line, appliance):
+        assert await line.wait_ready(5)
+        results = await line.play([2, 4, 5, 6])
+        assert line.stat()["RECIPE_USED"] == line.ctrl["RECIPE_EXPECTED"] == 1
+    assert [r.plc_verdict for r in results] == [GOOD, GOOD, REJECT, GOOD]
+    assert [t.record.recipe_used for t in appliance.told] == [1, 2, 2, 1]
+    assert [text.split(" in ")[0] for text in told if "changed" in text] == [
+        "changed over to recipe 2", "changed over to recipe 1"
+    ]  # fmt: skip
+
+
+async def test_after_a_change_over_that_was_refused_nothing_passes_until_one_succeeds():
+    told: list[str] = []
+    sim = SimPlc(SimConfig(**PATIENT), on_event=told.append, script=parse("at 2: recipe 77\nat 3: recipe 1"))
     async with judged(sim) as (line, _):
         assert await line.wait_ready(5)
-        results = await line.play([2, 4])
-    assert [r.plc_verdict for r in results] == [GOOD, NOT_INSPECTED]
-    assert any("CHANGE-OVER FAILED to recipe 77" in text for text in told), told
+        results = await line.play([2, 4, 6])
+    assert [r.plc_verdict for r in results] == [GOOD, NOT_INSPECTED, GOOD]
+    assert any("CHANGE-OVER FAILED to recipe 77" in text and "unknown recipe" in text for text in told), told
+
+
+async def test_a_belt_stands_while_a_recipe_is_changed_over_and_no_part_is_lost():
+    cfg = SimConfig(track=TrackConfig(gate=400), **PATIENT)
+    async with judged(SimPlc(cfg, script=parse("at 3: recipe 2"))) as (line, _):
+        assert await line.wait_ready(5)
+        belt = await line.run_belt(BeltConfig(pitch=250, gate=400), [2, 4, 6, 8])
+    assert [r.part_id for r in line.results] == [2, 4, 6, 8]
+    assert belt.went_on and belt.went_on[-1].part_id == 8
 
 
 async def test_two_stations_share_one_memory_and_one_server():
@@ -200,6 +226,7 @@ def test_the_command_tells_of_each_part_in_json_or_in_words(free_port):
         (("--bad-share", "0.2"), "belong together"),
         (("--bad-share", "0.2", "--truth", "no.such:thing"), "--truth no.such:thing: No module named 'no'"),
         (("--belt", "--rate", "100"), "do not fit"),
+        (("--connect", "nowhere:port"), "is no HOST:PORT"),
     ],
 )
 def test_what_cannot_be_played_is_said_before_anything_starts(arguments, says):
@@ -227,3 +254,18 @@ def test_a_taken_port_is_said_in_words():
         done = sim("--port", str(taken.getsockname()[1]))
     assert done.returncode == 2
     assert "cannot listen on 127.0.0.1" in done.stderr and "Traceback" not in done.stderr
+
+
+async def test_the_command_plays_the_plc_of_an_appliance_that_serves():
+    """Server direction: the simulated PLC is the client, with the same program."""
+    link = ServerLink(ServerConfig(port=0), [place(deadline_s=2, max_trigger_age_s=1)])
+    async with judging(link):
+        await link.listening.wait()
+        process = await asyncio.create_subprocess_exec(
+            *SIM, "--connect", f"127.0.0.1:{link.server.port}", "--parts", "4", "--json",
+            "--ack-ms", "1000", "--result-ms", "2000", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        async with asyncio.timeout(60):
+            out, err = await process.communicate()
+    results = [SimResult(**json.loads(line)) for line in out.decode().splitlines()]
+    assert [r.plc_verdict for r in results] == [REJECT, GOOD, REJECT, GOOD], err.decode()
