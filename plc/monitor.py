@@ -50,16 +50,18 @@ def monitor(
     as_json_: Annotated[bool, typer.Option("--json", help="for programs: one object, or one an edge")] = False,
     seconds: Annotated[float | None, typer.Option(help="end after so long", min=0)] = None,
 ) -> None:  # fmt: skip
-    """Show both images of a station by name, live: values, bits, edges, round-trip times and heartbeats.
+    """Show both images of a station by name, live.
 
-    It only reads (function 3). What comes and goes between two looks is not seen. Ctrl-C ends it. It connects again by
-    itself; status 1: nobody answered (with --once), or no signature of this station.
+    Values, bits, edges, round-trip times and heartbeats. It only ever reads
+    (function 3), and connects again by itself; Ctrl-C ends it. What comes and
+    goes between two looks is not seen. Where the output is no terminal, each
+    edge is a line. Status 1: nobody answered, or no signature of the station.
 
     Examples:
 
       inspector-plc monitor 192.168.10.5:502
 
-      inspector-plc monitor 192.168.10.5 --ctrl-base 1000 --stat-base 1020 --station 2
+      inspector-plc monitor 192.168.10.5 --station 2 --ctrl-base 1000
 
       inspector-plc monitor 127.0.0.1:5020 --once --json
     """

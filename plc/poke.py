@@ -55,17 +55,19 @@ def poke(
 ) -> None:  # fmt: skip
     """Write registers by name, for commissioning; shows each before and after.
 
-    Refused while the appliance is Online (STAT.STATUS bit ONLINE), where no signature of the station is found (a wrong
-    address must not change a PLC's memory), and for the registers that an appliance itself writes. Status 0: written
-    and read back; 1: refused, nobody answered, or another value was read back; 2: no such name or value.
+    Refused while the appliance is Online (STAT.STATUS bit ONLINE); where no
+    signature of the station is found, for a wrong address must not change a
+    PLC's memory; and for the registers that an appliance itself writes.
+    Status 0: written and read back. 1: refused, nobody answered, or something
+    else was read back. 2: no such name or value.
 
     Examples:
 
-      inspector-plc poke 192.168.10.5:502 CONTROL.TRIGGER_ENABLE=1 --dry-run
+      inspector-plc poke 192.168.10.5:502 CONTROL.TRIGGER=1 --dry-run
 
       inspector-plc poke 127.0.0.1:5020 TRIGGER_ID=17 PART_ID=4711 CONTROL.TRIGGER=1
 
-      inspector-plc poke 192.168.10.20:502 SIGNATURE=0xA101       (an appliance that serves, in the PLC's place)
+      inspector-plc poke 192.168.10.20 SIGNATURE=0xA101
     """
     try:
         target = parse_target(where, station, ctrl_base, stat_base, ident_base, unit_id, word_order)

@@ -16,6 +16,7 @@ from typing import Annotated
 
 import typer
 
+from plc.images import WordOrder
 from plc.registers import Reason, Verdict
 from plc.sim.belt import BeltConfig
 from plc.sim.line import SimLine
@@ -62,14 +63,18 @@ def sim(
     faults: Annotated[Path | None, typer.Option(help="a fault script; see --list-faults", dir_okay=False)] = None,
     fault: Annotated[list[str] | None, typer.Option(help="one line of a fault script; may be given often")] = None,
     list_faults: Annotated[bool, typer.Option("--list-faults", help="print every fault, and end")] = False,
+    word_order: Annotated[WordOrder, typer.Option(help="of 32-bit values")] = "big",
     production: Annotated[bool, typer.Option("--production", help="show the signature of a real PLC")] = False,
     as_json: Annotated[bool | None, typer.Option("--json/--text", help="one object, or a line, for each part; without: "
                                                  "text on a terminal, else JSON")] = None,
 ) -> None:  # fmt: skip
-    """Play a PLC and its line, for an appliance that polls it (client direction) or, with --connect, one that serves.
+    """Play a PLC and its line, for an appliance to be tried on.
 
-    Every part is a reject until its own result is good. JSON gives what the PLC read of each part (SimResult); what a
-    fault script does, change-overs and alarms are told on stderr. Ends with status 2 if it cannot start.
+    The appliance polls it (client direction) or, with --connect, serves and is
+    scanned by it (server direction). Every part is a reject until its own
+    result is good. JSON gives what the PLC read of each part; what a fault
+    script does, change-overs and alarms are told on stderr. Status 2: it could
+    not start.
 
     Examples:
 
@@ -79,9 +84,11 @@ def sim(
 
       inspector-plc sim --connect 192.168.10.20:502 --rate 2
 
-      inspector-plc sim --fault "at part 20: stop 2 s" --fault "at part 30: freeze ids for 3 parts"
+      inspector-plc sim --fault "at 20: stop 2 s" --fault "at 30: never ack"
 
-      inspector-plc sim --fault "at part 50: recipe 2" --recipe 1 --truth inspector.demo.play:is_good --bad-share 0.2
+      inspector-plc sim --recipe 1 --fault "at part 50: recipe 2"
+
+      inspector-plc sim --bad-share 0.2 --truth inspector.demo.play:is_good
     """
     if list_faults:
         typer.echo(usage())
@@ -100,7 +107,7 @@ def sim(
         _refuse(str(exc))
     cfg = SimConfig(
         station, not production, scan_ms / 1000, ack_ms / 1000, result_ms / 1000, ready_timeout_s=ready_s,
-        recipe=recipe, lot=lot, track=TrackConfig(gate_ms) if moving is not None else None,
+        recipe=recipe, lot=lot, word_order=word_order, track=TrackConfig(gate_ms) if moving is not None else None,
     )  # fmt: skip
     json_wanted = not sys.stdout.isatty() if as_json is None else as_json
     teller = Teller(as_json=json_wanted)

@@ -11,9 +11,12 @@ from plc.monitor import Monitor
 from plc.observer import Edge
 from plc.registers import DEVICE, SIGNATURE, STAT
 from plc.server import Memory, RegisterServer
+from plc.server_link import ServerConfig, ServerLink
 from plc.sim import SimConfig, SimPlc
+from plc.sim_client import SimClientPlc
 from plc.target import parse_target
 from tests.support.judging import judged
+from tests.support.links import judging, place
 
 MONITOR = (sys.executable, "-m", "plc.cli", "monitor")
 
@@ -126,6 +129,24 @@ async def test_an_appliance_that_serves_is_called_one_and_blocks_may_lie_anywher
     found = json.loads(out)
     assert (code, found["problem"]) == (0, "")
     assert found["is"] == "an appliance that serves (server direction)"
+
+
+async def test_the_server_direction_is_watched_beside_the_plc_and_never_in_its_way():
+    link = ServerLink(ServerConfig(port=0), [place()])
+    async with judging(link):
+        await link.listening.wait()
+        plc = SimClientPlc(SimConfig(ack_timeout_s=2, result_timeout_s=2, heartbeat_timeout_s=2))
+        await plc.start(port=link.server.port)
+        assert await plc.wait_ready(5)
+        playing = asyncio.create_task(plc.play(range(100, 120), 0.1))
+        code, out, _ = await monitor(f"127.0.0.1:{link.server.port}", "--once", "--json")
+        results = await playing
+        await plc.close()
+    found = json.loads(out)
+    assert (code, found["problem"], found["is"]) == (0, "", "an appliance that serves (server direction)")
+    assert found["plc_heartbeat_moves"] and found["appliance_heartbeat_moves"]
+    assert [r.verdict for r in results] == ["good", "reject"] * 10
+    assert plc.refused == 0
 
 
 async def test_it_connects_again_by_itself_and_says_when_the_link_was_gone():

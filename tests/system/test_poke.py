@@ -9,8 +9,11 @@ import pytest
 
 from plc.registers import CTRL, DEVICE, IDENT, SIGNATURE, STAT, Status
 from plc.server import Memory, RegisterServer
-from plc.sim import SimPlc
+from plc.server_link import ServerConfig, ServerLink
+from plc.sim import SimConfig, SimPlc
+from plc.sim_client import SimClientPlc
 from tests.support.judging import judged
+from tests.support.links import judging, place
 
 
 async def poke(port: int, *arguments: str) -> tuple[int, str]:
@@ -124,6 +127,24 @@ async def test_a_value_that_somebody_else_overwrites_is_told_with_status_1(appli
     appliance._on_write = lambda address, words: appliance.memory.words.__setitem__(1, 5)
     code, said = await poke(appliance.port, "TRIGGER_ID=17")
     assert code == 1 and "CTRL.TRIGGER_ID reads 5 again: somebody else writes it too" in said
+
+
+async def test_the_registers_of_a_real_serving_appliance_may_be_poked_until_its_plc_is_there():
+    link = ServerLink(ServerConfig(port=0), [place()])
+    async with judging(link):
+        await link.listening.wait()
+        code, said = await poke(link.server.port, "CTRL.RECIPE_EXPECTED=1")
+        assert code == 0 and "an appliance that serves" in said, said
+        plc = SimClientPlc(SimConfig())
+        await plc.start(port=link.server.port)
+        assert await plc.wait_ready(10)
+        scanning = asyncio.create_task(plc.idle_for(60))
+        code, said = await poke(link.server.port, "CTRL.RECIPE_EXPECTED=9")
+        assert code == 1 and "the appliance is Online" in said
+        scanning.cancel()
+        await asyncio.gather(scanning, return_exceptions=True)
+        assert plc.refused == 0
+        await plc.close()
 
 
 async def test_unknown_names_and_values_are_usage_errors_with_a_hint(appliance):
