@@ -42,7 +42,7 @@ def monitor(
                                          "(server direction); port 502 if none is given")],
     station: Annotated[int, typer.Option(help="number; its blocks begin at (number - 1) * 200", min=1, max=8)] = 1,
     ctrl_base: Annotated[int | None, typer.Option(help="where CTRL begins instead, 0-based", min=0, max=65515)] = None,
-    stat_base: Annotated[int | None, typer.Option(help="where STAT begins instead, 0-based", min=0, max=65491)] = None,
+    stat_base: Annotated[int | None, typer.Option(help="where STAT begins; else CTRL + 20", min=0, max=65491)] = None,
     unit_id: Annotated[int, typer.Option(help="Modbus unit id", min=0, max=255)] = 1,
     word_order: Annotated[Order, typer.Option(help="of 32-bit values")] = "big",
     interval_ms: Annotated[float, typer.Option(help="time between two looks", min=2)] = 10.0,

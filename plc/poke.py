@@ -12,9 +12,9 @@ from typing import Annotated, Literal
 import typer
 
 from plc.images import Image
-from plc.registers import CTRL, IDENT, Register, Status
+from plc.registers import CTRL, IDENT, SIGNATURE, STAT, Block, Register, Status
 from plc.target import Reader, Seen, Target, TargetProblem, parse_target, shows_any_signature, signature_problem, whose
-from plc.values import Assignment, NameProblem, parse_assignment, spelled
+from plc.values import Assignment, NameProblem, parse_assignment, signatures, spelled
 from plc.wire import ExceptionReply, LinkFault, Wire
 
 HEARTBEAT_WAIT_S = 0.3  # an appliance's heartbeat moves every 100 ms
@@ -47,8 +47,8 @@ def poke(
                                               "decimal, or hexadecimal as 0xA101")],
     station: Annotated[int, typer.Option(help="number; its blocks begin at (number - 1) * 200", min=1, max=8)] = 1,
     ctrl_base: Annotated[int | None, typer.Option(help="where CTRL begins instead, 0-based", min=0, max=65515)] = None,
-    stat_base: Annotated[int | None, typer.Option(help="where STAT begins instead, 0-based", min=0, max=65491)] = None,
-    ident_base: Annotated[int | None, typer.Option(help="where IDENT begins instead", min=0, max=65505)] = None,
+    stat_base: Annotated[int | None, typer.Option(help="where STAT begins; else CTRL + 20", min=0, max=65491)] = None,
+    ident_base: Annotated[int | None, typer.Option(help="where IDENT begins; else + 140", min=0, max=65505)] = None,
     unit_id: Annotated[int, typer.Option(help="Modbus unit id", min=0, max=255)] = 1,
     word_order: Annotated[Order, typer.Option(help="of 32-bit values")] = "big",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be written, and write nothing")] = False,
@@ -118,9 +118,29 @@ async def _check(reader: Reader, seen: Seen, assignments: Sequence[Assignment]) 
         moves = (await reader.images()).stat["HEARTBEAT"] != seen.stat["HEARTBEAT"]
         left = "but its heartbeat stands still, as if it died: start it, then stop it in order"
         raise Refused(f"the appliance is Online; {'set it offline (SET_OFFLINE), or stop it' if moves else left}")
-    ours = [str(a.place) for a in assignments if a.place.block not in (CTRL, IDENT)]
-    if reader.is_appliance and ours:
-        raise Refused(f"{', '.join(ours)}: an appliance writes this block itself; CTRL and IDENT are the PLC's")
+    for block in dict.fromkeys(a.place.block for a in assignments):
+        if reader.is_appliance and block not in (CTRL, IDENT):
+            raise Refused(f"{block.name}: an appliance writes this block itself; CTRL and IDENT are the PLC's")
+        if not reader.is_appliance:
+            why = foreign(target, block, seen.ctrl if block is CTRL else await reader.block(block))
+            if why:
+                raise Refused(f"{block.name} at {target.base(block)}: {why}")
+
+
+def foreign(target: Target, block: Block, image: Image) -> str:
+    """Why this place in a PLC's memory cannot be the block it is taken for; "" where it can.
+
+    One block's signature says nothing of where the others lie: each has to look like itself, or to be empty.
+    """
+    if block is CTRL:
+        return "" if image["SIGNATURE"] in signatures(target.number) else "it does not show its signature"
+    if block is STAT:
+        right = image["STAT_SIGNATURE"] == SIGNATURE + target.number or not any(image.words)
+        return "" if right else "neither empty nor with the signature of an appliance: a wrong --stat-base?"
+    if block is IDENT:
+        right = image["IDENT_ID"] == image["IDENT_ID_TAIL"]
+        return "" if right else "its first and last register differ: a wrong --ident-base?"
+    return "counters of the appliance, with nothing to know the place by"
 
 
 async def planned(reader: Reader, seen: Seen, assignments: Sequence[Assignment]) -> list[Write]:

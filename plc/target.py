@@ -56,14 +56,14 @@ def parse_target(
     where: str, station: int, ctrl_base: int | None, stat_base: int | None, ident_base: int | None, unit_id: int,
     word_order: WordOrder,
 ) -> Target:  # fmt: skip
-    """Bases that are not given are those of the station in the contract. Raises TargetProblem."""
+    """Bases that are not given follow from that of CTRL, and it from the station. Raises TargetProblem."""
     found = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([^\s:\[\]]+))(?::(\d+))?", where)
     if found is None or not 0 < int(found[3] or 502) <= 0xFFFF:
         raise TargetProblem(f'"{where}" is no HOST:PORT, such as 192.168.10.5:502')
-    first = (station - 1) * SPAN
+    first = (station - 1) * SPAN if ctrl_base is None else ctrl_base
     return Target(
         found[1] or found[2], int(found[3] or 502), station,
-        first + CTRL.base if ctrl_base is None else ctrl_base, first + STAT.base if stat_base is None else stat_base,
+        first, first + STAT.base if stat_base is None else stat_base,
         first + DIAG_OFFSET, first + IDENT.base if ident_base is None else ident_base, unit_id, word_order,
     )  # fmt: skip
 

@@ -123,6 +123,28 @@ async def test_a_plc_s_result_area_may_be_written_while_no_appliance_is_there_an
         await sim.close()
 
 
+async def test_each_block_of_a_plc_must_look_like_itself_or_be_empty():
+    """The signature of CTRL says nothing of where the others lie: a wrong base must not change a PLC's memory."""
+    server = RegisterServer(Memory())
+    words = server.memory.words
+    words[15], words[500] = 0xA101, 77  # somebody else's register
+    await server.start()
+    try:
+        for arguments in (
+            ("STATUS.TRIGGER_READY=1", "--stat-base", "480"), ("LOT=A7", "--ident-base", "500"), ("DIAG.UPTIME=1",),
+            ("TRIGGER_ID=1", "STAT.REASON=3", "--stat-base", "480"),
+        ):  # fmt: skip
+            code, said = await poke(server.port, *arguments)
+            assert code == 1 and "refused, nothing was written" in said, said
+        assert server.writes == 0
+        words[15], words[20 + 41] = 0, 0xA101
+        code, said = await poke(server.port, "TRIGGER_ID=1")
+        assert code == 1 and "CTRL at 0: it does not show its signature" in said
+        assert server.writes == 0
+    finally:
+        await server.close()
+
+
 async def test_a_value_that_somebody_else_overwrites_is_told_with_status_1(appliance):
     appliance._on_write = lambda address, words: appliance.memory.words.__setitem__(1, 5)
     code, said = await poke(appliance.port, "TRIGGER_ID=17")

@@ -210,6 +210,8 @@ def test_a_simulator_is_never_called_a_plc() -> None:
 def test_targets_are_host_and_port_and_bases_follow_the_station() -> None:
     target = parse_target("plc.local", 3, None, None, None, 1, "big")
     assert (target.port, target.ctrl_base, target.stat_base, target.ident_base) == (502, 400, 420, 540)
+    moved = parse_target("plc.local", 1, 1000, None, 2000, 1, "big")
+    assert (moved.ctrl_base, moved.stat_base, moved.diag_base, moved.ident_base) == (1000, 1020, 1100, 2000)
     assert str(parse_target("[::1]:5020", 1, 1000, 1040, None, 1, "big")) == "[::1]:5020"
     for wrong in ("", "host:", "host:0", "host:99999", "a b:502", "::1:502"):
         with pytest.raises(TargetProblem, match="HOST:PORT"):
