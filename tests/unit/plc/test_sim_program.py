@@ -6,7 +6,7 @@ import pytest
 
 from plc.images import Image, seal_record
 from plc.registers import SIGNATURE, STAT, Control, Status
-from plc.sim import Inputs, NewPart, PlcProgram, SimConfig
+from plc.sim import Inputs, NewPart, PlcProgram, SimConfig, good
 from plc.sim.parts import GOOD, NOT_INSPECTED, REJECT, SimResult
 
 UP = Status.ONLINE | Status.TRIGGER_READY
@@ -133,6 +133,28 @@ def test_a_result_for_another_id_is_discarded_and_the_right_one_still_counts(ben
     assert bench.results[-1].verdict == "good"
 
 
+def test_a_foreign_result_after_the_right_acknowledge_is_discarded_too(bench: Bench) -> None:
+    bench.part = NewPart(7)
+    bench.scan(bench.part)
+    bench.stat["TRIGGER_ID_ACK"], bench.stat["STATUS"] = 1, Status.ONLINE | Status.TRIGGER_ACK
+    bench.scan(bench.part)
+    bench.answer(99, Status.PASS)
+    assert bench.control & Control.RESULTS_ACK and not bench.results and bench.program.busy
+    bench.stat["STATUS"] = Status.ONLINE
+    bench.scan(bench.part)
+    bench.answer(1, Status.PASS)
+    bench.leave()
+    assert [(r.code, r.verdict) for r in bench.results] == [(1, "good")]
+
+
+def test_a_whole_record_of_another_id_is_not_good(bench: Bench) -> None:
+    bench.stat["RES_TRIGGER_ID"], bench.stat["RESULT_CODE"] = 17, 1
+    bench.stat["STATUS"] = Status.ONLINE | Status.RESULTS_VALID | Status.PASS
+    seal_record(bench.stat, 3)
+    assert good(bench.stat, 17, bench.program.ctrl, 1)
+    assert not good(bench.stat, 18, bench.program.ctrl, 1)
+
+
 def test_a_late_acknowledge_rejects_and_so_does_a_result_without_one(bench: Bench) -> None:
     bench.part = NewPart(7)
     bench.scan(bench.part, 25)  # 120 ms
@@ -141,14 +163,15 @@ def test_a_late_acknowledge_rejects_and_so_does_a_result_without_one(bench: Benc
     assert bench.results[-1].code == 1 and bench.results[-1].verdict == "reject"
 
 
-def test_a_heartbeat_that_stands_still_ends_the_wait_and_no_further_part_is_triggered(bench: Bench) -> None:
+def test_a_heartbeat_that_stands_still_ends_the_wait_and_no_further_part_is_triggered() -> None:
+    bench = Bench(result_timeout_s=0.7)
     bench.part = NewPart(7)
     bench.scan(bench.part)
     bench.beats = False
     bench.scan(bench.part, 101)
     assert not bench.control & Control.TRIGGER
     bench.part = None
-    bench.scan(None, 101)
+    bench.scan(None, 150)
     bench.scan(NewPart(8), 3)
     assert [(r.part_id, r.edge_s > 0, r.plc_verdict) for r in bench.results] == [
         (7, True, NOT_INSPECTED), (8, False, NOT_INSPECTED)

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from plc.handshake import Handshake, HandshakeConfig, HealthInput, Part, Record
 from plc.images import Image
-from plc.registers import STAT, OfflineReason, Reason, Verdict
+from plc.registers import CTRL, STAT, OfflineReason, Reason, Verdict
 from plc.sim import Belt, BeltConfig, Habits, Inputs, NewPart, PlcProgram, SimConfig, TrackConfig, part_ids
 from plc.sim.parts import BYPASSED, GOOD, NOT_INSPECTED, SimResult
-from plc.sim.track import COUNTS, travelled
+from plc.sim.track import COUNTS, Track, travelled
 
 SCAN_S = 0.005
 PASS = Record(int(Verdict.PASS), Reason.NONE, recipe_used=1)
@@ -159,6 +159,20 @@ def test_the_gate_needs_a_part_of_its_own_to_open() -> None:
     world._fault("restart")
     world.run()
     assert world.belt.went_on == [] and len(world.belt.binned) == 2
+
+
+@pytest.mark.parametrize("verdicts", [("good", "reject"), ("reject", "good"), ("good", "good")])
+def test_a_part_that_stands_in_two_places_goes_on_only_if_both_are_good(verdicts: tuple[str, str]) -> None:
+    """A second sensor edge, or a part that follows too closely."""
+    track = Track(TrackConfig(gate=300, opens_before=20), Image(CTRL), Habits())
+    for encoder, verdict in zip((0, 10), verdicts, strict=True):
+        track.put(SimResult(encoder + 1, 1, code=1, verdict=verdict, encoder=encoder))
+    opened = []
+    for encoder in range(0, 400, 5):
+        track.scan(encoder, 0)
+        opened += [encoder] * track.gate_open
+    front = [encoder for encoder in opened if 290 <= encoder <= 320]
+    assert bool(front) == (verdicts == ("good", "good"))
 
 
 def test_a_stuck_ejector_is_noticed_by_the_reject_confirm_sensor() -> None:
