@@ -112,10 +112,10 @@ def sim(
     json_wanted = not sys.stdout.isatty() if as_json is None else as_json
     teller = Teller(as_json=json_wanted)
     kind = SimPlc if where is None else SimClientPlc
-    line = kind(cfg, on_result=teller.part, on_event=teller.event, script=script)
+    teller.line = line = kind(cfg, on_result=teller.part, on_event=teller.event, script=script)
     host, port = ("127.0.0.1", port) if where is None else (where.host, where.port)
     asyncio.run(_play(line, Job(host, port, ids, rate, moving, teller.event)))
-    teller.end(line)
+    teller.end()
 
 
 def _refuse(text: str) -> None:
@@ -168,29 +168,30 @@ class Teller:
         self._json = as_json
         self._codes: Counter[int] = Counter()
         self._gate: Counter[int] = Counter()
+        self.line: SimLine | None = None
 
     def part(self, result: SimResult) -> None:
         self._codes[result.code] += 1
         self._gate[result.plc_verdict] += 1
-        typer.echo(json.dumps(asdict(result)) if self._json else one_line(result))
+        typer.echo(json.dumps(asdict(result)) if self._json else one_line(result, self.line))
 
     def event(self, text: str) -> None:
         typer.echo(f"-- {text}", err=True)
 
-    def end(self, line: SimLine) -> None:
+    def end(self) -> None:
         if self._json:
             return
         codes = ", ".join(f"{WORDS[code]} {n}" for code, n in sorted(self._codes.items()))
         gate = ", ".join(f"{GATE[verdict]} {n}" for verdict, n in sorted(self._gate.items()))
-        typer.echo(f"{len(line.results)} parts: {codes or 'none'}; at the gate: {gate or 'none'}")
+        typer.echo(f"{sum(self._codes.values())} parts: {codes or 'none'}; at the gate: {gate or 'none'}")
 
 
-def one_line(result: SimResult) -> str:
-    """Id, part, what the appliance said, what the PLC did, and how long it took."""
+def one_line(result: SimResult, line: SimLine | None = None) -> str:
+    """Id, part, what the appliance said, what the PLC did, and how long it took. line: to say why it was no trigger."""
     reason = Reason(result.reason).name.lower() if result.reason in set(Reason) else str(result.reason)
     said = WORDS.get(result.code, str(result.code)) + (f" ({reason})" if result.reason else "")
     if not result.edge_s:
-        said = "not triggered: NOT READY"
+        said = (line.why_not_ready() if line is not None else "") or "not triggered"
     took = [
         f"{name} {1000 * (at - result.edge_s):.1f} ms"
         for name, at in (("ack", result.ack_s), ("result", result.valid_s)) if at is not None

@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from plc.images import Image
+from plc.registers import Status
 from plc.sim.belt import Belt, BeltConfig
 from plc.sim.parts import NewPart, SimConfig, SimResult
 from plc.sim.player import ScriptPlayer
 from plc.sim.program import Inputs, PlcProgram
 from plc.sim.script import Fault
+from plc.values import meaning
 
 CHANGE_OVER_S = 60.0  # a change-over has its own, shorter timeout
 ALARM_S = 1.0  # a person comes, clears the gate and acknowledges
@@ -39,6 +41,7 @@ class SimLine:
         self.recipe_wanted: int | None = None
         self._player = ScriptPlayer(self.script, self, self._tell)
         self._told_changes = self._brought = 0
+        self._inputs = Inputs()  # what the sensors show
         self._at: NewPart | None = None
         self._alarm_s = self._stands_until_s = 0.0
 
@@ -121,9 +124,22 @@ class SimLine:
         before = len(self.program.changed_over)
         self.program.change_over(recipe, self.stat(), time.monotonic())
         while len(self.program.changed_over) == before:
+            if self.stopping:
+                return False
             await self._scan()
-        outcome = self.program.changed_over[-1]
-        return outcome.ok
+        return self.program.changed_over[-1].ok
+
+    def why_not_ready(self) -> str:
+        """What keeps a part from being triggered now, in words; "" for nothing."""
+        stat = self.stat()
+        status = Status(stat["STATUS"])
+        if not self.program.enabled:
+            return "TRIGGER_ENABLE is 0"
+        if not self.program.heartbeat_ok(time.monotonic()):
+            return "no heartbeat of an appliance"
+        if not status & Status.TRIGGER_READY:
+            return f"not READY: {meaning('OFFLINE_REASON', stat['OFFLINE_REASON']) or 'busy'}"
+        return "an older result still stands" if status & Status.RESULTS_VALID or self.program.busy else ""
 
     async def run_belt(
         self, cfg: BeltConfig, parts: Iterable[int | NewPart], stop: asyncio.Event | None = None
@@ -145,7 +161,8 @@ class SimLine:
             if belt.next_part() is not None:
                 belt.delay_newest(self._taken("wait_s"))
                 await self._change_if_wanted()
-            await self._scan(self._at_camera(belt, now_s), belt.encoder, len(belt.binned))
+            self._inputs = Inputs(self._at_camera(belt, now_s), belt.encoder, len(belt.binned))
+            await self._scan()
         return belt
 
     # -- in detail -------------------------------------------------------------------------------------------------
@@ -167,13 +184,16 @@ class SimLine:
         self._brought += 1
         self._player.seen(self._brought, time.monotonic())
         first, leaves_s = len(self.results), time.monotonic() + self._taken("dwell_s")
-        while True:
-            self._step(part)
-            mine = [result for result in self.results[first:] if result.part_id == part.part_id]
-            if mine and not self.program.busy and time.monotonic() >= leaves_s:
-                break
-            await self._pause()
-        return mine[-1]
+        self._inputs = Inputs(part)  # a level: whoever scans beside us sees the part as well
+        try:
+            while True:
+                self._step()
+                mine = [result for result in self.results[first:] if result.part_id == part.part_id]
+                if mine and not self.program.busy and time.monotonic() >= leaves_s:
+                    return mine[-1]
+                await self._pause()
+        finally:
+            self._inputs = Inputs()
 
     def _at_camera(self, belt: Belt, now_s: float) -> NewPart | None:
         part = belt.at_camera
@@ -207,17 +227,17 @@ class SimLine:
         setattr(self, name, 0.0)
         return value
 
-    async def _scan(self, part: NewPart | None = None, encoder: int = 0, binned: int = 0) -> None:
-        self._step(part, encoder, binned)
+    async def _scan(self) -> None:
+        self._step()
         await self._pause()
 
-    def _step(self, part: NewPart | None, encoder: int = 0, binned: int = 0) -> None:
+    def _step(self) -> None:
         """One scan of the program: inputs, logic, outputs."""
         now_s = time.monotonic()
         self._player.scan(now_s)
         if self.frozen:
             return
-        self.program.scan(self.stat(), Inputs(part, encoder, binned), now_s)
+        self.program.scan(self.stat(), self._inputs, now_s)
         self._write()
         self._take(self.program.results)
         self.program.results = []

@@ -213,7 +213,7 @@ def test_the_command_tells_of_each_part_in_json_or_in_words(free_port):
     assert (first.part_id, first.code, first.plc_verdict) == (1, 0, NOT_INSPECTED)
     assert f"127.0.0.1:{free_port}" in done.stderr
     done = sim("--port", str(free_port), "--parts", "1", "--ready-s", "0.1", "--text", "--fault", "at 1: wait 10 ms")
-    assert "part 1      not triggered: NOT READY         -> reject, not inspected" in done.stdout
+    assert "part 1      no heartbeat of an appliance     -> reject, not inspected" in done.stdout
     assert "1 parts: no result 1; at the gate: reject, not inspected 1" in done.stdout
 
 
@@ -269,3 +269,14 @@ async def test_the_command_plays_the_plc_of_an_appliance_that_serves():
             out, err = await process.communicate()
     results = [SimResult(**json.loads(line)) for line in out.decode().splitlines()]
     assert [r.plc_verdict for r in results] == [REJECT, GOOD, REJECT, GOOD], err.decode()
+
+
+async def test_who_scans_beside_a_part_at_the_camera_makes_no_second_part_of_it():
+    async with judged() as (line, appliance):
+        appliance.delay_s = 0.1
+        assert await line.wait_ready(5)
+        playing = asyncio.create_task(line.play([2]))
+        while not playing.done():
+            await line.idle_for(0.01)
+        (result,) = await playing
+    assert result.plc_verdict == GOOD and line.ctrl["PLC_PART_COUNT"] == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -89,3 +91,9 @@ def test_every_fault_is_in_the_list_that_help_prints_and_can_be_played() -> None
     assert all(kind.words in page and kind.meaning in page for kind in KINDS)
     lasting = {kind.words for kind in KINDS if kind.lasting}
     assert lasting == set(_HABITS)
+
+
+def test_the_script_in_the_documentation_can_be_played() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "commissioning.md").read_text()
+    lines = [line.strip() for line in page.splitlines() if line.startswith("    at ")]
+    assert len(parse("\n".join(lines))) == len(lines) > 5
