@@ -19,7 +19,6 @@ import typer
 from plc.images import WordOrder
 from plc.registers import Reason, Verdict
 from plc.sim.belt import BeltConfig
-from plc.sim.line import SimLine
 from plc.sim.parts import SimConfig, SimResult, TrackConfig, part_ids
 from plc.sim.plc import SimPlc
 from plc.sim.script import ScriptError, parse, usage
@@ -112,7 +111,7 @@ def sim(
     json_wanted = not sys.stdout.isatty() if as_json is None else as_json
     teller = Teller(as_json=json_wanted)
     kind = SimPlc if where is None else SimClientPlc
-    teller.line = line = kind(cfg, on_result=teller.part, on_event=teller.event, script=script)
+    line = kind(cfg, on_result=teller.part, on_event=teller.event, script=script)
     host, port = ("127.0.0.1", port) if where is None else (where.host, where.port)
     asyncio.run(_play(line, Job(host, port, ids, rate, moving, teller.event)))
     teller.end()
@@ -168,12 +167,11 @@ class Teller:
         self._json = as_json
         self._codes: Counter[int] = Counter()
         self._gate: Counter[int] = Counter()
-        self.line: SimLine | None = None
 
     def part(self, result: SimResult) -> None:
         self._codes[result.code] += 1
         self._gate[result.plc_verdict] += 1
-        typer.echo(json.dumps(asdict(result)) if self._json else one_line(result, self.line))
+        typer.echo(json.dumps(asdict(result)) if self._json else one_line(result))
 
     def event(self, text: str) -> None:
         typer.echo(f"-- {text}", err=True)
@@ -186,12 +184,12 @@ class Teller:
         typer.echo(f"{sum(self._codes.values())} parts: {codes or 'none'}; at the gate: {gate or 'none'}")
 
 
-def one_line(result: SimResult, line: SimLine | None = None) -> str:
-    """Id, part, what the appliance said, what the PLC did, and how long it took. line: to say why it was no trigger."""
+def one_line(result: SimResult) -> str:
+    """Id, part, what the appliance said, what the PLC did, and how long it took."""
     reason = Reason(result.reason).name.lower() if result.reason in set(Reason) else str(result.reason)
     said = WORDS.get(result.code, str(result.code)) + (f" ({reason})" if result.reason else "")
     if not result.edge_s:
-        said = (line.why_not_ready() if line is not None else "") or "not triggered"
+        said = result.why
     took = [
         f"{name} {1000 * (at - result.edge_s):.1f} ms"
         for name, at in (("ack", result.ack_s), ("result", result.valid_s)) if at is not None

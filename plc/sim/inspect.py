@@ -7,6 +7,7 @@ from enum import Enum
 from plc.images import Image, record_xor
 from plc.registers import SIGNATURE, Control, Status, Verdict
 from plc.sim.parts import Habits, NewPart, SimConfig, SimResult
+from plc.values import meaning
 
 UNACKNOWLEDGED_S = 15.0  # a program that never acknowledges waits longer than the appliance's ack_timeout
 
@@ -36,6 +37,8 @@ class FbInspect:
         else:
             valid = bool(Status(stat["STATUS"]) & Status.RESULTS_VALID)
         result = self._admit(new, encoder) if new is not None else None
+        if result is not None:
+            result.why = self._why_not(stat, valid, hb_ok)
         match self.step:
             case Step.IDLE:
                 self._idle(stat, result, valid, hb_ok, now_s)
@@ -59,8 +62,7 @@ class FbInspect:
     def _idle(self, stat: Image, result: SimResult | None, valid: bool, hb_ok: bool, now_s: float) -> None:
         if not self._control & Control.TRIGGER:  # one that is set by hand is left alone
             self._ack(valid)  # leftovers are discarded, else deadlock
-        ready = hb_ok and Status(stat["STATUS"]) & Status.TRIGGER_READY and not valid
-        if result is None or not ready or not self._control & Control.TRIGGER_ENABLE:
+        if result is None or result.why:
             return
         ctrl = self.ctrl
         if not self.habits.tear_ids:
@@ -75,6 +77,18 @@ class FbInspect:
         self._scans = 0
         if self.habits.ack_early:
             self._set(Control.RESULTS_ACK, True)
+
+    def _why_not(self, stat: Image, valid: bool, hb_ok: bool) -> str:
+        """What keeps a new part from being triggered; "" for nothing."""
+        if self.step is not Step.IDLE:
+            return "the part before it is still at work"
+        if not self._control & Control.TRIGGER_ENABLE:
+            return "TRIGGER_ENABLE is 0"
+        if not hb_ok:
+            return "no heartbeat of an appliance"
+        if not Status(stat["STATUS"]) & Status.TRIGGER_READY:
+            return f"not READY: {meaning('OFFLINE_REASON', stat['OFFLINE_REASON']) or 'busy'}"
+        return "an older result still stands" if valid else ""
 
     def _wait(self, stat: Image, new: SimResult | None, valid: bool, hb_ok: bool, now_s: float) -> None:
         part = self.current

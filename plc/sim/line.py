@@ -8,13 +8,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from plc.images import Image
-from plc.registers import Status
 from plc.sim.belt import Belt, BeltConfig
 from plc.sim.parts import NewPart, SimConfig, SimResult
 from plc.sim.player import ScriptPlayer
 from plc.sim.program import Inputs, PlcProgram
 from plc.sim.script import Fault
-from plc.values import meaning
 
 CHANGE_OVER_S = 60.0  # a change-over has its own, shorter timeout
 ALARM_S = 1.0  # a person comes, clears the gate and acknowledges
@@ -128,18 +126,6 @@ class SimLine:
                 return False
             await self._scan()
         return self.program.changed_over[-1].ok
-
-    def why_not_ready(self) -> str:
-        """What keeps a part from being triggered now, in words; "" for nothing."""
-        stat = self.stat()
-        status = Status(stat["STATUS"])
-        if not self.program.enabled:
-            return "TRIGGER_ENABLE is 0"
-        if not self.program.heartbeat_ok(time.monotonic()):
-            return "no heartbeat of an appliance"
-        if not status & Status.TRIGGER_READY:
-            return f"not READY: {meaning('OFFLINE_REASON', stat['OFFLINE_REASON']) or 'busy'}"
-        return "an older result still stands" if status & Status.RESULTS_VALID or self.program.busy else ""
 
     async def run_belt(
         self, cfg: BeltConfig, parts: Iterable[int | NewPart], stop: asyncio.Event | None = None

@@ -26,6 +26,7 @@ class SimResult:
     plc_verdict: int = 0  # what was done with it at the gate: PLC_VERDICT; 0: it never came there
     encoder: int = 0
     test_part: bool = False
+    why: str = ""  # of a part that was never triggered: why not, in words
 
 
 @dataclass(frozen=True, slots=True)

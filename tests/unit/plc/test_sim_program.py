@@ -217,6 +217,20 @@ def test_lot_and_serial_are_there_before_the_trigger_and_carry_its_id() -> None:
     assert (ident.text("LOT"), ident.text("SERIAL")) == ("LOT-7", "LOT-7-000012")
 
 
+def test_a_part_that_was_not_triggered_says_why(bench: Bench) -> None:
+    said = []
+    for status, reason, control in (
+        (Status.ONLINE, 4, Control.TRIGGER_ENABLE), (UP | Status.RESULTS_VALID, 0, Control.TRIGGER_ENABLE),
+        (UP, 0, Control(0)),
+    ):  # fmt: skip
+        bench.stat["STATUS"], bench.stat["OFFLINE_REASON"] = status, reason
+        bench.program.ctrl["CONTROL"] = control
+        bench.scan(NewPart(7))
+        bench.scan()
+        said.append(bench.results[-1].why)
+    assert said == ["not READY: camera", "an older result still stands", "TRIGGER_ENABLE is 0"]
+
+
 def test_ids_wrap_from_65535_to_1(bench: Bench) -> None:
     bench.program.next_id = 0xFFFF
     assert [bench.bring(n).trigger_id for n in (1, 2)] == [0xFFFF, 1]
