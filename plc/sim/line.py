@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from plc.images import Image
+from plc.registers import Control
 from plc.sim.belt import Belt, BeltConfig
+from plc.sim.inspect import set_bit
 from plc.sim.parts import NewPart, SimConfig, SimResult
 from plc.sim.player import ScriptPlayer
 from plc.sim.program import Inputs, PlcProgram
@@ -68,6 +70,10 @@ class SimLine:
     def ctrl(self) -> Image:
         """The program's own image of CTRL; what is changed in it goes out with the next scan."""
         return self.program.ctrl
+
+    def _set(self, bit: Control, on: bool) -> None:
+        """By hand; while TRIGGER is up by hand too, an idle program leaves CONTROL alone."""
+        set_bit(self.program.ctrl, bit, on)
 
     @property
     def next_id(self) -> int:
