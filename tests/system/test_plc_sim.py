@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -280,3 +282,14 @@ async def test_who_scans_beside_a_part_at_the_camera_makes_no_second_part_of_it(
             await line.idle_for(0.01)
         (result,) = await playing
     assert result.plc_verdict == GOOD and line.ctrl["PLC_PART_COUNT"] == 1
+
+
+def test_sigterm_ends_a_line_that_waits_for_an_appliance_at_once(free_port):
+    command = [*SIM, "--port", str(free_port), "--parts", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None and "Ctrl-C ends it" in process.stderr.readline()
+        process.send_signal(signal.SIGTERM)
+        began = time.monotonic()
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (0, "", "")
+    assert time.monotonic() - began < 10, "a part would have waited 15 s for READY"
