@@ -7,6 +7,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from plc.monitor import Monitor
 from plc.observer import Edge
 from plc.registers import DEVICE, SIGNATURE, STAT
@@ -18,6 +20,7 @@ from plc.target import parse_target
 from tests.support.judging import judged
 from tests.support.links import judging, place
 
+pytestmark = pytest.mark.system
 MONITOR = (sys.executable, "-m", "plc.cli", "monitor")
 
 

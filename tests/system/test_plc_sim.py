@@ -19,6 +19,7 @@ from plc.sim.parts import BYPASSED, GOOD, NOT_INSPECTED, REJECT
 from tests.support.judging import judged
 from tests.support.links import judging, place
 
+pytestmark = pytest.mark.system
 PATIENT = {"ack_timeout_s": 1.0, "heartbeat_timeout_s": 1.0, "result_timeout_s": 1.0}  # two busy cores
 SIM = (sys.executable, "-m", "plc.cli", "sim")
 

@@ -15,6 +15,8 @@ from plc.sim_client import SimClientPlc
 from tests.support.judging import judged
 from tests.support.links import judging, place
 
+pytestmark = pytest.mark.system
+
 
 async def poke(port: int, *arguments: str) -> tuple[int, str]:
     """Exit status, and what it said."""
