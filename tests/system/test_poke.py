@@ -162,11 +162,11 @@ async def test_the_registers_of_a_real_serving_appliance_may_be_poked_until_its_
         plc = SimClientPlc(SimConfig())
         await plc.start(port=link.server.port)
         assert await plc.wait_ready(10)
-        scanning = asyncio.create_task(plc.idle_for(60))
-        code, said = await poke(link.server.port, "CTRL.RECIPE_EXPECTED=9")
+        poking = asyncio.create_task(poke(link.server.port, "CTRL.RECIPE_EXPECTED=9"))
+        while not poking.done():  # a request of the PLC is never cut short
+            await plc.idle_for(0.05)
+        code, said = await poking
         assert code == 1 and "the appliance is Online" in said
-        scanning.cancel()
-        await asyncio.gather(scanning, return_exceptions=True)
         assert plc.refused == 0
         await plc.close()
 
