@@ -178,6 +178,7 @@ async def test_a_daemon_stopped_mid_cycle_is_a_reject_and_never_passes_that_part
                 result = await playing
                 assert (result.verdict, result.code) == ("reject", 0)
                 assert not await line.sim.wait_ready(0.2), "the heartbeat is gone"
+                await line.sim.idle_for(stopped_s + 1.7 - time.monotonic())  # beyond its deadline
                 assert [at for at in notified.pings() if at > stopped_s + 0.2] == []
                 process.resume()
                 await line.ready()
