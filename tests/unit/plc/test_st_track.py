@@ -1,0 +1,275 @@
+"""FB_Track and FB_ChangeOver of the shipped text, alone: gate, bin, line stop, bypass, proof after it, change-over."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from plc.registers import STAT, Status
+from plc.st.generate import texts
+from tests.support.st.compile import load, run
+from tests.support.st.line import Line
+from tests.support.st.types import Instance
+
+BLOCKS = load(texts())
+
+
+class Track:
+    """FB_Track with a belt that moves one count a scan of 10 ms. Gate at 50 +- 3, bin 20 counts behind it."""
+
+    def __init__(self, **inputs: Any) -> None:
+        self.block, self.ctrl = Instance(BLOCKS["FB_Track"]), Instance(BLOCKS["ST_CTRL"])
+        self.always = {"gateCounts": 50, "windowCounts": 3, "confirmCounts": 20, "testAfterStart": False} | inputs
+        self.encoder, self.id = 1000, 0
+        self.scan(firstScan=True)
+
+    def scan(self, scans: int = 1, **inputs: Any) -> Instance:
+        for _ in range(scans):
+            given = self.always | {"firstScan": False, "newPart": False, "resultDone": False, "testCaught": False}
+            run(self.block, dtMs=10, encoder=self.encoder, newId=self.id, ctrl=self.ctrl, **(given | inputs))
+            self.encoder = (self.encoder + 1) % 2**32
+            inputs = {}
+        return self.block
+
+    def part(self, good: bool | None, *, test: bool = False) -> None:
+        """A part at the camera, and its result two scans later; None: no result."""
+        self.id += 1
+        self.scan(newPart=True, newIsTest=test)
+        self.scan()
+        if good is not None:
+            self.scan(resultDone=True, resultGood=good)
+
+    def to_gate(self, good: bool | None, **kwargs: Any) -> tuple[bool, bool, int]:
+        """One part alone, to the middle of the gate: (passGate, eject, PLC_VERDICT)."""
+        start = self.encoder
+        self.part(good, **kwargs)
+        self.scan(51 - (self.encoder - start))
+        seen = bool(self.block.passgate), bool(self.block.eject), int(self.ctrl.plc_verdict)
+        assert self.ctrl.plc_verdict_id == self.id
+        self.scan(10)
+        return seen
+
+    def drop_into_bin(self) -> None:
+        self.scan(rejectSensor=True)
+        self.scan(rejectSensor=False)
+
+
+def test_the_gate_opens_for_a_good_part_in_its_window_and_for_nothing_else():
+    track, opened = Track(), []
+    track.part(True)
+    while track.encoder < 1080:
+        if track.scan().passgate:
+            opened.append(track.encoder - 1 - 1001)
+    assert opened == list(range(47, 54))
+
+
+def test_what_the_gate_did_is_told_with_the_id():
+    assert Track().to_gate(True) == (True, False, 1)
+    assert Track().to_gate(False) == (False, True, 2)
+    assert Track().to_gate(None) == (False, True, 3)
+
+
+def test_two_parts_too_close_to_each_other_go_on_only_if_both_are_good():
+    for first, second in ((True, False), (False, True), (True, True)):
+        track = Track()
+        track.part(first)
+        track.part(second)
+        passed = [bool(track.scan().passgate) for _ in range(70)]
+        shared = [bool(p) for p in passed[44:48]]  # both are in the window
+        assert all(shared) == (first and second) and any(shared) == (first and second)
+
+
+def test_the_encoder_may_wrap():
+    track = Track()
+    track.encoder = 2**32 - 20
+    start = track.encoder
+    track.part(True)
+    track.scan(51 - (track.encoder - start) % 2**32)
+    assert track.block.passgate
+
+
+def test_an_encoder_that_jumps_lets_nothing_go_on():
+    track = Track()
+    track.part(True)
+    track.encoder = 5
+    assert not any(track.scan().passgate for _ in range(100))
+
+
+def test_a_reject_that_never_falls_into_the_bin_stops_the_line_until_it_is_proven_again():
+    track = Track()
+    track.to_gate(False)
+    track.drop_into_bin()
+    track.scan(40)
+    assert not track.block.stopline and not track.block.alarm
+    track.to_gate(False)
+    track.scan(40)
+    assert track.block.stopline and track.block.alarm == 2
+    track.scan(reset=True)
+    assert not track.block.stopline and track.block.needtest
+    track.scan(testCaught=True, reset=True)
+    assert not track.block.needtest
+
+
+def test_rejects_in_a_row_stop_the_line_and_a_good_part_starts_the_count_anew():
+    track = Track(maxRejects=3, confirmCounts=0)
+    for good in (False, None, True, False, False):
+        track.to_gate(good)
+    assert not track.block.stopline
+    track.to_gate(False, test=True)  # a challenge part is meant to be rejected
+    assert not track.block.stopline
+    track.to_gate(None)
+    assert track.block.stopline and track.block.alarm == 1
+
+
+def test_a_full_bin_stops_the_line_for_as_long_as_it_is_full():
+    track = Track()
+    assert track.scan(binFull=True).stopline
+    assert not track.scan(binFull=False).stopline
+
+
+def test_more_parts_than_places_pass_none_of_those_that_have_none():
+    track = Track(gateCounts=2000)
+    for _ in range(33):
+        track.part(True)
+    assert track.block.alarm == 3 and track.block.stopline
+    ids = {p.id for p in track.block.place if p.state}
+    assert ids == set(range(1, 33))
+
+
+def test_a_bypass_is_told_as_4_ends_by_itself_and_has_to_be_proven_afterwards():
+    track = Track(bypassParts=2)
+    track.scan(bypassKey=True)
+    track.always["bypassKey"] = True
+    assert track.to_gate(None) == (True, False, 4)
+    assert track.to_gate(False) == (True, False, 4)
+    assert not track.block.bypassed and track.block.needtest
+    assert track.to_gate(None) == (False, True, 3), "the key still stands, and means nothing any more"
+    track.scan(bypassKey=False)
+    track.scan(bypassKey=True)
+    assert track.block.bypassed
+
+
+def test_a_bypass_ends_with_its_time():
+    track = Track(bypassMs=500, bypassKey=True)
+    assert not track.block.bypassed, "a key that stands at the start is no bypass"
+    track.scan(bypassKey=False)
+    assert track.scan(bypassKey=True).bypassed
+    assert not track.scan(51).bypassed
+
+
+def test_what_lay_on_the_belt_at_the_start_does_not_go_on():
+    track = Track()
+    track.part(True)
+    track.scan(firstScan=True)
+    assert not any(track.scan().passgate for _ in range(80))
+
+
+def test_after_a_start_only_a_challenge_part_that_was_caught_opens_the_line_again():
+    """On the whole station, with our handshake: first an ordinary part, then a challenge part, then good ones."""
+    line = Line(good_share=1.0, inputs={"testAfterStart": True})
+    line.settle(400)
+    line.bring(1)
+    assert line.check() == 0 and line.plc.why == 2 and not line.told
+    line.good_share = 0.0  # what a challenge part shows
+    line.inputs["testPart"] = True
+    line.bring(1)
+    assert line.told == [(2, 5)] and line.verdicts[-1] == (2, 2)
+    line.good_share, line.inputs["testPart"] = 1.0, False
+    line.bring(3)
+    assert line.check() == 3
+
+
+def test_a_challenge_part_that_would_have_passed_opens_nothing():
+    line = Line(good_share=1.0, inputs={"testAfterStart": True, "testPart": True})
+    line.settle(400)
+    line.bring(1)
+    assert line.told == [(1, 6)]
+    line.inputs["testPart"] = False
+    line.bring(2)
+    assert line.check() == 0 and line.plc.needtest
+
+
+class ChangeOver:
+    """FB_ChangeOver against STAT as the contract's section 6 writes it."""
+
+    def __init__(self) -> None:
+        self.block = Instance(BLOCKS["FB_ChangeOver"])
+        self.stat, self.ctrl = Instance(BLOCKS["ST_STAT"]), Instance(BLOCKS["ST_CTRL"])
+        self.stat.command_id_ack = 65535  # of a former life
+        self.scan(firstScan=True, recipe=1)
+
+    def scan(self, scans: int = 1, **inputs: Any) -> Instance:
+        for _ in range(scans):
+            given = {"firstScan": False, "recipe": 2, "start": False} | inputs
+            run(self.block, dtMs=10, stat=self.stat, ctrl=self.ctrl, **given)
+        return self.block
+
+    def answer(self, result: int, recipe: int) -> None:
+        self.stat.command_id_ack = self.ctrl.command_id
+        self.stat.command_completed, self.stat.command_failed = result == 1, result != 1
+        self.stat.command_result, self.stat.active_recipe = result, recipe
+
+
+def test_a_change_over_goes_step_by_step():
+    plc = ChangeOver()
+    assert plc.block.allow and plc.block.expected == 1
+    plc.stat.trigger_ready = plc.stat.system_busy = True
+    plc.scan(start=True)
+    assert plc.block.busy and not plc.block.allow  # 1: TRIGGER_ENABLE falls
+    plc.scan(5)
+    assert plc.ctrl.command == 0 and not plc.ctrl.execute_command, "not while a part is in flight"
+    plc.stat.trigger_ready = plc.stat.system_busy = False
+    plc.scan()
+    assert (plc.ctrl.command, plc.ctrl.command_arg, plc.ctrl.command_id) == (2, 2, 1)
+    assert not plc.ctrl.execute_command  # 2: the command stands first, then EXECUTE
+    plc.scan()
+    assert plc.ctrl.execute_command
+    plc.stat.command_executing = True
+    plc.scan(20)
+    plc.answer(1, 2)
+    plc.scan()
+    plc.scan()
+    assert not plc.ctrl.execute_command and plc.block.busy  # 5
+    plc.stat.command_completed = False
+    plc.scan()
+    assert plc.block.done and plc.block.allow and plc.block.expected == 2  # 6
+
+
+@pytest.mark.parametrize(("result", "recipe"), [(2, 0), (5, 0), (1, 1)])
+def test_a_change_over_that_failed_leaves_the_station_closed(result, recipe):
+    """Also one that says "ok" with another recipe active: an old answer to a repeated COMMAND_ID."""
+    plc = ChangeOver()
+    plc.scan(start=True)
+    plc.scan(3)
+    plc.answer(result, recipe)
+    plc.scan(2)
+    plc.stat.command_completed = plc.stat.command_failed = False
+    plc.scan(3)
+    assert plc.block.failed and not plc.block.allow and not plc.block.busy and plc.block.result == result
+    plc.scan(start=True)
+    assert plc.block.busy and not plc.block.failed, "and may be tried again"
+
+
+def test_a_change_over_that_nobody_answers_fails_in_time():
+    plc = ChangeOver()
+    plc.scan(start=True, commandMs=1000)
+    plc.scan(110, commandMs=1000)
+    assert plc.block.failed and plc.block.result == 7 and not plc.block.allow and not plc.ctrl.execute_command
+
+
+def test_a_change_over_cut_off_by_a_restart_leaves_the_station_closed():
+    plc = ChangeOver()
+    plc.scan(start=True)
+    plc.scan(3)
+    plc.scan(firstScan=True)
+    assert plc.block.failed and not plc.block.allow and not plc.ctrl.execute_command
+
+
+def test_the_station_holds_trigger_enable_down_while_it_changes_over():
+    line = Line()
+    line.settle(400)
+    line.inputs |= {"changeRecipe": True, "recipe": 2}
+    line.settle(50)
+    assert not line.regs[0] & 1
+    assert not line.regs[STAT.base] & Status.TRIGGER_READY
