@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable
+from enum import IntFlag
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
@@ -166,5 +167,5 @@ def _split(value: str, high: str, low: str) -> str:
     return f"{high} := UDINT_TO_WORD({value} / 65536); {low} := UDINT_TO_WORD({value} MOD 65536);"
 
 
-def _mask(bit: Control | Status | Status2) -> str:
+def _mask(bit: IntFlag) -> str:
     return f"WORD#16#{bit.value:X}"
