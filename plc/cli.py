@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from plc.document import markdown
+from plc.docs_command import docs
 from plc.monitor import monitor
 from plc.poke import poke
 from plc.sim.command import sim
@@ -13,15 +13,7 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 app.command()(sim)
 app.command()(monitor)
 app.command()(poke)
-
-
-@app.command()
-def docs() -> None:
-    """Print the register map as Markdown; docs/registers.md is made by this.
-
-    Example: inspector-plc docs > docs/registers.md
-    """
-    typer.echo(markdown(), nl=False)
+app.command()(docs)
 
 
 def main() -> None:
