@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from plc.registers import Control, OfflineReason, Reason, Status, Status2, VisionState
+from plc.registers import Command, CommandResult, Control, OfflineReason, Reason, Status, Status2, VisionState
 
 CONTROL = {
     Control.TRIGGER_ENABLE: "1 in production. 0 aborts the part in flight without a result, clears VALID, PASS, FAIL",
@@ -115,24 +115,26 @@ OFFLINE_REASON = {
 }
 
 COMMAND = {
-    2: ("prepare recipe", "COMMAND_ARG = recipe number; the change-over"),
-    3: ("unprepare recipe", "no recipe is active afterwards"),
-    6: ("halt", "as SET_OFFLINE, until reset"),
-    7: ("reset", "ends halt, clears latched errors"),
-    9: ("abort", "ends the part in flight without a result, as TRIGGER_ENABLE 0 does"),
-    11: ("acknowledge error", "as CLEAR_ERROR"),
-    100: ("reset counters", "DIAG counters to 0"),
+    Command.PREPARE_RECIPE: "COMMAND_ARG = recipe: the change-over. Needs TRIGGER_ENABLE = 0 and nothing in flight",
+    Command.UNPREPARE_RECIPE: "no recipe is active afterwards. Needs TRIGGER_ENABLE = 0 and nothing in flight",
+    Command.HALT: "as SET_OFFLINE, until reset",
+    Command.RESET: "ends halt and whatever is in flight, clears latched errors",
+    Command.ABORT: "ends the part in flight without a result",
+    Command.DEQUEUE_RESULT: "not in this version: COMMAND_RESULT 4",
+    Command.ACKNOWLEDGE_ERROR: "as CLEAR_ERROR",
+    Command.RESET_COUNTERS: "DIAG counters to 0. Needs nothing in flight",
+    Command.SELF_TEST: "judges the golden parts. Needs TRIGGER_ENABLE = 0 and nothing in flight",
 }
 
 COMMAND_RESULT = {
-    0: "idle: no command yet",
-    1: "ok",
-    2: "unknown recipe, or no such number",
-    3: "busy: a part or another command is in flight; take EXECUTE_COMMAND back and try again",
-    4: "not allowed: unknown command, or TRIGGER_ENABLE is still 1",
-    5: "load failed, or a golden part did not come out right: no recipe is active",
-    6: "bad hash: the stored recipe is damaged or not signed",
-    7: "timeout",
+    CommandResult.IDLE: "no command yet, or it runs",
+    CommandResult.OK: "done",
+    CommandResult.UNKNOWN_RECIPE: "no recipe has this number",
+    CommandResult.BUSY: "a part or another command is in flight: take EXECUTE_COMMAND back, try again with a new id",
+    CommandResult.NOT_ALLOWED: "unknown command, COMMAND_ID 0, or TRIGGER_ENABLE is still 1",
+    CommandResult.LOAD_FAILED: "not loaded, or a golden part did not come out right: no recipe is active",
+    CommandResult.HASH_MISMATCH: "the stored recipe is damaged or not signed: no recipe is active",
+    CommandResult.TIMEOUT: "took too long: no recipe is active",
 }
 
 PLC_VERDICT = {

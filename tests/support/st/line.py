@@ -15,7 +15,7 @@ from typing import Any
 from plc.handshake import Handshake, HandshakeConfig, HealthInput
 from plc.images import Image
 from plc.parts import Part, Record
-from plc.registers import CTRL, IDENT, STAT, OfflineReason, Reason, Verdict
+from plc.registers import CTRL, IDENT, STAT, CommandResult, OfflineReason, Reason, Verdict
 from plc.st.generate import texts
 from tests.support.st.compile import load, run
 from tests.support.st.types import Instance, fresh
@@ -117,6 +117,7 @@ class Line:
         if self.now_ms % self.poll_ms == 0:
             self._poll()
         self._judge()
+        self._command()
 
     def _poll(self) -> None:
         self.hs.tick(self.now_s)
@@ -140,12 +141,16 @@ class Line:
             return
         piece = next((p for p in self.pieces[-4:] if p.at_camera(self.now_ms)), None)
         passed = piece is not None and piece.good
-        record = Record(int(Verdict.PASS), Reason.NONE, recipe_used=1)
+        record = Record(int(Verdict.PASS), Reason.NONE, recipe_used=self.hs.active_recipe)
         if part.test_part:
-            record = Record(int(Verdict.FAIL), Reason.CLASS, recipe_used=1, would_pass=passed)
+            record = Record(int(Verdict.FAIL), Reason.CLASS, recipe_used=self.hs.active_recipe, would_pass=passed)
         elif not passed:
             reason = Reason.CLASS if piece is not None else Reason.NO_PART
-            record = Record(int(Verdict.FAIL if piece is not None else Verdict.NOT_INSPECTED), reason, recipe_used=1)
+            record = Record(
+                int(Verdict.FAIL if piece is not None else Verdict.NOT_INSPECTED),
+                reason,
+                recipe_used=self.hs.active_recipe,
+            )
         self.pictures.append((part.trigger_id, piece.number if piece is not None else 0))
         self.hs.exposed(part, self.now_s, self.now_s)
         self._jobs.append((self.now_ms + self.judge_ms, part, record, False))
@@ -168,6 +173,15 @@ class Line:
             else:
                 self.told.append((part.trigger_id, record.code))
                 self._write()
+
+    def _command(self) -> None:
+        """A change-over takes 300 ms; recipes 1 and 2 are there."""
+        for request in [r for r in self.hs.requests if self.now_s - r.accepted_s >= 0.3]:
+            self.hs.requests.remove(request)
+            known = request.arg in (1, 2)
+            result = CommandResult.OK if known else CommandResult.UNKNOWN_RECIPE
+            self.hs.answer(request, result, self.now_s, active_recipe=request.arg if known else None)
+            self._write()
 
     def _write(self) -> None:
         """The newest full image of STAT into the PLC's memory."""

@@ -9,12 +9,28 @@ from xml.etree import ElementTree
 
 import pytest
 from pymodbus.pdu import DecodePDU, ModbusPDU
+from typer.testing import CliRunner
 
 from plc import code_lists
+from plc.cli import app
 from plc.document import write_documents
 from plc.handshake import Handshake, HandshakeConfig, HealthInput, Record
 from plc.images import Image, record_xor
-from plc.registers import BLOCKS, CTRL, STAT, Control, OfflineReason, Reason, Status, Status2, VisionState
+from plc.registers import (
+    BLOCKS,
+    CTRL,
+    STAT,
+    Command,
+    CommandResult,
+    Control,
+    OfflineReason,
+    Reason,
+    Status,
+    Status2,
+    VisionState,
+)
+from plc.st.generate import texts
+from plc.st.scl import to_scl
 
 DOCS = Path(__file__).parents[3] / "docs"
 PAGE = (DOCS / "registers.md").read_text()
@@ -38,7 +54,8 @@ def test_every_register_stands_on_the_page_with_both_addresses_and_in_the_symbol
 
 @pytest.mark.parametrize(("codes", "texts"), [
     (Control, code_lists.CONTROL), (Status, code_lists.STATUS), (Status2, code_lists.STATUS2),
-    (VisionState, code_lists.STATE), (Reason, code_lists.REASON), (OfflineReason, code_lists.OFFLINE_REASON),
+    (Command, code_lists.COMMAND), (CommandResult, code_lists.COMMAND_RESULT), (VisionState, code_lists.STATE),
+    (Reason, code_lists.REASON), (OfflineReason, code_lists.OFFLINE_REASON),
 ])  # fmt: skip
 def test_no_code_is_without_a_line_that_says_what_it_means(codes, texts):
     assert list(texts) == list(codes)
@@ -46,8 +63,7 @@ def test_no_code_is_without_a_line_that_says_what_it_means(codes, texts):
 
 
 def test_every_code_that_the_map_names_has_its_line():
-    numbers = {int(n) for n in re.findall(r"\b(\d+) ", CTRL["COMMAND"].meaning)}
-    assert numbers <= set(code_lists.COMMAND)
+    assert {int(n) for n in re.findall(r"\b(\d+) ", CTRL["COMMAND"].meaning)} <= set(code_lists.COMMAND)
     assert {int(n) for n in re.findall(r"\b(\d) ", STAT["COMMAND_RESULT"].meaning)} == set(code_lists.COMMAND_RESULT)
     assert {int(n) for n in re.findall(r"\b(\d) ", STAT["RESULT_CODE"].meaning)} == set(code_lists.RESULT_CODE)
 
@@ -152,3 +168,11 @@ def test_the_example_of_the_check_word_is_right():
     assert total == int(printed[2], 16) and len(printed[1].split()) == 29
     last = Image(STAT, words_of("12.1")[-1][2])
     assert record_xor(last) == last["RES_XOR"] == total
+
+
+def test_the_command_writes_page_symbols_timing_and_blocks_or_prints_the_page(tmp_path):
+    run = CliRunner().invoke(app, ["docs", "--to", str(tmp_path), "--st", str(tmp_path / "st"), "--dialect", "scl"])
+    assert run.exit_code == 0
+    assert {p.name for p in tmp_path.iterdir()} == {"registers.md", "symbols.csv", "timing.svg", "st"}
+    assert (tmp_path / "st" / "FB_Station.scl").read_text() == to_scl(texts()["FB_Station"])
+    assert CliRunner().invoke(app, ["docs"]).output == PAGE

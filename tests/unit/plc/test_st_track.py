@@ -266,10 +266,48 @@ def test_a_change_over_cut_off_by_a_restart_leaves_the_station_closed():
     assert plc.block.failed and not plc.block.allow and not plc.ctrl.execute_command
 
 
-def test_the_station_holds_trigger_enable_down_while_it_changes_over():
-    line = Line()
+def test_a_change_over_that_found_a_part_in_flight_is_tried_again_with_a_new_id():
+    plc = ChangeOver()
+    plc.scan(start=True)
+    plc.scan(3)
+    plc.answer(3, 1)
+    plc.scan(2)
+    plc.stat.command_failed = False
+    plc.scan(4)
+    assert plc.block.busy and not plc.block.failed and plc.ctrl.execute_command and plc.ctrl.command_id == 2
+    plc.answer(1, 2)
+    plc.scan(2)
+    plc.stat.command_completed = False
+    plc.scan()
+    assert plc.block.done and plc.block.expected == 2
+
+
+@pytest.mark.parametrize("at_ms", [5, 12, 20, 35, 70])
+def test_the_station_changes_over_with_our_handshake_whenever_it_is_asked(at_ms):
+    """Also in the middle of a part, which stays a reject; the parts after it are judged by the new recipe."""
+    line = Line(good_share=1.0, inputs={"recipe": 1})
     line.settle(400)
-    line.inputs |= {"changeRecipe": True, "recipe": 2}
-    line.settle(50)
-    assert not line.regs[0] & 1
-    assert not line.regs[STAT.base] & Status.TRIGGER_READY
+    line.bring(2)
+
+    def ask(line: Line) -> None:
+        line.inputs.update(changeRecipe=line.now_ms > line.pieces[-1].came_ms + at_ms, recipe=2)
+
+    line.steps.append(ask)
+    line.bring(1)
+    line.steps.clear()
+    line.settle(500)
+    assert not line.plc.recipebusy and not line.plc.recipefailed and line.hs.active_recipe == 2
+    before = line.check()
+    line.bring(3)
+    assert line.check() == before + 3 and line.regs[7] == 2
+
+
+def test_a_recipe_that_does_not_exist_closes_the_station():
+    line = Line(good_share=1.0, inputs={"recipe": 1})
+    line.settle(400)
+    line.inputs |= {"changeRecipe": True, "recipe": 9}
+    line.settle(600)
+    assert line.plc.recipefailed and not line.regs[0] & 1
+    assert not line.regs[STAT.base] & Status.TRIGGER_READY and line.hs.active_recipe == 0
+    line.bring(2)
+    assert line.check() == 0
