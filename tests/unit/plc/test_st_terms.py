@@ -231,7 +231,7 @@ def late_result(patched: dict[str, str] | None) -> int:
 
 
 def test_a_late_result_is_discarded_while_idle_else_both_sides_wait_for_ever():
-    line = "    ctrl.RESULTS_ACK := stat.RESULTS_VALID;\n    IF newPart THEN\n        IF NOT (enable"
+    line = "    ctrl.RESULTS_ACK := stat.RESULTS_VALID;\n    IF newPart THEN\n        IF NOT ready"
     assert late_result(None) == 4
     assert late_result(without(line, instead=line.split("\n", 1)[1])) == 0
 
@@ -260,3 +260,24 @@ def test_a_result_of_another_part_is_discarded_while_waiting_else_the_line_stand
     assert acknowledged(None)
     term = "        ctrl.RESULTS_ACK := TRUE; // of another part, or late: discarded\n"
     assert not acknowledged(without(term, instead=""))
+
+
+@pytest.mark.parametrize(("term", "cut"), [("hbOk AND ", "heartbeat"), ("stat.TRIGGER_READY AND ", "ready")])
+def test_ready_is_what_lets_a_trigger_out(term, cut):
+    """While the heartbeat stands still, or READY is 0, no trigger goes out: nothing that stands in memory is believed."""
+
+    def asked(patched: dict[str, str] | None) -> bool:
+        line = Line(good_share=1.0, patched=patched)
+        line.settle(400)
+        frozen = line.regs[21]
+
+        def view(before: list[int], now: list[int]) -> list[int]:
+            return [now[0], frozen, *now[2:]] if cut == "heartbeat" else [now[0] & ~Status.TRIGGER_READY, *now[1:]]
+
+        line.view = view
+        line.settle(600)
+        line.bring(1)
+        return bool(line.regs[1])
+
+    assert not asked(None)
+    assert asked(without(term, instead=""))

@@ -1,0 +1,144 @@
+"""The shipped function blocks against the real links, over real sockets: the PLC as client, and the PLC as server.
+
+The PLC's side is a few lines of raw Modbus and the interpreted text; nothing of `plc` but the text itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+import time
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from plc.client import ClientLink, LinkConfig
+from plc.server_link import ServerConfig, ServerLink
+from tests.support.links import Judge, judging, place
+from tests.support.st.compile import run
+from tests.support.st.line import program
+from tests.support.st.types import Instance
+
+pytestmark = pytest.mark.system
+PARTS, GATE = 200, 40
+GENEROUS = {"ackMs": 2000, "resultMs": 4000, "heartbeatMs": 2000}  # two busy cores
+
+
+class Plc:
+    """regs: what both sides share. One call of `scan` is one scan of the program."""
+
+    def __init__(self) -> None:
+        self.regs, self.station, self.first = [0] * 170, program(), True
+        self.part_no, self.sensor = 0, False
+        self.ids: dict[int, int] = {}  # id -> part number
+        self.verdicts: dict[int, int] = {}  # id -> PLC_VERDICT
+
+    def scan(self) -> Instance:
+        run(
+            self.station, firstScan=self.first, nowMs=int(time.monotonic() * 1000) % 2**32, partSensor=self.sensor,
+            partNo=self.part_no, encoder=int(time.monotonic() * 1000) % 2**32, simulator=True, recipe=1, regs=self.regs,
+            gateCounts=GATE, windowCounts=10, confirmCounts=0, maxRejects=0, testAfterStart=False,
+            lot=list(b"LOT 7".ljust(16, b"\0")), serial=list(str(self.part_no).encode().ljust(40, b"\0")), **GENEROUS,
+        )  # fmt: skip
+        self.first = False
+        if self.sensor:
+            self.ids[self.station.id] = self.part_no
+        if self.regs[16]:
+            self.verdicts[self.regs[16]] = self.regs[17]
+        return self.station
+
+    async def bring(self, parts: int, exchange: Callable[[], Awaitable[None]]) -> None:
+        """Each part comes when the program is idle and READY; `exchange` brings registers in and out between scans."""
+        for _ in range(parts):
+            end = time.monotonic() + 20
+            while not self.station.ready:
+                assert time.monotonic() < end, f"no READY: OFFLINE_REASON {self.regs[60]}"
+                await self._turn(exchange)
+            self.part_no, self.sensor = self.part_no + 1, True
+            await self._turn(exchange)
+            self.sensor = False
+        end = time.monotonic() + 20
+        while any(p.state for p in self.station.track.place) and time.monotonic() < end:
+            await self._turn(exchange)
+
+    async def _turn(self, exchange: Callable[[], Awaitable[None]]) -> None:
+        await exchange()
+        self.scan()
+        await asyncio.sleep(0.002)
+
+
+def check(plc: Plc, judge: Judge) -> None:
+    """Every even part is good, and no other; each with the verdict that was told for its own id."""
+    assert len(plc.ids) == len(plc.verdicts) == PARTS
+    for id_, part_no in plc.ids.items():
+        told = judge.told[id_, part_no]
+        assert plc.verdicts[id_] == (1 if part_no % 2 == 0 else 2), (id_, part_no, told)
+        assert told.record.code == (1 if part_no % 2 == 0 else 2) and told.state == "confirmed"
+        assert judge.lots[part_no] == ("LOT 7", str(part_no))
+
+
+async def test_the_function_block_as_a_modbus_client_that_scans_the_appliance():
+    link = ServerLink(ServerConfig(port=0), [place()])
+    async with judging(link) as judges:
+        await asyncio.wait_for(link.listening.wait(), 10)
+        reader, writer = await asyncio.open_connection("127.0.0.1", link.server.port)
+        plc, count = Plc(), 0
+
+        async def ask(pdu: bytes) -> bytes:
+            nonlocal count
+            count = (count + 1) & 0xFFFF
+            writer.write(struct.pack(">HHHB", count, 0, len(pdu) + 1, 1) + pdu)
+            transaction, _, length, _ = struct.unpack(">HHHB", await reader.readexactly(7))
+            reply = await reader.readexactly(length - 1)
+            assert transaction == count and reply[0] == pdu[0], reply
+            return reply
+
+        async def exchange() -> None:
+            """The round of section 1 of the register page: IDENT, CTRL, STAT."""
+            for address, size in ((140, 30), (0, 20)):
+                words = struct.pack(f">{size}H", *plc.regs[address : address + size])
+                await ask(struct.pack(">BHHB", 16, address, size, 2 * size) + words)
+            plc.regs[20:64] = struct.unpack(">44H", (await ask(struct.pack(">BHH", 3, 20, 44)))[2:])
+
+        try:
+            await plc.bring(PARTS, exchange)
+            check(plc, judges[0])
+        finally:
+            writer.close()
+
+
+async def test_the_function_block_as_a_modbus_server_that_the_appliance_polls():
+    plc = Plc()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                head = await reader.readexactly(7)
+                body = await reader.readexactly(struct.unpack(">H", head[4:6])[0] - 1)
+                function, address, count = struct.unpack(">BHH", body[:5])
+                if function == 3:
+                    reply = struct.pack(f">BB{count}H", 3, 2 * count, *plc.regs[address : address + count])
+                else:
+                    plc.regs[address : address + count] = struct.unpack(f">{count}H", body[6:])
+                    reply = body[:5]
+                writer.write(head[:4] + struct.pack(">HB", len(reply) + 1, head[6]) + reply)
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass  # the appliance is gone
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    link = ClientLink(LinkConfig(port=server.sockets[0].getsockname()[1]), [place()])
+    plc.scan()  # the program runs: SIGNATURE stands before anyone looks
+
+    async def nothing() -> None:
+        return
+
+    try:
+        async with judging(link) as judges:
+            await plc.bring(PARTS, nothing)
+            check(plc, judges[0])
+    finally:
+        server.close()
+        await server.wait_closed()
