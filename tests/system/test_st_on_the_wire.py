@@ -6,7 +6,6 @@ The PLC's side is a few lines of raw Modbus and the interpreted text; nothing of
 from __future__ import annotations
 
 import asyncio
-import struct
 import time
 from collections.abc import Awaitable, Callable
 
@@ -15,6 +14,7 @@ import pytest
 from plc.client import ClientLink, LinkConfig
 from plc.server_link import ServerConfig, ServerLink
 from tests.support.links import Judge, judging, place
+from tests.support.raw_modbus import connected, serving
 from tests.support.st.compile import run
 from tests.support.st.line import program
 from tests.support.st.types import Instance
@@ -78,67 +78,28 @@ def check(plc: Plc, judge: Judge) -> None:
 
 
 async def test_the_function_block_as_a_modbus_client_that_scans_the_appliance():
-    link = ServerLink(ServerConfig(port=0), [place()])
+    link, plc = ServerLink(ServerConfig(port=0), [place()]), Plc()
     async with judging(link) as judges:
         await asyncio.wait_for(link.listening.wait(), 10)
-        reader, writer = await asyncio.open_connection("127.0.0.1", link.server.port)
-        plc, count = Plc(), 0
+        async with connected(link.server.port) as wire:
 
-        async def ask(pdu: bytes) -> bytes:
-            nonlocal count
-            count = (count + 1) & 0xFFFF
-            writer.write(struct.pack(">HHHB", count, 0, len(pdu) + 1, 1) + pdu)
-            transaction, _, length, _ = struct.unpack(">HHHB", await reader.readexactly(7))
-            reply = await reader.readexactly(length - 1)
-            assert transaction == count and reply[0] == pdu[0], reply
-            return reply
+            async def exchange() -> None:
+                """The round of section 1 of the register page: IDENT, CTRL, STAT."""
+                await wire.write(140, plc.regs[140:170])
+                await wire.write(0, plc.regs[0:20])
+                plc.regs[20:64] = await wire.read(20, 44)
 
-        async def exchange() -> None:
-            """The round of section 1 of the register page: IDENT, CTRL, STAT."""
-            for address, size in ((140, 30), (0, 20)):
-                words = struct.pack(f">{size}H", *plc.regs[address : address + size])
-                await ask(struct.pack(">BHHB", 16, address, size, 2 * size) + words)
-            plc.regs[20:64] = struct.unpack(">44H", (await ask(struct.pack(">BHH", 3, 20, 44)))[2:])
-
-        try:
             await plc.bring(PARTS, exchange)
             check(plc, judges[0])
-        finally:
-            writer.close()
 
 
 async def test_the_function_block_as_a_modbus_server_that_the_appliance_polls():
     plc = Plc()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while True:
-                head = await reader.readexactly(7)
-                body = await reader.readexactly(struct.unpack(">H", head[4:6])[0] - 1)
-                function, address, count = struct.unpack(">BHH", body[:5])
-                if function == 3:
-                    reply = struct.pack(f">BB{count}H", 3, 2 * count, *plc.regs[address : address + count])
-                else:
-                    plc.regs[address : address + count] = struct.unpack(f">{count}H", body[6:])
-                    reply = body[:5]
-                writer.write(head[:4] + struct.pack(">HB", len(reply) + 1, head[6]) + reply)
-                await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass  # the appliance is gone
-        finally:
-            writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    link = ClientLink(LinkConfig(port=server.sockets[0].getsockname()[1]), [place()])
     plc.scan()  # the program runs: SIGNATURE stands before anyone looks
 
     async def nothing() -> None:
         return
 
-    try:
-        async with judging(link) as judges:
-            await plc.bring(PARTS, nothing)
-            check(plc, judges[0])
-    finally:
-        server.close()
-        await server.wait_closed()
+    async with serving(plc.regs) as port, judging(ClientLink(LinkConfig(port=port), [place()])) as judges:
+        await plc.bring(PARTS, nothing)
+        check(plc, judges[0])
