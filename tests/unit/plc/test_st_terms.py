@@ -209,14 +209,18 @@ def test_every_part_is_a_reject_at_once_whoever_had_its_place_before():
 def test_a_late_result_is_not_written_to_a_part_that_has_reached_the_gate():
     """It was ejected already: PLC_VERDICT said so, and must not change its mind."""
 
-    def verdicts(patched: dict[str, str] | None) -> list[tuple[int, int]]:
-        line = Line(good_share=1.0, patched=patched, judge_ms=100)
-        line.gate = 100
+    def opened(patched: dict[str, str] | None) -> bool:
+        line, seen = Line(good_share=1.0, patched=patched, judge_ms=100), []
+        line.gate = 115
+        line.steps.append(lambda line: seen.append(bool(line.plc.passgate)))
         line.settle(400)
         line.bring(1)
-        return line.verdicts
+        assert line.verdicts[0] == (1, 3) and line.told == [(1, 1)]
+        return any(seen)
 
-    assert verdicts(None) == [(1, 3)]
+    assert not opened(None)
+    late = "(place[i].state = 1) AND (place[i].id = newId)"
+    assert opened(without(late, instead=late.replace("= 1", ">= 1"), block="FB_Track"))
 
 
 def late_result(patched: dict[str, str] | None) -> int:
