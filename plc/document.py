@@ -155,7 +155,16 @@ def _hex(data: bytes) -> list[str]:
 
 def _signals(name: str) -> str:
     """Inputs and outputs of a block, from its text."""
-    rows = []
+    rows = _declared(name)
+    if name == "FB_Station":  # it hands most of them on: what they mean stands where they are used
+        meanings = {row[1]: row[4] for block in ("FB_ChangeOver", "FB_Track", "FB_Inspect") for row in _declared(block)}
+        rows = [(*row[:4], row[4] or meanings.get(row[1], "")) for row in rows]
+    return f"**{name}**\n\n" + _table(("", "name", "type", "default", "meaning"), rows, right=0)
+
+
+def _declared(name: str) -> list[tuple[str, str, str, str, str]]:
+    """(in or out, name, type, default, meaning) of each."""
+    rows: list[tuple[str, str, str, str, str]] = []
     for section, title in (("VAR_INPUT", "in"), ("VAR_IN_OUT", "in and out"), ("VAR_OUTPUT", "out")):
         for body in re.findall(rf"^{section}\n(.*?)^END_VAR", texts()[name], flags=re.M | re.S):
             for line in body.splitlines():
@@ -164,7 +173,7 @@ def _signals(name: str) -> str:
                     rows.append((title, found[1], found[2], found[3] or "", found[4] or ""))
                 elif rows:
                     rows[-1] = (*rows[-1][:4], f"{rows[-1][4]} {line.strip().removeprefix('// ')}")
-    return f"**{name}**\n\n" + _table(("", "name", "type", "default", "meaning"), rows, right=0)
+    return rows
 
 
 def _note(dialect: str) -> str:

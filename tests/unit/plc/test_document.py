@@ -176,3 +176,9 @@ def test_the_command_writes_page_symbols_timing_and_blocks_or_prints_the_page(tm
     assert {p.name for p in tmp_path.iterdir()} == {"registers.md", "symbols.csv", "timing.svg", "st"}
     assert (tmp_path / "st" / "FB_Station.scl").read_text() == to_scl(texts()["FB_Station"])
     assert CliRunner().invoke(app, ["docs"]).output == PAGE
+
+
+def test_every_signal_of_the_station_says_what_it_means():
+    table = PAGE.split("**FB_Station**")[1].split("**FB_Inspect**")[0]
+    rows = [line.split("|")[1:-1] for line in table.splitlines() if line.startswith(("| in ", "| out "))]
+    assert len(rows) > 40 and all(cell.strip() for row in rows for cell in (row[1], row[2], row[4]))
