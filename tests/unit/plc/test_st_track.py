@@ -122,6 +122,28 @@ def test_rejects_in_a_row_stop_the_line_and_a_good_part_starts_the_count_anew():
     assert track.block.stopline and track.block.alarm == 1
 
 
+def test_a_reject_that_did_not_fall_is_told_before_every_other_alarm():
+    """Whichever comes first: only this one asks for a challenge part before the line may go on."""
+    track = Track(maxRejects=1)
+    track.to_gate(False)
+    assert track.block.alarm == 1
+    track.scan(40)
+    assert track.block.alarm == 2
+    track.to_gate(False)
+    assert track.block.alarm == 2
+
+
+def test_a_restart_of_the_program_forgets_rejects_and_alarms():
+    track = Track(maxRejects=2, confirmCounts=0)
+    track.to_gate(False)
+    track.scan(firstScan=True)
+    track.to_gate(False)
+    assert not track.block.alarm
+    track.to_gate(False)
+    assert track.block.alarm == 1
+    assert not track.scan(firstScan=True).stopline
+
+
 def test_a_full_bin_stops_the_line_for_as_long_as_it_is_full():
     track = Track()
     assert track.scan(binFull=True).stopline
