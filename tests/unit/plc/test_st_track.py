@@ -333,3 +333,26 @@ def test_a_recipe_that_does_not_exist_closes_the_station():
     assert not line.regs[STAT.base] & Status.TRIGGER_READY and line.hs.active_recipe == 0
     line.bring(2)
     assert line.check() == 0
+
+
+def test_a_challenge_part_caught_once_proves_nothing_after_the_next_bypass():
+    line = Line(good_share=0.0, inputs={"testPart": True})
+    line.settle(400)
+    line.bring(1)
+    assert line.told == [(1, 5)]
+    line.good_share, line.inputs = 1.0, {"testPart": False, "bypassKey": True}
+    line.settle(20)
+    line.inputs["bypassKey"] = False
+    line.settle(20)
+    assert line.plc.needtest
+    line.bring(2)
+    assert line.check() == 0 and len(line.told) == 1 and line.plc.why == 2
+
+
+def test_a_part_that_stands_at_the_camera_when_the_program_starts_gets_an_id_and_stays_a_reject():
+    """Also where the program's memory survived: it is not the part that stood there before."""
+    line = Line(good_share=1.0, dwell_ms=400, pitch_ms=500)
+    line.settle(400)
+    line.steps.append(lambda line: line.now_ms == line.pieces[-1].came_ms + 200 and line.restart_plc(retained=True))
+    line.bring(1)
+    assert line.plc.id == 2 and line.check() == 0
