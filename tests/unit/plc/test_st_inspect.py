@@ -158,3 +158,38 @@ def test_after_a_silence_one_heartbeat_is_not_enough_again(ablated):
     line.view = lambda before, now: [now[0], hb + 1, *now[2:]]
     line.settle(20)
     assert bool(line.plc.hbok) == ablated
+
+
+def test_a_restart_in_the_middle_of_a_part_starts_from_nothing_whatever_memory_holds():
+    line, after = a_line(judge_ms=100, inputs={"testPart": True}), []
+
+    def restart(line: Line) -> None:
+        if after == ["now"]:
+            after.append((line.plc.inspect.state, bool(line.plc.hbok), ctrl(line)["CONTROL"]))
+        elif not after and ctrl(line)["CONTROL"] & Control.TRIGGER and line.now_ms % line.scan_ms == 0:
+            line.restart_plc(retained=True)
+            after.append("now")
+
+    line.steps.append(restart)
+    line.bring(1)
+    assert after[1] == (0, False, Control.TRIGGER_ENABLE)
+
+
+def test_a_heartbeat_that_stood_in_memory_at_the_start_is_no_change():
+    line = a_line()
+    line.dead = True
+    line.restart_plc(retained=False)
+    line.settle(20)
+    assert line.regs[21] and line.plc.inspect.hbchanges == 0
+
+
+def test_trigger_falls_with_the_acknowledge_and_not_only_with_the_result():
+    line, seen = a_line(judge_ms=80), []
+
+    def look(line: Line) -> None:
+        if line.plc.inspect.state == 1 and line.plc.inspect.acked:
+            seen.append(ctrl(line)["CONTROL"] & Control.TRIGGER)
+
+    line.steps.append(look)
+    line.bring(2)
+    assert len(seen) > 50 and not any(seen)

@@ -1,12 +1,9 @@
-"""FB_Track and FB_ChangeOver of the shipped text, alone: gate, bin, line stop, bypass, proof after it, change-over."""
+"""FB_Track of the shipped text: gate, bin, line stop, bypass, and the proof that is due after it."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
-from plc.registers import STAT, Status
 from plc.st.generate import texts
 from tests.support.st.compile import load, run
 from tests.support.st.line import Line
@@ -187,6 +184,86 @@ def test_what_lay_on_the_belt_at_the_start_does_not_go_on():
     assert not any(track.scan().passgate for _ in range(80))
 
 
+def test_a_reset_that_stays_on_clears_nothing_that_comes_later():
+    track = Track(maxRejects=3, confirmCounts=0, reset=True)
+    for _ in range(3):
+        track.to_gate(False)
+    assert track.block.alarm == 1
+    track.always["reset"] = False
+    track.scan()
+    assert track.scan(reset=True).alarm == 0
+
+
+def test_a_reset_starts_the_count_of_rejects_anew():
+    track = Track(maxRejects=3, confirmCounts=0)
+    for _ in range(2):
+        track.to_gate(False)
+        track.to_gate(False)
+        track.scan(reset=True)
+        track.scan(reset=False)
+    assert not track.block.alarm
+
+
+def test_each_bypass_has_its_own_time_and_none_survives_a_restart():
+    track = Track(bypassMs=500)
+    for _ in range(2):
+        assert track.scan(40, bypassKey=True).bypassed
+        track.scan(bypassKey=False)
+    track.always["bypassKey"] = True
+    assert track.scan().bypassed
+    assert not track.scan(firstScan=True).bypassed and not track.scan(5).bypassed
+
+
+def test_what_falls_into_the_bin_is_the_oldest_reject_and_one_for_each_edge():
+    track = Track()
+    track.part(True)  # in place 0
+    track.scan(37)
+    track.part(False)  # in place 1
+    track.scan(14)  # the good one is gone, its place is free
+    track.part(False)  # in place 0 again, and younger
+    track.scan(45)
+    assert [(p.id, p.state) for p in track.block.place[:2]] == [(3, 2), (2, 3)]
+    track.always["rejectSensor"] = True
+    track.scan(5)  # one part, however long the sensor sees it
+    assert [(p.confirmed, p.state) for p in track.block.place[:2]] == [(False, 2), (True, 0)]
+    track.scan(40)
+    assert track.block.alarm == 2, "the younger one never fell"
+
+
+def test_what_falls_into_the_bin_is_never_taken_for_a_good_part():
+    track = Track()
+    track.part(True)
+    track.part(False)
+    track.scan(45)
+    assert [(p.id, p.state) for p in track.block.place[:2]] == [(1, 2), (2, 2)]
+    track.drop_into_bin()
+    track.scan(40)
+    assert not track.block.alarm
+
+
+def test_places_are_used_again():
+    track = Track(gateCounts=10, windowCounts=3)
+    for n in range(40):
+        track.part(n % 2 == 0)
+        track.scan(6)
+        track.drop_into_bin()
+        track.scan(12)
+    assert not track.block.alarm and not any(p.state for p in track.block.place)
+
+
+def test_parts_that_reach_the_gate_in_one_scan_are_told_one_by_one_and_the_gate_stays_shut_meanwhile():
+    track = Track(windowCounts=10)
+    track.part(True)
+    track.part(False)
+    track.encoder += 45  # a fast belt: both are in the window at once
+    told = []
+    for _ in range(3):
+        track.scan()
+        told.append((int(track.ctrl.plc_verdict_id), int(track.ctrl.plc_verdict)))
+        assert not track.block.passgate and track.block.eject
+    assert told == [(1, 1), (2, 2), (2, 2)]
+
+
 def test_after_a_start_only_a_challenge_part_that_was_caught_opens_the_line_again():
     """On the whole station, with our handshake: first an ordinary part, then a challenge part, then good ones."""
     line = Line(good_share=1.0, inputs={"testAfterStart": True})
@@ -210,129 +287,6 @@ def test_a_challenge_part_that_would_have_passed_opens_nothing():
     line.inputs["testPart"] = False
     line.bring(2)
     assert line.check() == 0 and line.plc.needtest
-
-
-class ChangeOver:
-    """FB_ChangeOver against STAT as the contract's section 6 writes it."""
-
-    def __init__(self) -> None:
-        self.block = Instance(BLOCKS["FB_ChangeOver"])
-        self.stat, self.ctrl = Instance(BLOCKS["ST_STAT"]), Instance(BLOCKS["ST_CTRL"])
-        self.stat.command_id_ack = 65535  # of a former life
-        self.scan(firstScan=True, recipe=1)
-
-    def scan(self, scans: int = 1, **inputs: Any) -> Instance:
-        for _ in range(scans):
-            given = {"firstScan": False, "recipe": 2, "start": False} | inputs
-            run(self.block, dtMs=10, stat=self.stat, ctrl=self.ctrl, **given)
-        return self.block
-
-    def answer(self, result: int, recipe: int) -> None:
-        self.stat.command_id_ack = self.ctrl.command_id
-        self.stat.command_completed, self.stat.command_failed = result == 1, result != 1
-        self.stat.command_result, self.stat.active_recipe = result, recipe
-
-
-def test_a_change_over_goes_step_by_step():
-    plc = ChangeOver()
-    assert plc.block.allow and plc.block.expected == 1
-    plc.stat.trigger_ready = plc.stat.system_busy = True
-    plc.scan(start=True)
-    assert plc.block.busy and not plc.block.allow  # 1: TRIGGER_ENABLE falls
-    plc.scan(5)
-    assert plc.ctrl.command == 0 and not plc.ctrl.execute_command, "not while a part is in flight"
-    plc.stat.trigger_ready = plc.stat.system_busy = False
-    plc.scan()
-    assert (plc.ctrl.command, plc.ctrl.command_arg, plc.ctrl.command_id) == (2, 2, 1)
-    assert not plc.ctrl.execute_command  # 2: the command stands first, then EXECUTE
-    plc.scan()
-    assert plc.ctrl.execute_command
-    plc.stat.command_executing = True
-    plc.scan(20)
-    plc.answer(1, 2)
-    plc.scan()
-    plc.scan()
-    assert not plc.ctrl.execute_command and plc.block.busy  # 5
-    plc.stat.command_completed = False
-    plc.scan()
-    assert plc.block.done and plc.block.allow and plc.block.expected == 2  # 6
-
-
-@pytest.mark.parametrize(("result", "recipe"), [(2, 0), (5, 0), (1, 1)])
-def test_a_change_over_that_failed_leaves_the_station_closed(result, recipe):
-    """Also one that says "ok" with another recipe active: an old answer to a repeated COMMAND_ID."""
-    plc = ChangeOver()
-    plc.scan(start=True)
-    plc.scan(3)
-    plc.answer(result, recipe)
-    plc.scan(2)
-    plc.stat.command_completed = plc.stat.command_failed = False
-    plc.scan(3)
-    assert plc.block.failed and not plc.block.allow and not plc.block.busy and plc.block.result == result
-    plc.scan(start=True)
-    assert plc.block.busy and not plc.block.failed, "and may be tried again"
-
-
-def test_a_change_over_that_nobody_answers_fails_in_time():
-    plc = ChangeOver()
-    plc.scan(start=True, commandMs=1000)
-    plc.scan(110, commandMs=1000)
-    assert plc.block.failed and plc.block.result == 7 and not plc.block.allow and not plc.ctrl.execute_command
-
-
-def test_a_change_over_cut_off_by_a_restart_leaves_the_station_closed():
-    plc = ChangeOver()
-    plc.scan(start=True)
-    plc.scan(3)
-    plc.scan(firstScan=True)
-    assert plc.block.failed and not plc.block.allow and not plc.ctrl.execute_command
-
-
-def test_a_change_over_that_found_a_part_in_flight_is_tried_again_with_a_new_id():
-    plc = ChangeOver()
-    plc.scan(start=True)
-    plc.scan(3)
-    plc.answer(3, 1)
-    plc.scan(2)
-    plc.stat.command_failed = False
-    plc.scan(4)
-    assert plc.block.busy and not plc.block.failed and plc.ctrl.execute_command and plc.ctrl.command_id == 2
-    plc.answer(1, 2)
-    plc.scan(2)
-    plc.stat.command_completed = False
-    plc.scan()
-    assert plc.block.done and plc.block.expected == 2
-
-
-@pytest.mark.parametrize("at_ms", [5, 12, 20, 35, 70])
-def test_the_station_changes_over_with_our_handshake_whenever_it_is_asked(at_ms):
-    """Also in the middle of a part, which stays a reject; the parts after it are judged by the new recipe."""
-    line = Line(good_share=1.0, inputs={"recipe": 1})
-    line.settle(400)
-    line.bring(2)
-
-    def ask(line: Line) -> None:
-        line.inputs.update(changeRecipe=line.now_ms > line.pieces[-1].came_ms + at_ms, recipe=2)
-
-    line.steps.append(ask)
-    line.bring(1)
-    line.steps.clear()
-    line.settle(500)
-    assert not line.plc.recipebusy and not line.plc.recipefailed and line.hs.active_recipe == 2
-    before = line.check()
-    line.bring(3)
-    assert line.check() == before + 3 and line.regs[7] == 2
-
-
-def test_a_recipe_that_does_not_exist_closes_the_station():
-    line = Line(good_share=1.0, inputs={"recipe": 1})
-    line.settle(400)
-    line.inputs |= {"changeRecipe": True, "recipe": 9}
-    line.settle(600)
-    assert line.plc.recipefailed and not line.regs[0] & 1
-    assert not line.regs[STAT.base] & Status.TRIGGER_READY and line.hs.active_recipe == 0
-    line.bring(2)
-    assert line.check() == 0
 
 
 def test_a_challenge_part_caught_once_proves_nothing_after_the_next_bypass():
