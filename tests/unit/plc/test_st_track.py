@@ -199,9 +199,9 @@ def test_a_reset_starts_the_count_of_rejects_anew():
     for _ in range(2):
         track.to_gate(False)
         track.to_gate(False)
+        assert not track.block.alarm
         track.scan(reset=True)
         track.scan(reset=False)
-    assert not track.block.alarm
 
 
 def test_each_bypass_has_its_own_time_and_none_survives_a_restart():
@@ -239,6 +239,14 @@ def test_what_falls_into_the_bin_is_never_taken_for_a_good_part():
     track.drop_into_bin()
     track.scan(40)
     assert not track.block.alarm
+
+
+def test_what_falls_before_a_reject_has_reached_the_gate_is_not_that_reject():
+    track = Track()
+    track.part(False)
+    track.drop_into_bin()
+    track.scan(90)
+    assert track.block.alarm == 2
 
 
 def test_places_are_used_again():
