@@ -17,7 +17,8 @@ from tests.support.links import Judge, judging, place
 from tests.support.raw_modbus import connected, serving
 
 pytestmark = pytest.mark.system
-PARTS, T_ACK, T_RESULT, T_HB = 50, 2.0, 4.0, 2.0  # generous: two busy cores
+PARTS, T_ACK, T_RESULT, T_HB = 50, 5.0, 9.0, 5.0  # generous: two busy cores
+PATIENT = {"max_trigger_age_s": 5.0, "deadline_s": 5.0, "heartbeat_timeout_s": 5.0}
 
 
 class Program:
@@ -126,7 +127,7 @@ def check(program: Program, judge: Judge) -> None:
 
 
 async def test_a_program_typed_from_the_page_works_as_the_client_of_the_appliance():
-    link, program = ServerLink(ServerConfig(port=0), [place()]), Program()
+    link, program = ServerLink(ServerConfig(port=0, comm_timeout_s=10.0), [place(**PATIENT)]), Program()
     async with judging(link) as judges:
         await asyncio.wait_for(link.listening.wait(), 10)
         async with connected(link.server.port) as wire:
@@ -146,6 +147,6 @@ async def test_a_program_typed_from_the_page_works_as_the_server_of_the_applianc
     async def nothing() -> None:
         return
 
-    async with serving(program.M) as port, judging(ClientLink(LinkConfig(port=port), [place()])) as judges:
+    async with serving(program.M) as port, judging(ClientLink(LinkConfig(port=port), [place(**PATIENT)])) as judges:
         await program.bring(nothing)
         check(program, judges[0])

@@ -21,7 +21,8 @@ from tests.support.st.types import Instance
 
 pytestmark = pytest.mark.system
 PARTS, GATE = 200, 40
-GENEROUS = {"ackMs": 2000, "resultMs": 4000, "heartbeatMs": 2000}  # two busy cores
+GENEROUS = {"ackMs": 5000, "resultMs": 9000, "heartbeatMs": 5000}  # two busy cores
+PATIENT = {"max_trigger_age_s": 5.0, "deadline_s": 5.0, "heartbeat_timeout_s": 5.0}
 
 
 class Plc:
@@ -30,17 +31,19 @@ class Plc:
     def __init__(self) -> None:
         self.regs, self.station, self.first = [0] * 170, program(), True
         self.part_no, self.sensor = 0, False
+        self.belt = 0  # counts; it stands while a part is inspected
         self.ids: dict[int, int] = {}  # id -> part number
         self.verdicts: dict[int, int] = {}  # id -> PLC_VERDICT
 
     def scan(self) -> Instance:
         run(
             self.station, firstScan=self.first, nowMs=int(time.monotonic() * 1000) % 2**32, partSensor=self.sensor,
-            partNo=self.part_no, encoder=int(time.monotonic() * 1000) % 2**32, simulator=True, recipe=1, regs=self.regs,
+            partNo=self.part_no, encoder=self.belt, simulator=True, recipe=1, regs=self.regs,
             gateCounts=GATE, windowCounts=10, confirmCounts=0, maxRejects=0, testAfterStart=False,
             lot=list(b"LOT 7".ljust(16, b"\0")), serial=list(str(self.part_no).encode().ljust(40, b"\0")), **GENEROUS,
         )  # fmt: skip
         self.first = False
+        self.belt += 5 * (self.station.inspect.state == 0)
         if self.sensor:
             self.ids[self.station.id] = self.part_no
         if self.regs[16]:
@@ -78,7 +81,7 @@ def check(plc: Plc, judge: Judge) -> None:
 
 
 async def test_the_function_block_as_a_modbus_client_that_scans_the_appliance():
-    link, plc = ServerLink(ServerConfig(port=0), [place()]), Plc()
+    link, plc = ServerLink(ServerConfig(port=0, comm_timeout_s=10.0), [place(**PATIENT)]), Plc()
     async with judging(link) as judges:
         await asyncio.wait_for(link.listening.wait(), 10)
         async with connected(link.server.port) as wire:
@@ -100,6 +103,6 @@ async def test_the_function_block_as_a_modbus_server_that_the_appliance_polls():
     async def nothing() -> None:
         return
 
-    async with serving(plc.regs) as port, judging(ClientLink(LinkConfig(port=port), [place()])) as judges:
+    async with serving(plc.regs) as port, judging(ClientLink(LinkConfig(port=port), [place(**PATIENT)])) as judges:
         await plc.bring(PARTS, nothing)
         check(plc, judges[0])
