@@ -42,7 +42,7 @@ def test_a_part_that_dwells_gets_one_id_and_one_verdict():
 
 
 @pytest.mark.parametrize("zeroed", [False, True], ids=["frozen", "zeroed"])
-@pytest.mark.parametrize("at_ms", [-30, 2, 10, 20, 33, 40], ids=lambda ms: f"{ms}ms")
+@pytest.mark.parametrize("at_ms", [-30, 2, 12, 38], ids=lambda ms: f"{ms}ms")
 def test_rows_1_2_3_and_18_a_cut_at_any_point_of_the_cycle_never_lets_a_bad_part_go_on(at_ms, zeroed):
     line = a_line(seed=at_ms)
     line.bring(3)
@@ -120,8 +120,11 @@ def test_row_5_a_paused_appliance_never_passes_a_picture_of_another_part(pause_m
     assert line.hs.stat["STATUS2"] & (Status2.STALE_TRIGGER | Status2.ID_GAP)
 
 
-@pytest.mark.parametrize("told_so", [True, False], ids=["firstScan", "not-told"])
-@pytest.mark.parametrize("retained", [True, False], ids=["retained", "cleared"])
+@pytest.mark.parametrize(
+    ("retained", "told_so"),
+    [(True, True), (True, False), (False, True)],
+    ids=["retained", "retained, not told", "cleared"],
+)
 @pytest.mark.parametrize("at_ms", [3, 12, 38])
 def test_row_6_a_restarted_program_passes_nothing_of_its_former_life(at_ms, retained, told_so):
     line = a_line(seed=at_ms)
@@ -133,7 +136,7 @@ def test_row_6_a_restarted_program_passes_nothing_of_its_former_life(at_ms, reta
             line.plc_stopped = True
         if line.plc_stopped and since == at_ms + 80:
             line.plc_stopped = False
-            line.restart_plc(retained=retained, told_so=told_so or not retained)
+            line.restart_plc(retained=retained, told_so=told_so)
 
     line.steps.append(restart)
     line.bring(10)
