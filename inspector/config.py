@@ -10,7 +10,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from inspector.core.types import Mode
+from inspector.config_rules import check, link_of
 from inspector.sections import (
     PACKAGED_DEMO,
     ArchiveConfig,
@@ -29,20 +29,21 @@ from inspector.sections import (
     TestConfig,
     WebConfig,
 )
-from inspector.toml_file import read_model, wrong_key
+from inspector.toml_file import read_model
 
 __all__ = ["PACKAGED_DEMO", "AppConfig", "load_config"]
 
 
 class AppConfig(Section):
-    """One station on one link."""
+    """One box: its stations, their cameras and links, and one bundle for all."""
 
     paths: PathsConfig
     plc: PlcConfig
-    stations: tuple[StationConfig, ...] = Field(min_length=1)
-    camera: CameraConfig
+    stations: tuple[StationConfig, ...] = Field(min_length=1, max_length=8)
+    camera: CameraConfig | None = Field(default=None, discriminator="kind", description="of a box with one")
+    cameras: tuple[CameraConfig, ...] = Field(default=(), max_length=8)
     bundle: BundleConfig | None = None
-    recipes: tuple[RecipeConfig, ...] = (RecipeConfig(),)
+    recipes: tuple[RecipeConfig, ...] = Field(default=(RecipeConfig(),), min_length=1, max_length=64)
     store: StoreConfig = StoreConfig()
     archive: ArchiveConfig = ArchiveConfig()
     model: ModelConfig = ModelConfig()
@@ -58,72 +59,34 @@ class AppConfig(Section):
 
     @property
     def station(self) -> StationConfig:
+        """The first one."""
         return self.stations[0]
 
     @property
-    def link(self) -> LinkConfig:
-        return self.plc.links[0]
+    def all_cameras(self) -> tuple[CameraConfig, ...]:
+        return self.cameras if self.camera is None else (self.camera,)
 
     @property
-    def recipe_number(self) -> int:
-        """The number by which the PLC knows the recipe; 1 where [[stations]] gives none."""
-        return next(iter(self.station.recipes), 1)
+    def faulty_camera(self) -> CameraConfig:
+        """The one that [test] camera_faults are of."""
+        return next((c for c in self.all_cameras if c.id == self.test.faulty_camera), self.camera_of(self.station))
 
-    @property
-    def recipe(self) -> RecipeConfig:
-        return self.recipes[0]
+    def camera_of(self, station: StationConfig) -> CameraConfig:
+        return next(camera for camera in self.all_cameras if camera.id == station.cameras[0])
+
+    def link_of(self, station: StationConfig) -> LinkConfig:
+        """The link that it names; where there is one only, that."""
+        return link_of(self.plc.links, station)
+
+    def recipes_of(self, station: StationConfig) -> dict[int, RecipeConfig]:
+        """By the number that the PLC knows; a station that names none has the first recipe as number 1."""
+        by_name = {recipe.name: recipe for recipe in self.recipes}
+        return {number: by_name[name] for number, name in station.recipes.items()} or {1: self.recipes[0]}
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
-        self._only_one()
-        self._names()
-        self._times()
-        if self.bundle is None and self.station.mode is not Mode.COLLECT:
-            text = f'"{self.station.mode}" needs a [bundle]; an empty box starts with mode = "collect"'
-            raise wrong_key(text, "stations", 0, "mode")
-        if self.test.camera_faults and self.camera.kind != "rendered":
-            raise wrong_key("only the rendered camera fails on demand", "test", "camera_faults")
+        check(self)
         return self
-
-    def _only_one(self) -> None:
-        if len(self.stations) > 1:
-            raise wrong_key("several stations are not supported yet; run one box, one station", "stations", 1)
-        if len(self.plc.links) > 1:
-            raise wrong_key("several links are not supported yet; keep one", "plc", "links", 1)
-        if len(self.recipes) != 1:
-            raise wrong_key("several recipes are not supported yet; keep one", "recipes", 1)
-
-    def _names(self) -> None:
-        st = self.station
-        if "link" in st.model_fields_set and st.link != self.link.name:
-            text = f"there is no link {st.link!r}; [[plc.links]] has {self.link.name!r}"
-            raise wrong_key(text, "stations", 0, "link")
-        if st.cameras != (self.camera.id,):
-            text = f"there is no camera {st.cameras[0]!r}; [camera] has id = {self.camera.id!r}"
-            raise wrong_key(text, "stations", 0, "cameras")
-        if any(name != self.recipe.name for name in st.recipes.values()):
-            text = f"there is no such recipe; [[recipes]] has {self.recipe.name!r}"
-            raise wrong_key(text, "stations", 0, "recipes")
-        if self.recipe.camera and self.camera.kind != "opencv":
-            raise wrong_key("only an opencv camera takes settings from a recipe", "recipes", 0, "camera")
-
-    def _times(self) -> None:
-        st, age_key = self.station, ("stations", 0, "max_trigger_age_ms")
-        if st.max_trigger_age_ms < 2 * self.link.poll_ms:
-            text = f"must be at least 2 x poll_ms = {2 * self.link.poll_ms:g}, or no trigger would ever be fresh"
-            raise wrong_key(text, *age_key)
-        if self.camera.grab_timeout_ms >= st.deadline_ms:
-            text = f"must be below deadline_ms = {st.deadline_ms:g}, or a late frame leaves no time to answer"
-            raise wrong_key(text, "camera", "grab_timeout_ms")
-        if st.belt_mm_s is not None and st.position_tolerance_mm is not None:
-            exposure_us = getattr(self.camera, "exposure_us", 0)
-            moved_mm = st.belt_mm_s * (st.max_trigger_age_ms / 1e3 + exposure_us / 1e6)
-            if moved_mm > st.position_tolerance_mm:
-                text = (
-                    f"the part moves {moved_mm:.1f} mm within max_trigger_age_ms and the exposure, more than "
-                    f"position_tolerance_mm = {st.position_tolerance_mm:g}: shorten them, or slow down"
-                )
-                raise wrong_key(text, *age_key)
 
 
 def load_config(path: Path) -> AppConfig:

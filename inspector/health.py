@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -66,6 +66,10 @@ _ACTIONS = {
     "store": (OfflineReason.STORAGE, "Make room on the disk; READY comes back by itself once records are committed."),
 }
 BAD_PICTURE = ("Parts with such a picture are rejects.", "Check lamps, lens, focus, and what else is in the picture.")
+WRONG_ACCEPT = (
+    "Parts that may be bad are among the good ones; the station is not ready.",
+    "Hold the lot, find these parts, check the PLC's program; then acknowledge with CLEAR_ERROR.",
+)
 BROKEN_STORE = "Check the disk and its cable, replace it if it fails again, and restart the service: only that helps."
 
 
@@ -95,9 +99,11 @@ class Health:
     _last_ok_s: dict[str, float] = field(default_factory=dict)
     _down: dict[str, tuple[str, str | None]] = field(default_factory=dict)  # part -> what it said, what to do
     _latched: tuple[OfflineReason, str, str, Reason] | None = None  # reason, cause, action, ERROR_CODE
+    _recipe: tuple[OfflineReason, str, str] | None = None  # why no recipe judges: reason, cause, action
+    _wrong: str = ""  # what the PLC took as good and must not have
     _in_row: dict[Reason, int] = field(default_factory=dict)
     _since_ms: dict[str, int] = field(default_factory=dict)
-    _warnings: dict[str, tuple[str, str, str]] = field(default_factory=dict)  # id -> cause, consequence, action
+    _warnings: dict[str, tuple[str, str, str, str]] = field(default_factory=dict)  # id -> cause ... priority
 
     def ok(self, part: str) -> None:
         """`part` was seen working just now."""
@@ -117,21 +123,37 @@ class Health:
             log.error("latched not ready", reason=reason.name, cause=cause)
             self._latched = (reason, cause, action, error)
 
-    def warn(self, id_: str, cause: str | None, consequence: str = "", action: str = "") -> None:
+    def warn(
+        self, id_: str, cause: str | None, consequence: str = "", action: str = "", priority: str = "medium"
+    ) -> None:
         """Something that a person should see to, and that takes READY from nobody by itself; None: it is over."""
         if cause is None:
             self._warnings.pop(id_, None)
         else:
-            self._warnings[id_] = cause, consequence, action
+            self._warnings[id_] = cause, consequence, action, priority
 
-    def wrongly_accepted(self, trigger_ids: Iterable[int]) -> None:
-        """The PLC says (PLC_VERDICT) that it let these parts go as good, and we had not passed them."""
-        ids = ", ".join(map(str, trigger_ids))
-        cause = f"the PLC let parts go as good that were not passed: trigger {ids}"
-        self.latch(OfflineReason.LATCHED_ERROR, cause, "Hold these parts, check the PLC's program, then acknowledge.")
+    def recipe_fails(self, reason: OfflineReason, cause: str, action: str) -> None:
+        """No recipe judges, until recipe_holds()."""
+        log.error("no recipe judges", reason=reason.name, cause=cause)
+        self._recipe = reason, cause, action
+
+    def recipe_holds(self) -> None:
+        """A recipe was verified and judges from now on."""
+        self._recipe = None
+
+    def wrongly_accepted(self, parts: Iterable[tuple[int, int]]) -> None:
+        """The PLC says (PLC_VERDICT) that it let these parts go as good, and we had not passed them.
+
+        parts: (trigger id, part id), all since the last acknowledge. READY comes back only after that.
+        """
+        text = ", ".join(f"part {part_id} (trigger {trigger_id})" for trigger_id, part_id in parts)
+        if text and text != self._wrong:
+            log.critical("parts went on as good that were not passed", parts=text)
+            self._wrong = text
 
     def acknowledge(self) -> None:
         """A person, or the PLC with CLEAR_ERROR, has taken note of a latch that may be cleared in service."""
+        self._wrong = ""
         if self._latched is not None and self._latched[0] is OfflineReason.LATCHED_ERROR:
             log.info("latch acknowledged", cause=self._latched[1])
             self._latched = None
@@ -167,9 +189,18 @@ class Health:
         alarms: list[Alarm] = []
         first: OfflineReason | None = None
         latched_error = Reason.NONE
+        if self._wrong:
+            first = OfflineReason.LATCHED_ERROR
+            cause = f"the PLC let parts go as good that were not passed: {self._wrong}"
+            alarms.append(self._alarm("plc_verdict", cause, *WRONG_ACCEPT, "critical"))
         if self._latched is not None:
-            first, cause, action, latched_error = self._latched
+            reason, cause, action, latched_error = self._latched
+            first = first or reason
             alarms.append(self._alarm("latched", cause, NOT_READY, action, "high"))
+        if self._recipe is not None:
+            reason, cause, action = self._recipe
+            first = first or reason
+            alarms.append(self._alarm("recipe", cause, NOT_READY, action, "high"))
         for name, rule in self.watched.items():
             age = now - self._last_ok_s.get(name, -math.inf)
             fresh = age <= rule.max_age_s  # NaN is not fresh
@@ -179,8 +210,8 @@ class Health:
                 first = first or rule.reason
                 helps = action_now or rule.action
                 alarms.append(self._alarm(name, f"{name}: {text}", rule.consequence, helps, "high"))
-        for id_, (cause, consequence, action) in self._warnings.items():
-            alarms.append(self._alarm(id_, cause, consequence, action, "medium"))
+        for id_, (cause, consequence, action, priority) in self._warnings.items():
+            alarms.append(self._alarm(id_, cause, consequence, action, priority))
         for gone in set(self._since_ms) - {a.id for a in alarms}:
             del self._since_ms[gone]
         error = latched_error or (_REASON_OF.get(first, Reason.NONE) if first else Reason.NONE)
@@ -201,21 +232,28 @@ class Watchdog:
         self._health, self._period_s, self.hang_after_s = health, period_s, hang_after_s
         self._turned_s: dict[str, float] = {}
 
-    async def turn_forever(self, part: str, alive: Callable[[], Awaitable[None]]) -> None:
-        """Keep asking one part whether it works. A hang is not an error to handle but the end of the process."""
-        clock = self._health.clock
-        self._turned_s[part] = clock.monotonic_s()
+    async def turn_forever(
+        self, part: str, alive: Callable[[], Awaitable[None]], healths: Sequence[Health] = (), key: str = ""
+    ) -> None:
+        """Keep asking one part whether it works. A hang is not an error to handle but the end of the process.
+
+        healths: of the stations that need it; none: ours. key: tells parts of one name apart.
+        """
+        clock, told = self._health.clock, healths or (self._health,)
+        self._turned_s[key or part] = clock.monotonic_s()
         while True:
             try:
                 async with asyncio.timeout(self.hang_after_s):
                     await alive()
-                self._health.ok(part)
+                for health in told:
+                    health.ok(part)
             except InspectorError as exc:
-                self._health.down(part, str(exc), _help(exc))
+                for health in told:
+                    health.down(part, str(exc), _help(exc))
             except TimeoutError:
                 log.critical("device thread hangs; ending the process", part=part, after_s=self.hang_after_s)
                 os._exit(EXIT_HUNG)
-            self._turned_s[part] = clock.monotonic_s()
+            self._turned_s[key or part] = clock.monotonic_s()
             await clock.sleep(self._period_s)
 
     def all_turned_within(self, age_s: float) -> bool:

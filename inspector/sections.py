@@ -29,13 +29,18 @@ class PathsConfig(Section):
     run: FilePath = Field(description="control socket and previews: may be lost")
 
 
+def _peer(text: str) -> str:
+    ipaddress.ip_network(text, strict=False)
+    return text
+
+
 class LinkConfig(Section):
-    """One connection to a PLC."""
+    """One connection to a PLC (client), or one address where PLCs find us (server)."""
 
     name: str = Field(default="plc", min_length=1, max_length=32)
     mode: Literal["client", "server"] = "client"
     transport: Literal["tcp", "tls", "rtu"] = "tcp"
-    host: str = Field(default="", max_length=253, description="the PLC; needed but for rtu")
+    host: str = Field(default="", max_length=253, description="the PLC; server: where to listen; needed but for rtu")
     port: int = Field(default=502, ge=1, le=65535)
     unit_id: int = Field(default=1, ge=0, le=255)
     word_order: Literal["big", "little"] = "big"
@@ -47,6 +52,11 @@ class LinkConfig(Section):
     heartbeat_ms: float = Field(default=100, ge=20, le=1000)
     heartbeat_timeout_ms: float = Field(default=500, ge=60, le=10_000)
     publish: Literal["two_phase", "single"] = "two_phase"
+    allow_peers: tuple[Annotated[str, AfterValidator(_peer)], ...] = Field(
+        default=(), max_length=64, description="server: addresses and networks that may connect; empty: any"
+    )
+    max_connections: int = Field(default=4, ge=1, le=32, description="server")
+    comm_timeout_ms: float = Field(default=1000, ge=100, le=60_000, description="server: a silent owner is released")
     tls: TlsConfig | None = None
     serial: SerialLineConfig | None = None
 
@@ -98,10 +108,12 @@ class LinkConfig(Section):
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
-        if self.mode != "client":
-            raise wrong_key(NOT_YET.format("mode", f'"{self.mode}"', '"client"'), "mode")
-        if _is_any_address(self.host):
+        if self.mode == "server" and self.transport == "rtu":
+            raise wrong_key(NOT_YET.format("transport", '"rtu" of a server', '"tcp" or "tls"'), "transport")
+        if self.mode == "client" and _is_any_address(self.host):
             raise wrong_key("is an any-address; a client needs the address of the PLC", "host")
+        if self.mode == "server" and _is_any_address(self.host) and not self.allow_peers:
+            raise wrong_key("listens at every address of this box: name the PLCs in allow_peers", "host")
         if self.heartbeat_timeout_ms < 3 * self.heartbeat_ms:
             text = f"must be at least 3 x heartbeat_ms = {3 * self.heartbeat_ms:g}: one late beat is no dead PLC"
             raise wrong_key(text, "heartbeat_timeout_ms")
@@ -152,8 +164,6 @@ class StationConfig(Section):
             raise wrong_key("several cameras of one station are not supported yet; name one", "cameras")
         if not all(1 <= number <= 65_535 for number in self.recipes):
             raise wrong_key("numbers of recipes are 1 to 65535; 0 means none", "recipes")
-        if len(self.recipes) > 1:
-            raise wrong_key("change-over between recipes is not supported yet; name one", "recipes")
         return self
 
     def _apart(self) -> None:
@@ -331,6 +341,7 @@ class TestConfig(Section):
 
     failpoints: dict[str, str] = Field(default_factory=dict)
     camera_faults: tuple[str, ...] = Field(default=(), description="of the rendered camera; each grab takes one")
+    faulty_camera: str = Field(default="", description="id; left out: the first station's")
 
 
 def _is_any_address(host: str) -> bool:

@@ -117,21 +117,32 @@ def without_tags(loc: Loc, model: type[BaseModel]) -> Loc:
     kept: list[str | int] = []
     fields: Any = model.model_fields
     for index, part in enumerate(loc):
-        tagged = index > 0 and isinstance(part, str) and _is_tag(loc[index - 1], part, fields)
+        tagged = index > 0 and isinstance(part, str) and _is_tag(loc[:index], part, fields)
         if not tagged:
             kept.append(part)
     return tuple(kept)
 
 
-def _is_tag(parent: str | int, part: str, fields: Mapping[str, Any]) -> bool:
-    field = fields.get(str(parent))
-    key = getattr(field, "discriminator", None)
+def _is_tag(at: Loc, part: str, fields: Mapping[str, Any]) -> bool:
+    """at: the place before `part`; the element of a list has the name of the list."""
+    name = next((str(step) for step in reversed(at) if isinstance(step, str)), "")
+    field = fields.get(name)
+    key = None if field is None else field.discriminator or _discriminator(field.annotation)
     return (
         field is not None
         and key is not None
         and part
         in {value for option in _models(field.annotation) for value in _literals(option.model_fields[key].annotation)}
     )
+
+
+def _discriminator(annotation: Any) -> str | None:
+    """Of a union inside a list."""
+    for inner in (*getattr(annotation, "__metadata__", ()), *getattr(annotation, "__args__", ())):
+        found = getattr(inner, "discriminator", None) or _discriminator(inner)
+        if isinstance(found, str):
+            return found
+    return None
 
 
 def known_keys(loc: Loc, model: type[BaseModel]) -> list[str]:

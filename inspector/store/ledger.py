@@ -11,6 +11,7 @@ from inspector.store.counts import Counts, begin_period, read_counts
 from inspector.store.database import Database
 from plc.registers import Reason, Verdict
 
+MAX_STATIONS = 8
 MAX_WAITING = 1000  # rows in memory that no commit has taken yet
 
 
@@ -22,7 +23,7 @@ class Recovered:
     undecided: int  # rows that the former life left open: now 4/108
     unstamped: int  # decisions of which it is unknown whether the PLC was told
     next_no: int
-    recent: tuple[tuple[int, int], ...]  # (trigger id, no) of the newest rows, oldest first
+    recent: tuple[tuple[str, int, int], ...]  # (station, trigger id, no) of each station's newest rows, oldest first
 
 
 class Ledger:
@@ -56,7 +57,9 @@ class Ledger:
             undecided = db.changes()
             db.execute("UPDATE inspections SET delivery = 'unknown' WHERE delivery IS NULL")
             unstamped = db.changes()
-            ids = list(db.execute("SELECT trigger_id, no FROM inspections ORDER BY no DESC LIMIT ?", (recent,)))
+            ids = list(db.execute(
+                "SELECT station, trigger_id, no FROM inspections ORDER BY no DESC LIMIT ?", (MAX_STATIONS * recent,)
+            ))  # fmt: skip
         self.recount()
         return Recovered(self._boot, undecided, unstamped, next_no, tuple(reversed(ids)))
 

@@ -115,6 +115,24 @@ STEPS = (
     CREATE TRIGGER model_revs_remain BEFORE DELETE ON model_revs
     BEGIN SELECT RAISE(ABORT, 'a MODEL_REV is kept for good'); END;
     """,
+    """
+    CREATE TABLE change_overs (  -- which recipe each station was told to judge with, by whom, and what came of it
+        n INTEGER PRIMARY KEY AUTOINCREMENT,
+        station TEXT NOT NULL, recipe INTEGER NOT NULL, recipe_revision INTEGER NOT NULL,
+        result INTEGER NOT NULL,  -- COMMAND_RESULT of the contract; 1: from then on the active one; recipe 0: none
+        actor TEXT NOT NULL, reason TEXT NOT NULL, utc_ms INTEGER NOT NULL
+    );
+    CREATE INDEX change_overs_by_station ON change_overs (station, n);
+    CREATE TRIGGER change_overs_stay BEFORE UPDATE ON change_overs
+    BEGIN SELECT RAISE(ABORT, 'a change-over is kept as it was'); END;
+    CREATE TRIGGER change_overs_remain BEFORE DELETE ON change_overs
+    BEGIN SELECT RAISE(ABORT, 'a change-over is kept for good'); END;
+    CREATE TABLE wrong_accepts (  -- parts that the PLC took as good and that were not passed, until a person took note
+        n INTEGER PRIMARY KEY AUTOINCREMENT,
+        station TEXT NOT NULL, trigger_id INTEGER NOT NULL, part_id INTEGER NOT NULL,
+        utc_ms INTEGER NOT NULL, acknowledged_utc_ms INTEGER
+    );
+    """,
 )
 
 

@@ -66,6 +66,36 @@ class RecipeBook:
         return number
 
 
+    def changed_over(
+        self, station: str, recipe: int, revision: int, result: int, *, actor: str, reason: str, utc_ms: int
+    ) -> None:
+        """A change-over came to its end; with result 1 `recipe` is the active one from now on, 0: none is."""
+        with self._database.transaction() as db:
+            db.execute(
+                "INSERT INTO change_overs (station, recipe, recipe_revision, result, actor, reason, utc_ms)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (station, recipe, revision, result, actor, reason, utc_ms),
+            )
+
+    def last_active(self, station: str) -> tuple[int, int] | None:
+        """(recipe, revision) that was last made active, (0, 0): none on purpose; None: none ever was."""
+        with self._database.reading() as db:
+            found = db.execute(
+                "SELECT recipe, recipe_revision FROM change_overs WHERE station = ? AND result = 1"
+                " ORDER BY n DESC LIMIT 1",
+                (station,),
+            ).get
+        return None if found is None else (int(found[0]), int(found[1]))
+
+    def change_overs(self, station: str) -> list[tuple[int, int, int, str, str]]:
+        """(recipe, revision, result, actor, reason) of each, oldest first."""
+        with self._database.reading() as db:
+            return list(db.execute(
+                "SELECT recipe, recipe_revision, result, actor, reason FROM change_overs WHERE station = ? ORDER BY n",
+                (station,),
+            ))  # fmt: skip
+
+
 def _read(db: apsw.Connection, which: str, values: tuple[int, ...]) -> Iterator[Revision]:
     columns = "number, revision, content, created_utc_ms, actor, reason"
     for number, revision, content, utc_ms, actor, reason in db.execute(

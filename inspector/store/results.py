@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
-from typing import ParamSpec, TypeVar
 
 import structlog
 
@@ -25,65 +22,63 @@ from inspector.core.types import (
     Trigger,
 )
 from inspector.store import rows
-from inspector.store.counts import Counts, begin_period
-from inspector.store.database import Database
-from inspector.store.ledger import Ledger, Recovered
+from inspector.store.counts import Counts
+from inspector.store.journal import BEHIND_S, MIN_FREE_BYTES, RECENT, Journal
+from inspector.store.ledger import Recovered
 from inspector.store.recipe_book import RecipeBook
 from inspector.threads import DeviceThread
 from plc.registers import Reason, Verdict
 
 log = structlog.get_logger(__name__)
-P = ParamSpec("P")
-R = TypeVar("R")
 
 STORAGE = Outcome(Verdict.NOT_INSPECTED, Reason.STORAGE)
 GRACE_S = 0.25  # a reject waits so long for its row past the deadline: the PLC's own timer has rejected already
-BEHIND_S = 1.0  # a write that takes longer means that the store is behind
-RECENT = 1000  # newest rows whose ids a PLC may still hold; ids wrap, so older ones do not count
-MIN_FREE_BYTES = 64 * 1024 * 1024  # below it no part is accepted; what is left is for the rows of the refused
 
 
 class SqliteResults:
-    """Implements ports.Results; the only writer of results.db.
+    """Implements ports.Results for one station; all stations of a box write through one journal.
 
-    INSPECTION_NO is given out at once, so that a picture or a register can name a row whose commit still runs. A row
-    that could not be committed stays in memory, bounded, and goes along with the next commit that succeeds.
+    A row that could not be committed stays in memory, bounded, and goes along with the next commit that succeeds.
     """
 
-    def __init__(
-        self, path: Path, station: str, clock: Clock, thread: DeviceThread, *,
-        min_free_bytes: int = MIN_FREE_BYTES, vfs: str | None = None,
-    ) -> None:  # fmt: skip
-        self._station, self._clock, self._thread, self._min_free_bytes = station, clock, thread, min_free_bytes
-        self._database = Database(path, vfs=vfs)
-        self._ledger = Ledger(self._database)  # on the store's thread only
-        self.recipes = RecipeBook(self._database)  # too
-        self._next_no = 0
+    def __init__(self, journal: Journal, station: str, clock: Clock) -> None:
+        self._journal, self._station, self._clock = journal, station, clock
         self._opening: dict[int, Future[float]] = {}
         self._recent: dict[int, int] = {}  # trigger id -> no of its newest row, oldest first
-        self._turn: Future[None] | None = None
-        self._bug: BaseException | None = None
-        self.boot = 0
+        self.recall()
+
+    @classmethod
+    def of_file(
+        cls, path: Path, station: str, clock: Clock, thread: DeviceThread, *,
+        min_free_bytes: int = MIN_FREE_BYTES, vfs: str | None = None,
+    ) -> SqliteResults:  # fmt: skip
+        """A station with a journal of its own; `start` it."""
+        return cls(Journal(path, clock, thread, min_free_bytes=min_free_bytes, vfs=vfs), station, clock)
 
     async def start(self) -> Recovered:
-        """Open, migrate, settle what the former life left open. Raises StoreError."""
-        recovered = await self._thread.call(self._start)
-        self.boot, self._next_no = recovered.boot, recovered.next_no
-        for trigger_id, no in recovered.recent:
-            self._remember(trigger_id, no)
+        """Open the journal where this station is its only one. Raises StoreError."""
+        recovered = await self._journal.start()
+        self.recall()
         return recovered
+
+    def recall(self) -> None:
+        """Take the ids that a PLC may still hold from what the journal found at its start."""
+        for station, trigger_id, no in self._journal.recovered.recent:
+            if station == self._station:
+                self._remember(trigger_id, no)
 
     async def close(self) -> None:
         """Commit what waits and close. Bounded; what cannot be done in time is settled at the next start."""
         try:
-            await self._until(self._submit(self._close), self._clock.monotonic_s() + BEHIND_S)
+            await self._journal.close()
         except (StoreError, TimeoutError) as exc:
             log.error("record not closed in order", error=str(exc))
 
     def open(self, trigger: Trigger) -> OpenRow:
         """Begin the row of an accepted trigger. A failure surfaces in decide()."""
         no = self._new_no(trigger.seq)
-        self._opening[no] = self._submit(self._open, no, trigger, self._utc_ms())
+        utc_ms = self._utc_ms()
+        self._opening[no] = self._journal.change(lambda: self._open(no, trigger, utc_ms))
         return OpenRow(trigger, no)
 
     async def decide(
@@ -97,15 +92,16 @@ class SqliteResults:
         """Commit the decision. 4/112 if a commit failed, or was not done by the trigger's deadline."""
         trigger, no = opened.trigger, opened.ticket
         judged = Inspection(no, trigger, outcome, prediction, judged_by, 0.0, dict(stamps))
-        writing = self._submit(self._decide, judged, self._opening.pop(no))
+        opening = self._opening.pop(no)
+        writing = self._journal.change(lambda: self._decide(judged, opening))
         not_after_s = trigger.deadline_mono_s
         if outcome.verdict is Verdict.NOT_INSPECTED:
             not_after_s = max(not_after_s, self._clock.monotonic_s() + GRACE_S)
         try:
-            return self._ended(await self._until(writing, not_after_s))
+            return self._ended(await self._journal.until(writing, not_after_s))
         except (StoreError, TimeoutError) as exc:
             log.error("decision not committed in time", no=no, error=str(exc) or "late")
-            self._submit(self._ledger.change, no, rows.outcome_of(STORAGE))  # the row too shall say so, when it can
+            self._journal.change(lambda: self._keep(no, rows.outcome_of(STORAGE)))  # the row too shall say so
             return self._ended(replace(judged, outcome=STORAGE))
 
     async def refuse(self, refusal: Refusal) -> Inspection:
@@ -117,11 +113,12 @@ class SqliteResults:
         refused = Inspection(no, trigger, outcome, None, JudgedBy(), 0.0)
         if standing is None:
             refused = self._ended(replace(refused, stamps={"trigger": refusal.accepted_mono_s}))
-            writing = self._submit(self._refuse, refused, self._utc_ms())
+            utc_ms = self._utc_ms()
+            writing = self._journal.change(lambda: self._refuse(refused, utc_ms))
         else:
-            writing = self._submit(self._ledger.commit)
+            writing = self._journal.change(lambda: None)
         try:
-            await self._until(writing, self._clock.monotonic_s() + GRACE_S)
+            await self._journal.until(writing, self._clock.monotonic_s() + GRACE_S)
         except (StoreError, TimeoutError) as exc:
             log.error("refusal not committed in time", no=no, error=str(exc) or "late")
             return replace(refused, outcome=STORAGE)
@@ -129,43 +126,36 @@ class SqliteResults:
 
     async def stamp(self, decided: Inspection, delivery: Delivery) -> None:
         """Note on the row what the PLC was told. Raises StoreError: not yet; it is tried again with every commit."""
-        age_s = self._clock.monotonic_s() - delivery.mono_s
-        writing = self._submit(self._stamp, decided, delivery, self._utc_ms() - round(1000 * age_s))
+        told_utc_ms = self._utc_ms() - round(1000 * (self._clock.monotonic_s() - delivery.mono_s))
+        writing = self._journal.change(lambda: self._stamp(decided, delivery, told_utc_ms))
         try:
-            await self._until(writing, self._clock.monotonic_s() + BEHIND_S)
+            await self._journal.until(writing, self._clock.monotonic_s() + BEHIND_S)
         except TimeoutError as exc:
             raise StoreError(f"row {decided.no} was not stamped within {BEHIND_S} s") from exc
 
     async def alive(self) -> None:
-        """A full turn through the thread with a write.
-
-        Raises StoreError: behind, a commit fails, or too little room. A thread that still hangs at the next call makes
-        that call hang too, so that the watchdog sees it.
-        """
-        if self._turn is not None:
-            with contextlib.suppress(StoreError):  # told already
-                await asyncio.shield(asyncio.wrap_future(self._turn))
-        if self._bug is not None:
-            raise self._bug
-        self._turn = self._submit(self._beat)
-        try:
-            await self._until(self._turn, self._clock.monotonic_s() + BEHIND_S)
-        except TimeoutError as exc:
-            raise StoreError(f"the record is behind: no commit within {BEHIND_S} s") from exc
-        self._turn = None
+        await self._journal.alive()
 
     def note_image(self, no: int, name: str | None) -> None:
         """The archive keeps this row's picture under `name`, or dropped it. From any thread; written by and by."""
-        self._submit(self._ledger.keep, no, {"image": name})
+        self._journal.submit(self._journal.ledger.keep, no, {"image": name})
 
     async def begin_period(self, actor: str, why: str) -> None:
         """Count anew from the next row on; nothing is deleted. Raises StoreError."""
-        await self._thread.call(self._begin_period, self._next_no, actor, why)
+        await self._journal.begin_period(actor, why)
+
+    @property
+    def recipes(self) -> RecipeBook:
+        return self._journal.recipes
+
+    @property
+    def boot(self) -> int:
+        return self._journal.boot
 
     @property
     def counts(self) -> Counts:
-        """Of the running period, as of the last commit."""
-        return self._ledger.counts
+        """Of the running period, as of the last commit; of the whole box."""
+        return self._journal.ledger.counts
 
     def known(self, trigger_id: int) -> bool:
         """True if one of the newest rows is of this id."""
@@ -178,7 +168,7 @@ class SqliteResults:
     # -- helpers -------------------------------------------------------------------------------------------------------
 
     def _new_no(self, trigger_id: int) -> int:
-        no, self._next_no = self._next_no, self._next_no + 1
+        no = self._journal.new_no()
         self._remember(trigger_id, no)
         return no
 
@@ -187,25 +177,6 @@ class SqliteResults:
         self._recent[trigger_id] = no
         if len(self._recent) > RECENT:
             del self._recent[next(iter(self._recent))]
-
-    def _submit(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Future[R]:
-        """Queue on the store's thread; never raises. What is no StoreError is a bug, and alive() raises it."""
-        try:
-            future = self._thread.submit(fn, *args, **kwargs)
-        except RuntimeError:  # the thread was closed
-            future = Future()
-            future.set_exception(StoreError("the record is closed"))
-        future.add_done_callback(self._note_bug)
-        return future
-
-    def _note_bug(self, future: Future[R]) -> None:
-        if not future.cancelled() and (exc := future.exception()) and not isinstance(exc, StoreError):
-            self._bug = exc
-
-    async def _until(self, writing: Future[R], not_after_s: float) -> R:
-        """Wait, but not longer. Raises TimeoutError; the write then goes on by itself."""
-        async with self._clock.deadline(not_after_s):
-            return await asyncio.shield(asyncio.wrap_future(writing))
 
     def _ended(self, done: Inspection) -> Inspection:
         now = self._clock.monotonic_s()
@@ -217,48 +188,33 @@ class SqliteResults:
 
     # -- on the store's thread -----------------------------------------------------------------------------------------
 
-    def _start(self) -> Recovered:
-        self._database.open()
-        return self._ledger.recover(self._utc_ms(), RECENT)
-
     def _open(self, no: int, trigger: Trigger, utc_ms: int) -> float:
-        self._ledger.change(no, rows.opened(trigger, "accepted", self._station, self.boot, utc_ms))
+        self._keep(no, rows.opened(trigger, "accepted", self._station, self.boot, utc_ms))
         return self._clock.monotonic_s()
 
     def _decide(self, judged: Inspection, opening: Future[float]) -> Inspection:
-        """The opening ran before us on this thread; where it failed, the part is 4/112 whatever comes now."""
-        failed = opening.exception()
-        if failed is None:
-            judged = replace(judged, stamps={**judged.stamps, "opened": opening.result()})
-        elif isinstance(failed, StoreError):
+        """The opening ran before us on this thread; where it failed, the part is 4/112 whatever comes now.
+
+        Where it has not ended it is in this very commit, and fails or succeeds with us.
+        """
+        failed = opening.exception() if opening.done() else None
+        if isinstance(failed, StoreError):
             judged = replace(judged, outcome=STORAGE)
-        else:
+        elif failed is not None:
             raise failed
-        self._ledger.change(judged.no, rows.decided(self._ended(judged)))
+        opened_s = opening.result() if opening.done() and failed is None else self._clock.monotonic_s()
+        judged = replace(judged, stamps={**judged.stamps, "opened": opened_s} if failed is None else judged.stamps)
+        self._keep(judged.no, rows.decided(self._ended(judged)))
         return judged
 
     def _refuse(self, refused: Inspection, utc_ms: int) -> None:
         row = rows.opened(refused.trigger, "refused", self._station, self.boot, utc_ms)
-        self._ledger.change(refused.no, {**row, **rows.decided(refused)})
+        self._keep(refused.no, {**row, **rows.decided(refused)})
 
     def _stamp(self, decided: Inspection, delivery: Delivery, utc_ms: int) -> None:
-        if delivery.state is DeliveryState.NONE and self._ledger.was_told(decided.no):
+        if delivery.state is DeliveryState.NONE and self._journal.ledger.was_told(decided.no):
             return  # nothing new reached the PLC: what it was told before stands
-        self._ledger.change(decided.no, rows.told(decided, delivery, utc_ms))
+        self._keep(decided.no, rows.told(decided, delivery, utc_ms))
 
-    def _beat(self) -> None:
-        self._ledger.beat(self._utc_ms())
-        free = self._database.free_bytes()
-        if free < self._min_free_bytes:
-            raise StoreError(f"only {free >> 20} MB free, {self._min_free_bytes >> 20} MB are needed")
-
-    def _begin_period(self, from_no: int, actor: str, why: str) -> None:
-        with self._database.transaction() as db:
-            begin_period(db, from_no, self._utc_ms(), actor, why)
-        self._ledger.recount()
-
-    def _close(self) -> None:
-        try:
-            self._ledger.end(self._utc_ms())
-        finally:
-            self._database.close()
+    def _keep(self, no: int, columns: rows.Columns) -> None:
+        self._journal.ledger.keep(no, columns)

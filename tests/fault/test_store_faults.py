@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from inspector.store.results import BEHIND_S
+from inspector.store.journal import BEHIND_S
 from plc.registers import OfflineReason, Reason, Status, Verdict
 from plc.sim import SimConfig, SimResult
 from tests.support.live_line import START_S, LiveLine, broken, live_line

@@ -39,7 +39,7 @@ def line_of(count: int) -> list[Entry]:
 async def write_record(run: Path, entries: Sequence[Entry], pictures: bool = True) -> None:
     """Write `results.db` and the pictures of rejects as the daemon does."""
     clock, thread = SystemClock(), DeviceThread("store")
-    results = SqliteResults(run / "results.db", "st1", clock, thread)
+    results = SqliteResults.of_file(run / "results.db", "st1", clock, thread)
     await results.start()
     for seq, entry in enumerate(entries, 1):
         if entry.kind is None:

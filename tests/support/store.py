@@ -47,7 +47,7 @@ async def part(results: SqliteResults, seq: int, outcome: Outcome = PASS, **chan
 async def store(path: Path, **options: Any) -> AsyncIterator[SqliteResults]:
     """A started record, closed at the end."""
     thread = DeviceThread("store")
-    results = SqliteResults(path, "st1", SystemClock(), thread, **{"min_free_bytes": 0, **options})
+    results = SqliteResults.of_file(path, "st1", SystemClock(), thread, **{"min_free_bytes": 0, **options})
     try:
         await results.start()
         yield results

@@ -53,10 +53,30 @@ KEYS = 'trusted_keys = ["approve.pub"]'
 END = "<END>"
 TLS = 'tls = { ca = "ca.pem", certificate = "us.pem", key = "us.key" }'
 RTU = 'transport = "rtu"\nserial = { device = "/dev/ttyUSB0" }'
+SECOND = """\
+[[cameras]]
+kind = "rendered"
+[[cameras]]
+id = "cam2"
+kind = "rendered"
+[[stations]]
+id = "st2"
+link = "line1"
+cameras = ["cam2"]"""
 
 RULES: Mapping[str, Rule] = {
-    # one link, in the client direction, to a PLC that has an address
-    "a server link": (LINK, LINK + '\nmode = "server"', "plc.links[1].mode", 'mode = "server" is not supported yet'),
+    # links
+    "a server for anybody": (
+        LINK, 'host = "0.0.0.0"\nmode = "server"', "plc.links[1].host", "name the PLCs in allow_peers",
+    ),
+    "a peer that is no address": (
+        LINK, LINK + '\nmode = "server"\nallow_peers = ["plc1"]', "plc.links[1].allow_peers[1]", "IPv4 or IPv6",
+    ),
+    "a place in a server": (
+        LINK + '\npoll_ms = 5\n\n[[stations]]\nid = "st1"\nlink = "line1"',
+        LINK + '\npoll_ms = 5\nmode = "server"\n[[stations]]\nid = "st1"\nlink = "line1"\nstat_base = 420',
+        "stations[1].stat_base", "has station 1 at 0",
+    ),
     "TLS without certificates": (LINK, LINK + '\ntransport = "tls"', "plc.links[1].tls", '"tls" needs it'),
     "certificates without TLS": (LINK, LINK + f"\n{TLS}", "plc.links[1].tls", 'belongs to transport = "tls"'),
     "TLS without a key": (
@@ -92,9 +112,23 @@ RULES: Mapping[str, Rule] = {
         LINK, LINK + "\nreconnect_max_ms = 50", "plc.links[1].reconnect_max_ms", "must not be below reconnect_min_ms",
     ),
     "port 0": (LINK, LINK + "\nport = 0", "plc.links[1].port", "greater than or equal to 1"),
-    "two links": (END, f"[[plc.links]]\nname = 'b'\n{LINK}", "plc.links[2]", "several links are not supported yet"),
+    "two links": (END, f"[[plc.links]]\nname = 'b'\n{LINK}", "plc.links[2]", "no station uses it"),
+    "two links of one name": (END, f"[[plc.links]]\nname = 'line1'\n{LINK}", "plc.links[2].name", "already"),
     # the station's place in the PLC
-    "a second station": (END, '[[stations]]\nid = "st2"', "stations[2]", "run one box, one station"),
+    "a second station with the same camera": (
+        END, '[[stations]]\nid = "st2"', "stations[2].cameras", "'cam1' is that of station 'st1' already",
+    ),
+    "two stations of one name": (
+        END, SECOND.replace('"st2"', '"st1"'), "stations[2].id", "already",
+    ),
+    "two stations of one number": (
+        END, SECOND + "\nctrl_base = 200\nstat_base = 220\ndiag_base = 300\nident_base = 340",
+        "stations[2].number", "of station 'st1' on link 'line1'",
+    ),
+    "two stations in one place": (
+        END, SECOND + "\nnumber = 2\nctrl_base = 200\nstat_base = 50\ndiag_base = 300\nident_base = 340",
+        "stations[2].stat_base", "overlaps stat_base of station 'st1'",
+    ),
     "a name with a blank": (STATION, 'id = "st 1"', "stations[1].id", "should match pattern"),
     "overlapping blocks": (
         STATION, STATION + "\nstat_base = 10", "stations[1].stat_base", "ctrl_base and stat_base overlap",
@@ -112,8 +146,8 @@ RULES: Mapping[str, Rule] = {
     ),
     "two cameras": (STATION, STATION + '\ncameras = ["cam1", "cam2"]', "stations[1].cameras", "name one"),
     "recipe 0": (STATION, STATION + '\nrecipes = { 0 = "default" }', "stations[1].recipes", "0 means none"),
-    "two recipes of one station": (
-        STATION, STATION + '\nrecipes = { 1 = "default", 2 = "b" }', "stations[1].recipes", "change-over",
+    "a recipe that there is not among two": (
+        STATION, STATION + '\nrecipes = { 1 = "default", 2 = "b" }', "stations[1].recipes", "no such recipe",
     ),
     "a mode that there is not": (STATION, STATION + '\nmode = "judge"', "stations[1].mode", "found 'judge'"),
     # names that must meet
@@ -124,9 +158,7 @@ RULES: Mapping[str, Rule] = {
     "a recipe that there is not": (
         STATION, STATION + '\nrecipes = { 5 = "disc" }', "stations[1].recipes", "[[recipes]] has 'default'",
     ),
-    "several recipes": (
-        END, '[[recipes]]\nname = "default"\n[[recipes]]\nname = "b"', "recipes[2]", "several recipes are not",
-    ),
+    "two recipes of one name": (END, '[[recipes]]\nname = "b"\n[[recipes]]\nname = "b"', "recipes[2].name", "already"),
     # times that cannot work
     "no trigger is ever fresh": (
         STATION, STATION + "\nmax_trigger_age_ms = 9", "stations[1].max_trigger_age_ms", "at least 2 x poll_ms = 10",
@@ -205,6 +237,8 @@ def test_the_station_that_the_rules_are_tried_on_is_valid(file: Path) -> None:
 def test_a_rule_that_is_broken_is_told_with_line_key_and_remedy(file: Path, name: str) -> None:
     old, new, key, words = RULES[name]
     text = BASE + "\n" + new + "\n" if old == END else BASE.replace(old, new)
+    if "[[cameras]]" in text:  # the two forms exclude each other
+        text = text.replace(f"[camera]\n{CAMERA}\n{GRAB}\n", "")
     assert text != BASE
     message = refusal(file, text)
     lines = [line for line in message.splitlines() if f": {key}: " in line and words in line]
@@ -312,6 +346,24 @@ def test_a_file_that_is_not_there_or_no_text_says_so(file: Path) -> None:
     file.write_bytes(BASE.encode().replace(b"st1", b"st\xff"))
     with pytest.raises(ConfigError, match="save it as UTF-8"):
         load_config(file)
+
+
+def test_a_number_of_the_plc_means_one_recipe_and_one_camera_set_up_on_the_whole_box(file: Path) -> None:
+    two = BASE.replace(f"[camera]\n{CAMERA}\n{GRAB}\n", "") + SECOND.replace(
+        '[[cameras]]\nid = "cam2"\nkind = "rendered"', '[[cameras]]\nid = "cam2"\nkind = "rendered"\nexposure_us = 900'
+    )
+    places = "\nnumber = 2\nctrl_base = 200\nstat_base = 220\ndiag_base = 300\nident_base = 340\n"
+    assert "1 means another recipe or camera set-up at station 'st1'" in refusal(file, two + places)
+    file.write_text(two + places + 'recipes = { 2 = "default" }\n')
+    cfg = load_config(file)
+    assert [list(cfg.recipes_of(st)) for st in cfg.stations] == [[1], [2]]
+
+
+def test_a_wrong_camera_of_several_is_told_at_its_line(file: Path) -> None:
+    text = BASE.replace(f"[camera]\n{CAMERA}\n{GRAB}\n", "") + SECOND + "\nnumber = 2\n"
+    message = refusal(file, text.replace('id = "cam2"', 'id = "cam2"\nexposuer_us = 5'))
+    number = 1 + text.splitlines().index('id = "cam2"') + 1
+    assert message.startswith(f"{file}:{number}: cameras[2].exposuer_us: unknown key; did you mean 'exposure_us'")
 
 
 def test_a_file_from_windows_is_read(file: Path) -> None:

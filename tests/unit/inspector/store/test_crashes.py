@@ -81,7 +81,7 @@ async def test_no_power_cut_loses_an_acknowledged_row_or_breaks_the_file(path):
                 await results.stamp(done, told(done))
                 if seq % 8 == 0:
                     await results.alive()
-                    await results._thread.call(results._database.reading().__enter__().wal_checkpoint)
+                    await results._journal._thread.call(results._journal._database.reading().__enter__().wal_checkpoint)
     begin = next(i for i, op in enumerate(disk.ops) if op.what == "acknowledged")
     luck = random.Random(1)
     for cut in sorted(luck.choices(range(begin, len(disk.ops) + 1), k=CUTS)):

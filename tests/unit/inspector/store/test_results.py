@@ -97,7 +97,7 @@ async def test_a_pass_that_comes_after_its_deadline_is_never_a_pass(results):
 
 
 async def test_a_store_that_is_behind_is_not_alive_and_a_hanging_one_hangs_the_next_question(path, disk, monkeypatch):
-    monkeypatch.setattr("inspector.store.results.BEHIND_S", 0.1)
+    monkeypatch.setattr("inspector.store.journal.BEHIND_S", 0.1)
     async with store(path, vfs=disk.name) as results:
         await results.alive()
         disk.stall_s = 0.5
@@ -130,7 +130,7 @@ async def test_a_row_whose_opening_failed_is_4_112_though_the_next_commit_works(
     intruder = apsw.Connection(str(path))
     intruder.execute("BEGIN IMMEDIATE")  # somebody looks around with a tool of his own
     opened = results.open(trigger(1))
-    await results._thread.call(time.sleep, 0)
+    await results._journal._thread.call(time.sleep, 0)
     intruder.execute("ROLLBACK")
     intruder.close()
     done = await results.decide(opened, PASS, GOOD, BY, stamps())
@@ -152,7 +152,7 @@ async def test_after_the_end_nothing_is_recorded_and_nothing_passes(path):
 
 async def test_a_bug_on_the_thread_is_no_storage_error_and_is_not_lost(results):
     results.note_image(1, None)
-    results._submit(lambda: 1 / 0)
+    results._journal.submit(lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         for _ in range(2):
             await results.alive()
@@ -242,7 +242,7 @@ async def test_a_start_closes_what_the_former_life_left_open(path):
         await results.decide(results.open(trigger(2)), PASS, GOOD, BY, stamps())
         await part(results, 3, FAIL)
     thread = DeviceThread("store")
-    results = SqliteResults(path, "st1", SystemClock(), thread)
+    results = SqliteResults.of_file(path, "st1", SystemClock(), thread)
     recovered = await results.start()
     assert (recovered.boot, recovered.undecided, recovered.unstamped) == (2, 1, 1)
     assert results.known(1) and results.known(2) and results.last_id() == 3
@@ -309,7 +309,7 @@ async def test_the_wal_stays_for_the_page_when_the_daemon_ends(path):
 async def test_two_daemons_never_write_one_record(results, path):
     thread = DeviceThread("store")
     with pytest.raises(StoreError, match="another process"):
-        await SqliteResults(path, "st1", SystemClock(), thread).start()
+        await SqliteResults.of_file(path, "st1", SystemClock(), thread).start()
     thread.close()
     await part(results, 1)
 
@@ -333,5 +333,5 @@ async def test_a_database_of_a_newer_version_is_refused(path):
     db.close()
     thread = DeviceThread("store")
     with pytest.raises(StoreError, match="newer"):
-        await SqliteResults(path, "st1", SystemClock(), thread).start()
+        await SqliteResults.of_file(path, "st1", SystemClock(), thread).start()
     thread.close()

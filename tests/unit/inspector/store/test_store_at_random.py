@@ -101,7 +101,7 @@ class TheRecord(RuleBasedStateMachine):
     def die_and_start(self, drained: bool) -> None:
         """As kill -9 leaves it: the files as they are, and what no commit took is gone."""
         if drained:
-            self.results._thread.submit(lambda: None).result()
+            self.results._journal._thread.submit(lambda: None).result()
         former, self.life = self.folder, self.life + 1
         self.folder.mkdir()
         for file in sorted(former.glob("results.db*"), reverse=True):  # -wal, then the file: no checkpoint between
@@ -119,7 +119,7 @@ class TheRecord(RuleBasedStateMachine):
     def the_rows_say_what_the_model_says(self) -> None:
         if not hasattr(self, "results"):
             return
-        self.results._thread.submit(lambda: None).result()
+        self.results._journal._thread.submit(lambda: None).result()
         found = {r["no"]: r for r in check(self.folder / "results.db", [], settled=False)}
         assert set(found) == set(self.rows)
         for no, row in self.rows.items():

@@ -1,0 +1,174 @@
+"""The one writer of results.db, shared by all stations: changes of rows that wait are committed together.
+
+A change ends when the commit that holds it is on the disk, never before: no result is published without its record.
+Several stations then wait for one fsync, and not each for all that came before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from inspector.core.errors import StoreError
+from inspector.core.ports import Clock
+from inspector.store.counts import begin_period
+from inspector.store.database import Database
+from inspector.store.ledger import Ledger, Recovered
+from inspector.store.recipe_book import RecipeBook
+from inspector.threads import DeviceThread
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+BEHIND_S = 1.0  # a write that takes longer means that the store is behind
+RECENT = 1000  # newest rows of a station whose ids a PLC may still hold; ids wrap, so older ones do not count
+MIN_FREE_BYTES = 64 * 1024 * 1024  # below it no part is accepted; what is left is for the rows of the refused
+_Change = tuple[Callable[[], Any], Future[Any]]
+
+
+class Journal:
+    """Numbers, changes and their commits. The methods with an underscore run on the store's thread."""
+
+    def __init__(
+        self, path: Path, clock: Clock, thread: DeviceThread, *,
+        min_free_bytes: int = MIN_FREE_BYTES, vfs: str | None = None,
+    ) -> None:  # fmt: skip
+        self._clock, self._thread, self._min_free_bytes = clock, thread, min_free_bytes
+        self._database = Database(path, vfs=vfs)
+        self.ledger = Ledger(self._database)  # on the store's thread only
+        self.recipes = RecipeBook(self._database)  # too
+        self._changes: deque[_Change] = deque()
+        self._turn: Future[None] | None = None
+        self._bug: BaseException | None = None
+        self._next_no = 0
+        self.recovered = Recovered(0, 0, 0, 0, ())
+
+    async def start(self) -> Recovered:
+        """Open, migrate, settle what the former life left open. Raises StoreError."""
+        self.recovered = await self._thread.call(self._start)
+        self._next_no = self.recovered.next_no
+        return self.recovered
+
+    async def close(self) -> None:
+        """Commit what waits and close. Bounded. Raises StoreError, TimeoutError."""
+        await self.until(self.submit(self._close), self._clock.monotonic_s() + BEHIND_S)
+
+    def new_no(self) -> int:
+        """INSPECTION_NO, given out at once: a picture or a register can name a row whose commit still runs."""
+        no, self._next_no = self._next_no, self._next_no + 1
+        return no
+
+    @property
+    def boot(self) -> int:
+        return self.recovered.boot
+
+    # -- changes -------------------------------------------------------------------------------------------------------
+
+    def change(self, fn: Callable[[], R]) -> Future[R]:
+        """Run `fn`, which takes changes into the ledger, and commit them; the future ends after the commit."""
+        future: Future[R] = Future()
+        future.set_running_or_notify_cancel()  # who waits for it may go away; the change stays
+        future.add_done_callback(self._note_bug)
+        self._changes.append((fn, future))
+        turn = self.submit(self._commit_waiting)
+        turn.add_done_callback(lambda done: self._never_ran(done, future))
+        return future
+
+    def submit(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Future[R]:
+        """Queue on the store's thread; never raises. What is no StoreError is a bug, and alive() raises it."""
+        try:
+            future = self._thread.submit(fn, *args, **kwargs)
+        except RuntimeError:  # the thread was closed
+            future = Future()
+            future.set_exception(StoreError("the record is closed"))
+        future.add_done_callback(self._note_bug)
+        return future
+
+    async def until(self, writing: Future[R], not_after_s: float) -> R:
+        """Wait, but not longer. Raises TimeoutError; the write then goes on by itself."""
+        async with self._clock.deadline(not_after_s):
+            return await asyncio.shield(asyncio.wrap_future(writing))
+
+    async def alive(self) -> None:
+        """A full turn through the thread with a write.
+
+        Raises StoreError: behind, a commit fails, or too little room. A thread that still hangs at the next call makes
+        that call hang too, so that the watchdog sees it.
+        """
+        if self._turn is not None:
+            with contextlib.suppress(StoreError):  # told already
+                await asyncio.shield(asyncio.wrap_future(self._turn))
+        if self._bug is not None:
+            raise self._bug
+        self._turn = self.submit(self._beat)
+        try:
+            await self.until(self._turn, self._clock.monotonic_s() + BEHIND_S)
+        except TimeoutError as exc:
+            raise StoreError(f"the record is behind: no commit within {BEHIND_S} s") from exc
+        self._turn = None
+
+    async def begin_period(self, actor: str, why: str) -> None:
+        """Count anew from the next row on; nothing is deleted. Raises StoreError."""
+        await self._thread.call(self._begin_period, self._next_no, actor, why)
+
+    # -- helpers -------------------------------------------------------------------------------------------------------
+
+    def _note_bug(self, future: Future[R]) -> None:
+        if not future.cancelled() and (exc := future.exception()) and not isinstance(exc, StoreError):
+            self._bug = exc
+
+    def _never_ran(self, turn: Future[None], future: Future[R]) -> None:
+        """The thread was closed before this change's turn came: whoever waits for it must be told."""
+        if (turn.cancelled() or isinstance(turn.exception(), StoreError)) and not future.done():
+            future.set_exception(StoreError("the record is closed"))
+
+    # -- on the store's thread -----------------------------------------------------------------------------------------
+
+    def _start(self) -> Recovered:
+        self._database.open()
+        return self.ledger.recover(self._utc_ms(), RECENT)
+
+    def _commit_waiting(self) -> None:
+        """All changes that wait now, in one transaction; each future ends as its own change or the commit did."""
+        taken: list[tuple[Future[Any], Any]] = []
+        for _ in range(len(self._changes)):  # who comes later is in the next one
+            fn, future = self._changes.popleft()
+            try:
+                taken.append((future, fn()))
+            except BaseException as exc:  # this caller's alone
+                future.set_exception(exc)
+        if not taken:
+            return
+        try:
+            self.ledger.commit()
+        except StoreError as exc:
+            for future, _ in taken:
+                future.set_exception(exc)
+            return
+        for future, result in taken:
+            future.set_result(result)
+
+    def _beat(self) -> None:
+        self.ledger.beat(self._utc_ms())
+        free = self._database.free_bytes()
+        if free < self._min_free_bytes:
+            raise StoreError(f"only {free >> 20} MB free, {self._min_free_bytes >> 20} MB are needed")
+
+    def _begin_period(self, from_no: int, actor: str, why: str) -> None:
+        with self._database.transaction() as db:
+            begin_period(db, from_no, self._utc_ms(), actor, why)
+        self.ledger.recount()
+
+    def _close(self) -> None:
+        try:
+            self.ledger.end(self._utc_ms())
+        finally:
+            self._database.close()
+
+    def _utc_ms(self) -> int:
+        return int(self._clock.utc_s() * 1000)
