@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ Message = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What does not change while the daemon runs."""
+    """What changes only at a change-over."""
 
     station: str
     number: int
@@ -111,6 +111,20 @@ class Board:
             return {}
         p50, p99 = np.percentile(list(self._cycles_ms), (50, 99))
         return {"p50": round(float(p50), 2), "p99": round(float(p99), 2)}
+
+
+def status_of_box(boards: Sequence[Board]) -> Message:
+    """The first station's status; where there are others, a line of each, and their alarms with their names."""
+    first, *others = (board.status() for board in boards)
+    if not others:
+        return first
+    alarms = [
+        {**alarm, "id": f"{other['station']}.{alarm['id']}", "cause": f"{other['station']}: {alarm['cause']}"}
+        for other in others for alarm in other["alarms"]
+    ]  # fmt: skip
+    listed = ("station", "number", "mode", "ready", "offline_reason", "recipe", "recipe_revision")
+    lines = [{key: status[key] for key in listed} for status in (first, *others)]
+    return {**first, "alarms": [*first["alarms"], *alarms], "stations": lines}
 
 
 def part_message(done: Inspection, utc_ms: int) -> Message:

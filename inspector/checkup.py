@@ -7,23 +7,24 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from inspector.bundle.checks import require_fit
-from inspector.bundle.golden import replay
+from inspector.bundle.golden import check_limits, replay
 from inspector.bundle.keys import load_keys
-from inspector.bundle.verify import verify
+from inspector.bundle.verify import VerifiedBundle, verify
 from inspector.config import AppConfig
+from inspector.config_rules import camera_settings
 from inspector.core.errors import ConfigError, InspectorError
 from inspector.core.types import JudgedBy
-from inspector.judging import camera_settings
 from inspector.model import load_model
 from inspector.pictures import SUFFIXES
-from inspector.recipes import Revision, content_of, recipe_of
-from inspector.sections import FolderConfig, LinkConfig, OpenCvConfig
+from inspector.recipes import Recipe, Revision, content_of, recipe_of
+from inspector.sections import CameraConfig, FolderConfig, LinkConfig, OpenCvConfig
 from inspector.threads import DeviceThread
 from inspector.web.settings import settings_of
-from plc.tls import TlsError, client_context, notices, read_certificate
+from plc.tls import ServerTls, TlsError, client_context, notices, read_certificate
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +38,16 @@ class Found:
 
 def check_station(cfg: AppConfig) -> Iterator[Found]:
     """Each finding as soon as it is known; the bundle takes seconds."""
-    link, st = cfg.link, cfg.station
-    yield Found("configuration", True, f"station {st.id}, mode {st.mode}, PLC {link.carrier.where}")
-    if link.transport != "tcp":
-        yield _tried("link", lambda: _link(link))
+    for st in cfg.stations:
+        link = cfg.link_of(st)
+        plc = f"PLC {link.carrier.where}" if link.mode == "client" else f"listens at {link.carrier.where}"
+        yield Found("configuration", True, f"station {st.id}, mode {st.mode}, {plc}")
+    for link in cfg.plc.links:
+        if link.transport != "tcp":
+            yield _tried("link", partial(_link, link))
     yield _tried("paths", lambda: _paths(cfg))
-    yield _tried("camera", lambda: _camera(cfg))
+    for camera in cfg.all_cameras:
+        yield _tried("camera", partial(_camera, camera))
     if cfg.bundle is not None:
         yield _tried("bundle", lambda: _bundle(cfg))
     yield _tried("page", lambda: _page(cfg))
@@ -70,7 +75,10 @@ def _link(link: LinkConfig) -> str:
     if link.tls is None:
         return f"{link.carrier.where} at {link.serial.baud} baud" if link.serial is not None else link.carrier.where
     try:
-        client_context(link.tls.files)
+        if link.mode == "client":
+            client_context(link.tls.files)
+        else:
+            ServerTls(link.tls.files)
         found, now = read_certificate(link.tls.certificate), datetime.now(UTC)
         ending = notices(link.tls.files, now)
     except TlsError as exc:
@@ -79,9 +87,8 @@ def _link(link: LinkConfig) -> str:
     return "; ".join([f"certificate {found.name!r}{role}, {found.days_left(now):.0f} days left", *ending])
 
 
-def _camera(cfg: AppConfig) -> str:
+def _camera(camera: CameraConfig) -> str:
     """Whether it is there. It is not opened: the daemon may be using it."""
-    camera = cfg.camera
     if isinstance(camera, FolderConfig):
         folder = camera.folder
         pictures = [p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES] if folder.is_dir() else []
@@ -105,16 +112,28 @@ def _bundle(cfg: AppConfig) -> str:
     try:
         with tempfile.TemporaryDirectory(prefix="inspector-check-") as folder:
             bundle = verify(section.path, load_keys(section.trusted_keys, section.revoked_keys), Path(folder) / "b")
-            content = content_of(cfg.recipe, camera_settings(cfg.camera))
-            require_fit(bundle.manifest, product=content.product or None)
-            recipe_of(Revision(cfg.recipe_number, 1, content, 0, "check", "check"), bundle.manifest)
+            recipes = _recipes(cfg, bundle)
             _, _, width, height = bundle.manifest.view.roi
             by = JudgedBy(bundle.manifest.bundle_id)
             model = load_model(bundle, (height, width), threads=cfg.model.threads, judged_by=by, thread=thread)
             report = replay(bundle, model.predict_blocking)
+            for recipe in recipes:
+                if recipe.limits is not None:
+                    check_limits(report, recipe.limits)
     finally:
         thread.close()
     return f"{bundle.manifest.bundle_id}, signature good, {len(report.rows)} golden pictures come out as signed"
+
+
+def _recipes(cfg: AppConfig, bundle: VerifiedBundle) -> list[Recipe]:
+    """All that the PLC may ask for. Raises RecipeError, BundleError."""
+    found = []
+    for st in cfg.stations:
+        for number, section in cfg.recipes_of(st).items():
+            content = content_of(section, camera_settings(cfg.camera_of(st)))
+            require_fit(bundle.manifest, product=content.product or None)
+            found.append(recipe_of(Revision(number, 1, content, 0, "check", "check"), bundle.manifest))
+    return found
 
 
 def _page(cfg: AppConfig) -> str:

@@ -17,13 +17,14 @@ from inspector.bundle.keys import TrustedKey
 from inspector.cameras.open import open_camera
 from inspector.cameras.opencv import devices
 from inspector.config import AppConfig
+from inspector.config_rules import camera_settings
 from inspector.core.clock import SystemClock
 from inspector.core.errors import InspectorError
 from inspector.core.manifest import Manifest
 from inspector.core.types import Frame, Image, Trigger
 from inspector.frames import Box, zone_figures
-from inspector.judging import camera_settings
 from inspector.pictures import PictureError, read_picture
+from inspector.sections import RecipeConfig
 from inspector.serve.declined import Declined
 from inspector.serve.judge import Judge
 from inspector.store.images import png_of
@@ -71,18 +72,25 @@ def grab_to(cfg: AppConfig, out: Path, part_id: int, console: Console) -> None:
 def zones_of(image: Image, cfg: AppConfig) -> list[tuple[str, tuple[float, float, float]]]:
     """Figures of the whole picture, and of each zone that the configuration names (boxes are of the ROI's view)."""
     height, width = image.shape[:2]
-    x, y, w, h = cfg.recipe.roi or (0, 0, width, height)
+    recipe = first_recipe(cfg)
+    x, y, w, h = recipe.roi or (0, 0, width, height)
     view = image[y : y + h, x : x + w]
     boxes: list[tuple[str, Image, Box]] = [("whole picture", image, (0, 0, width, height))]
-    boxes += [(zone.name, view, zone.box) for zone in cfg.recipe.zones or ()]
+    boxes += [(zone.name, view, zone.box) for zone in recipe.zones or ()]
     return [(name, zone_figures(of, box)) for name, of, box in boxes]
+
+
+def first_recipe(cfg: AppConfig) -> RecipeConfig:
+    """Of the first station."""
+    return next(iter(cfg.recipes_of(cfg.station).values()))
 
 
 async def _grab(cfg: AppConfig, part_id: int) -> Frame:
     """The station's deadline is not kept here: a person waits, not a part."""
     clock, thread = SystemClock(), DeviceThread("camera")
-    section = cfg.camera.model_copy(update={"grab_timeout_ms": PATIENCE_S * 1000})
-    settings = {**camera_settings(cfg.camera), **cfg.recipe.camera}
+    own = cfg.camera_of(cfg.station)
+    section = own.model_copy(update={"grab_timeout_ms": PATIENCE_S * 1000})
+    settings = {**camera_settings(own), **first_recipe(cfg).camera}
     try:
         async with open_camera(section, settings, clock, thread, cfg.test.camera_faults) as camera:
             await camera.alive()

@@ -67,7 +67,9 @@ def _names(cfg: AppConfig, index: int, st: StationConfig) -> None:
     if st.cameras[0] not in {camera.id for camera in cfg.all_cameras}:
         section = "[[cameras]]" if cfg.cameras else "[camera]"
         have = _listed(camera.id for camera in cfg.all_cameras)
-        raise wrong_key(f"there is no camera {st.cameras[0]!r}; {section} has id = {have}", "stations", index, "cameras")
+        raise wrong_key(
+            f"there is no camera {st.cameras[0]!r}; {section} has id = {have}", "stations", index, "cameras"
+        )
     known = [recipe.name for recipe in cfg.recipes]
     if any(name not in known for name in st.recipes.values()):
         text = f"there is no such recipe; [[recipes]] has {_listed(known)}"

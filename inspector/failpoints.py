@@ -12,6 +12,7 @@ from inspector.core.errors import ConfigError
 POINTS = (
     "accepted", "opening", "grabbed", "checked", "predicted", "judged",
     "decided", "loaded", "published", "stamped", "archived", "refused",
+    "preparing", "prepared", "recorded",  # of a change-over
 )  # fmt: skip
 _ACTIONS = ("kill", "stop", "stall")
 

@@ -41,6 +41,10 @@ class FrameGate:
         self._last: Frame | None = None
         self.trend = LightTrend()
 
+    def follow(self, former: FrameGate) -> None:
+        """Take over at a change-over: a frame that the former gate has seen must not come again."""
+        self._last = former._last
+
     def check(self, frame: Frame, trigger: Trigger) -> Frame:
         """Return the frame if it may be judged. Raises FrameError with the reason the PLC is told."""
         self._check_shape(frame)

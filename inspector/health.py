@@ -151,6 +151,11 @@ class Health:
             log.critical("parts went on as good that were not passed", parts=text)
             self._wrong = text
 
+    @property
+    def wrong(self) -> bool:
+        """Parts went on as good that were not passed, and nobody took note yet."""
+        return bool(self._wrong)
+
     def acknowledge(self) -> None:
         """A person, or the PLC with CLEAR_ERROR, has taken note of a latch that may be cleared in service."""
         self._wrong = ""

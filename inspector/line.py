@@ -25,19 +25,26 @@ class Gate(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class Station:
-    """All that one part meets on its way. `model` and `limits` are None in mode `collect`."""
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """What a part is judged with. `model` and `limits` are None in mode `collect`, and where nothing judges."""
 
-    mode: Mode
-    clock: Clock
-    plc: Plc
-    camera: Camera
     gate: Gate
     recipe: Recipe
     model: Model | None
     limits: Limits | None
     judged_by: JudgedBy
+
+
+@dataclass(slots=True)
+class Station:
+    """All that one part meets on its way. `judge` is replaced whole at a change-over."""
+
+    mode: Mode
+    clock: Clock
+    plc: Plc
+    camera: Camera
+    judge: Judge
     results: Results
     archive: Archive
     failpoint: Callable[[str], None]
@@ -62,7 +69,7 @@ async def inspect_part(trigger: Trigger, st: Station) -> Inspection:
     Big writes come last.
     """
     at = _Stages(st, trigger.accepted_mono_s)
-    prediction, frame, error = None, None, None
+    by, prediction, frame, error = st.judge, None, None, None  # a part in flight keeps its judge
     at("accepted")
     opened = st.results.open(trigger)  # commits while the camera exposes
     at("opening")
@@ -71,16 +78,16 @@ async def inspect_part(trigger: Trigger, st: Station) -> Inspection:
             frame = await st.camera.grab(trigger)
             st.plc.exposed(trigger, frame.exposed_mono_s)
             at("grabbed")
-            view = st.recipe.view(st.gate.check(frame, trigger).image)
+            view = by.recipe.view(by.gate.check(frame, trigger).image)
             at("checked")
-            prediction = await st.model.predict(view) if st.model else None
+            prediction = await by.model.predict(view) if by.model else None
             at("predicted")
-            outcome = judge(prediction, st.limits, st.mode)
+            outcome = judge(prediction, by.limits, st.mode)
     except (PartError, TimeoutError) as exc:
         error, outcome = exc, Outcome(Verdict.NOT_INSPECTED, reason_of(exc))
     at("judged")
     opened = replace(opened, trigger=await st.plc.identified(trigger))  # lot and serial came while the camera exposed
-    decided = await st.results.decide(opened, outcome, prediction, st.judged_by, at.stamps)
+    decided = await st.results.decide(opened, outcome, prediction, by.judged_by, at.stamps)
     at("decided")
     delivery = await st.plc.publish(decided)
     at("published")

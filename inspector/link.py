@@ -31,14 +31,18 @@ class PlcLink:
 
     client: StationPort
     simulated: bool
-    recipe: int
     utc_s: Callable[[], float] = time.time
+    recipe: int = 0
     limits: Limits | None = None
     anomaly_median: float | None = None
     _parts: dict[tuple[int, float], Part] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.client.handshake.simulated_camera = self.simulated
+
+    def judged_with(self, recipe: int, limits: Limits | None, anomaly_median: float | None) -> None:
+        """From now on: what ANOMALY is scaled by, and the recipe of a part that nothing judged."""
+        self.recipe, self.limits, self.anomaly_median = recipe, limits, anomaly_median
 
     async def next(self) -> Trigger | Refusal:
         part = await self.client.next()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from plc.challenge import Challenge
 from plc.commands import CHANGES_OVER, CommandRequest, Commands
@@ -201,6 +201,12 @@ class Handshake:
             self._activate(active_recipe, settings_checksum or 0)
         self._compose(now_s)
         return taken
+
+    def recall_wrong_parts(self, parts: Iterable[tuple[int, int]], now_s: float) -> None:
+        """(trigger, part) that the PLC took as good in a former life, and nobody took note of yet: latched as then."""
+        self.wrong_parts.extend(parts)
+        self._wrongly_accepted |= bool(self.wrong_parts)
+        self._compose(now_s)
 
     def deactivate(self, now_s: float) -> None:
         """Nothing judges any more: the active recipe is none (P8)."""

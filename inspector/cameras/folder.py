@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -82,6 +83,9 @@ class FolderCamera:
         except TimeoutError as exc:
             raise CameraTimeout(f"folder camera: no picture within {self.grab_timeout_s:g} s") from exc
         return Frame(image, trigger.seq, exposed_s, 0, Proof.SIMULATED, frame_id)
+
+    async def set_up(self, settings: Mapping[str, float]) -> None:
+        """A recipe has no settings for it."""
 
     async def alive(self) -> None:
         await self.thread.call(self._shelf.names)

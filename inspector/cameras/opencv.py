@@ -60,6 +60,7 @@ class OpenCvCamera:
     _why: str = "not connected yet"  # what is wrong while there is no capture
     _untold: bool = False  # lost since `alive` was asked last
     _closed: bool = False
+    _pumping: bool = False  # one is queued
     _read_s: float = -math.inf  # when the last frame had come
     _frame_id: int = 0
 
@@ -85,6 +86,10 @@ class OpenCvCamera:
         """Connect where needed; a live source has to give a frame then. A loss is told once before it reconnects."""
         await self.thread.call(self._check)
 
+    async def set_up(self, settings: Mapping[str, float]) -> None:
+        """Connect anew with other settings, written and read back. Raises CameraLost."""
+        await self.thread.call(self._change, {n: v for n, v in settings.items() if n in PROPERTIES})
+
     def close(self) -> None:
         self._closed = True
         self.thread.submit(self._forget)
@@ -107,15 +112,24 @@ class OpenCvCamera:
         except CameraLost as exc:
             self._why = str(exc)
             raise
-        if not isinstance(self.source, Path):
+        if not isinstance(self.source, Path) and not self._pumping:
+            self._pumping = True
             self.thread.submit(self._pump)
+
+    def _change(self, settings: Mapping[str, float]) -> None:
+        self.settings = settings
+        self._forget()
+        self._why, self._untold = f"{self}: takes the settings of another recipe", False
+        self._check()
 
     def _pump(self) -> None:
         """Read one frame and come again: in between the thread serves `grab` and `alive`."""
+        self._pumping = False
         if self._capture is None or self._closed:
             return
         with contextlib.suppress(CameraLost):  # `alive` tells
             self._read()
+            self._pumping = True
             self.thread.submit(self._pump)
 
     def _read(self) -> None:

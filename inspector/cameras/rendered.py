@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -60,6 +61,9 @@ class RenderedCamera:
         self._frame_id += 1
         self._last = Frame(image, trigger.seq, exposed_s, self.exposure_us, Proof.SIMULATED, self._frame_id)
         return self._last
+
+    async def set_up(self, settings: Mapping[str, float]) -> None:
+        """A recipe has no settings for it."""
 
     async def alive(self) -> None:
         self._check_link()

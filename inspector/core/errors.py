@@ -21,6 +21,14 @@ class RecipeError(InspectorError):
     """The recipe does not fit the bundle, or what the bundle was signed for."""
 
 
+class UnknownRecipe(RecipeError):
+    """The station has no recipe of this number."""
+
+
+class HashMismatch(BundleError):
+    """What lies on the disk is not what was verified."""
+
+
 class GoldenError(BundleError):
     """A golden image did not give its expected outcome on this machine."""
 

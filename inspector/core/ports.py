@@ -48,6 +48,10 @@ class Camera(Protocol):
         """A full turn through the camera's thread; reconnects if needed. Raises CameraLost while down."""
         ...
 
+    async def set_up(self, settings: Mapping[str, float]) -> None:
+        """Take the settings of another recipe, between two parts. Raises CameraError: it does not have them now."""
+        ...
+
 
 class Model(Protocol):
     judged_by: JudgedBy

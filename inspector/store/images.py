@@ -45,6 +45,26 @@ class ArchiveSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class View:
+    """What a station's pictures are kept and drawn by; replaced at a change-over."""
+
+    limits: Limits | None = None
+    roi: tuple[int, int, int, int] | None = None  # of the view in the camera picture, for the heat map
+    keep_all: bool = False  # mode collect
+
+
+@dataclass(slots=True)
+class StationArchive:
+    """Implements ports.Archive for one station of a box, whose pictures share one archive."""
+
+    archive: ImageArchive
+    view: View
+
+    def offer(self, decided: Inspection, frame: Frame | None) -> None:
+        self.archive.offer(decided, frame, self.view)
+
+
+@dataclass(frozen=True, slots=True)
 class ArchiveState:
     """For the page."""
 
@@ -70,10 +90,11 @@ class ImageArchive:
         noted: Callable[[int, str | None], None] = _nobody, previewed: Callable[[Preview], None] = _nobody,
         chance: Callable[[], float] = random.random,
     ) -> None:  # fmt: skip
-        self._settings, self._limits = settings, limits
+        self._settings = settings
+        self._view = View(limits, settings.roi, settings.keep_all)
         self._noted, self._previewed, self._chance = noted, previewed, chance
         self._shelf = Shelf(settings.pictures, settings.bounds, lambda no: noted(no, None))
-        self._ring = PreviewRing(settings.previews, settings.roi)
+        self._ring = PreviewRing(settings.previews)
         self._lock = threading.Lock()  # for what follows
         self._waiting = self._waiting_bytes = self._dropped = 0
         self._trouble: dict[str, str] = {}  # what -> why it does not work
@@ -87,8 +108,8 @@ class ImageArchive:
             text = "; ".join(self._trouble.values()) or "working"
             return ArchiveState(not self._trouble, text, self._dropped, self._full)
 
-    def offer(self, decided: Inspection, frame: Frame | None) -> None:
-        """Queue the part's picture; dropped where too many wait."""
+    def offer(self, decided: Inspection, frame: Frame | None, view: View | None = None) -> None:
+        """Queue the part's picture; dropped where too many wait. view: of another station than the only one."""
         if frame is None:
             return
         size = frame.image.nbytes
@@ -99,8 +120,9 @@ class ImageArchive:
                 return
             self._waiting += 1
             self._waiting_bytes += size
-        kind = kind_of(decided, self._limits, self._settings, self._chance)
-        self._begin(self._keep, decided, frame, kind)
+        seen = view or self._view
+        kind = kind_of(decided, seen, self._settings.pass_share, self._chance)
+        self._begin(self._keep, decided, frame, kind, seen)
 
     def close(self) -> None:
         """Write what waits, but not for long; then end."""
@@ -128,9 +150,9 @@ class ImageArchive:
         self._try("previews", self._ring.load)
         self._try("pictures", self._shelf.load)
 
-    def _keep(self, decided: Inspection, frame: Frame, kind: Kind | None) -> None:
+    def _keep(self, decided: Inspection, frame: Frame, kind: Kind | None, view: View) -> None:
         try:
-            self._try("previews", self._show, decided, frame)
+            self._try("previews", self._show, decided, frame, view)
             if kind is not None:
                 self._try("pictures", self._store, decided.no, frame, kind)
         finally:
@@ -138,9 +160,9 @@ class ImageArchive:
                 self._waiting -= 1
                 self._waiting_bytes -= frame.image.nbytes
 
-    def _show(self, decided: Inspection, frame: Frame) -> None:
+    def _show(self, decided: Inspection, frame: Frame, view: View) -> None:
         heat = decided.prediction.anomaly_map if decided.prediction else None
-        self._previewed(self._ring.write(decided.no, frame.image, heat))
+        self._previewed(self._ring.write(decided.no, frame.image, heat, view.roi))
 
     def _store(self, no: int, frame: Frame, kind: Kind) -> None:
         self._noted(no, self._shelf.put(kind, no, png_of(frame.image)))
@@ -169,21 +191,19 @@ class ImageArchive:
             log.error("pictures are dropped", what=what, error=str(exc))
 
 
-def kind_of(
-    decided: Inspection, limits: Limits | None, settings: ArchiveSettings, chance: Callable[[], float]
-) -> Kind | None:
+def kind_of(decided: Inspection, view: View, pass_share: float, chance: Callable[[], float]) -> Kind | None:
     """Why this picture is kept; None: it is not. A part counts as what the PLC was told."""
     delivery = decided.delivery
     passed = decided.outcome.verdict is Verdict.PASS and (delivery is None or delivery.code == Verdict.PASS)
-    if settings.keep_all:
+    if view.keep_all:
         return Kind.COLLECT
     if decided.trigger.test_part:
         return Kind.TEST
     if not passed:
         return Kind.REJECT
-    if chance() < settings.pass_share:  # before near-misses, or the sample would hold none of them
+    if chance() < pass_share:  # before near-misses, or the sample would hold none of them
         return Kind.PASS
-    return Kind.NEAR if is_near_miss(decided, limits) else None
+    return Kind.NEAR if is_near_miss(decided, view.limits) else None
 
 
 def is_near_miss(decided: Inspection, limits: Limits | None) -> bool:

@@ -20,6 +20,7 @@ from inspector.store.counts import begin_period
 from inspector.store.database import Database
 from inspector.store.ledger import Ledger, Recovered
 from inspector.store.recipe_book import RecipeBook
+from inspector.store.wrong_accepts import WrongAccepts
 from inspector.threads import DeviceThread
 
 P = ParamSpec("P")
@@ -42,6 +43,7 @@ class Journal:
         self._database = Database(path, vfs=vfs)
         self.ledger = Ledger(self._database)  # on the store's thread only
         self.recipes = RecipeBook(self._database)  # too
+        self.wrong_accepts = WrongAccepts(self._database)  # too
         self._changes: deque[_Change] = deque()
         self._turn: Future[None] | None = None
         self._bug: BaseException | None = None

@@ -38,10 +38,10 @@ def heat_name(no: int) -> str:
 
 
 class PreviewRing:
-    """Blocking; one thread only. roi: x, y, width, height of the view in the camera picture; None: all of it."""
+    """Blocking; one thread only."""
 
-    def __init__(self, folder: Path, roi: tuple[int, int, int, int] | None = None, size: int = RING) -> None:
-        self._folder, self._roi, self._size = folder, roi, size
+    def __init__(self, folder: Path, size: int = RING) -> None:
+        self._folder, self._size = folder, size
         self._files: deque[Preview] = deque()
 
     def load(self) -> None:
@@ -50,15 +50,18 @@ class PreviewRing:
         for path in (*self._folder.glob("*.jpg"), *self._folder.glob(".*.jpg.new")):
             path.unlink()
 
-    def write(self, no: int, image: Image, heat: Heat | None) -> Preview:
-        """image: (H, W, 3) uint8 RGB; heat: (h, w) over the view, higher is stranger. Raises OSError, cv2.error."""
+    def write(self, no: int, image: Image, heat: Heat | None, roi: tuple[int, int, int, int] | None = None) -> Preview:
+        """image: (H, W, 3) uint8 RGB; heat: (h, w) over the view, higher is stranger. Raises OSError, cv2.error.
+
+        roi: x, y, width, height of the view in the camera picture; None: all of it.
+        """
         scale = min(1.0, LONGEST_SIDE / max(image.shape[:2]))
         size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
         small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
         preview = Preview(no, picture_name(no), heat_name(no) if heat is not None else None)
         self._files.append(preview)  # before the files, so that a half-written pair leaves with the ring too
         if preview.heat is not None and heat is not None:
-            self._save(preview.heat, heat_over(heat, image.shape[:2], size, self._roi))
+            self._save(preview.heat, heat_over(heat, image.shape[:2], size, roi))
         self._save(preview.picture, small)
         while len(self._files) > self._size:
             self._remove(self._files.popleft())

@@ -65,7 +65,6 @@ class RecipeBook:
             )
         return number
 
-
     def changed_over(
         self, station: str, recipe: int, revision: int, result: int, *, actor: str, reason: str, utc_ms: int
     ) -> None:

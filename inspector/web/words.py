@@ -158,6 +158,7 @@ _EN: Mapping[str, str] = {
     "alarms.consequence": "Consequence",
     "alarms.action": "What to do",
     "alarms.since": "since {time}",
+    "priority.critical": "Critical",
     "priority.high": "High",
     "priority.medium": "Medium",
     "priority.low": "Low",

@@ -13,7 +13,7 @@ from typing import Any
 import apsw
 import pytest
 
-from inspector.compose import open_station
+from inspector.compose import open_box
 from inspector.config import load_config
 from inspector.control import connect_control
 from inspector.demo.parts import Kind, kind_of
@@ -203,7 +203,8 @@ async def test_pictures_stop_where_less_is_free_than_the_archive_leaves_and_the_
 @pytest.mark.parametrize(("max_age_s", "ready"), [(1, False), (10, True)])
 async def test_a_part_may_be_out_of_sight_for_as_long_as_configured(tmp_path, max_age_s, ready):
     config = station(tmp_path, 9, f"\n[health]\nmax_age_s = {max_age_s}\n")
-    async with open_station(load_config(config)) as running:
+    async with open_box(load_config(config)) as box:
+        running = box.stations[0]
         for part in ("camera", "model", "store"):
             running.health.ok(part)
         assert running.health.state().ready
@@ -219,14 +220,14 @@ from inspector import compose
 from inspector.config import load_config
 from inspector.logs import log_json
 log_json()
-real = compose.open_station
+real = compose.open_box
 @asynccontextmanager
 async def hanging(cfg):
-    async with real(cfg) as running:
-        running.station.model._thread.submit(time.sleep, 60)  # a call that does not come back
+    async with real(cfg) as box:
+        box.stations[0].station.judge.model._thread.submit(time.sleep, 60)  # a call that does not come back
         print("open", flush=True)
-        yield running
-compose.open_station = hanging
+        yield box
+compose.open_box = hanging
 asyncio.run(compose.run(load_config(Path(sys.argv[1]))))
 """
 

@@ -19,7 +19,7 @@ from inspector.core.manifest import ClassEntry, Golden, OutputSpec
 from inspector.core.types import Mode
 from inspector.demo.parts import Kind, Stream, render
 from inspector.health import Health
-from inspector.judging import Judging, open_judging
+from inspector.judging import Judges, Judging, open_judging
 from inspector.store.database import Database
 from inspector.store.recipe_book import RecipeBook
 from inspector.threads import DeviceThread
@@ -78,12 +78,13 @@ class Station:
     @asynccontextmanager
     async def start(self, recipe: dict[str, Any] | None = None, **changes: Any) -> AsyncIterator[Judging]:
         self.health = Health(SystemClock())
-        threads = {name: DeviceThread(name) for name in ("store", "model")}
+        threads = {name: DeviceThread(name) for name in ("store", "model", "loader")}
         database = Database(self.folder / "state" / "results.db")
         try:
             await threads["store"].call(database.open)
             cfg = self.config(recipe, **changes)
-            yield await open_judging(cfg, RecipeBook(database), threads, self.health, SystemClock())
+            self.judges = Judges(cfg, RecipeBook(database), threads, SystemClock())
+            yield await open_judging(self.judges, cfg.station, self.health)
         finally:
             await threads["store"].call(database.close)
             for thread in threads.values():
@@ -96,7 +97,7 @@ class Station:
             assert judging.judged_by.bundle_id == ""
         state = self.health.state()
         assert not state.ready
-        alarm = next(a for a in state.alarms if a.id == "latched")
+        alarm = next(a for a in state.alarms if a.id == "recipe")
         return state.offline_reason, alarm.cause, alarm.action
 
 
@@ -108,7 +109,7 @@ async def test_a_configured_bundle_judges_with_the_first_revision_of_its_recipe(
         good = render(0, Kind.GOOD, Stream.GOLDEN).image
         assert (await judging.model.predict(judging.recipe.view(good))).label == "good"
         assert judging.settings_checksum != 0
-    assert [a.id for a in station.health.state().alarms if a.id == "latched"] == []
+    assert [a.id for a in station.health.state().alarms if a.id == "recipe"] == []
 
 
 async def test_a_restart_without_a_change_keeps_revision_model_rev_and_checksum(station):
@@ -253,7 +254,7 @@ async def test_an_empty_box_collects_with_its_recipe_and_no_bundle(station):
         assert (judging.judged_by.recipe, judging.judged_by.recipe_revision, judging.judged_by.model_rev) == (5, 1, 0)
         assert judging.recipe.roi == (1, 2, 30, 40)
         assert judging.gate(Mode.COLLECT) is not None
-    assert not any(a.id == "latched" for a in station.health.state().alarms)
+    assert not any(a.id == "recipe" for a in station.health.state().alarms)
 
 
 async def test_a_bundle_of_good_parts_only_judges_by_novelty_alone(station, tmp_path):

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from inspector.core.types import Frame, Inspection, JudgedBy, Limits, Outcome, Prediction, Proof, Trigger
-from inspector.store.images import ArchiveSettings, ImageArchive, is_near_miss, kind_of
+from inspector.store.images import ArchiveSettings, ImageArchive, View, is_near_miss, kind_of
 from inspector.store.previews import heat_over
 from inspector.store.shelf import Bounds, Kind, Shelf
 from inspector.web.media import read_below, read_named
@@ -83,9 +83,9 @@ def test_a_reject_is_kept_to_the_bit_and_the_page_can_read_it(tmp_path):
     ],
 )
 def test_a_picture_is_kept_for_what_the_plc_was_told(done, chance, kind):
-    settings = ArchiveSettings(Path(), Path())
-    assert kind_of(done, LIMITS, settings, lambda: chance) is kind
-    assert kind_of(done, LIMITS, replace(settings, keep_all=True), lambda: chance) is Kind.COLLECT
+    share = ArchiveSettings(Path(), Path()).pass_share
+    assert kind_of(done, View(LIMITS), share, lambda: chance) is kind
+    assert kind_of(done, View(LIMITS, keep_all=True), share, lambda: chance) is Kind.COLLECT
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,195 @@
+"""One station of a box: built from its section and from what all stations share, and what it tells of itself."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from functools import partial
+
+import structlog
+
+from inspector.board import About, Board
+from inspector.cameras.open import open_camera
+from inspector.config import AppConfig
+from inspector.core.errors import StoreError
+from inspector.core.ports import Camera, Clock
+from inspector.core.types import Inspection, Mode
+from inspector.diagnostics import Diagnostics
+from inspector.failpoints import Failpoints
+from inspector.frames import FrameGate
+from inspector.health import Health, watched
+from inspector.judging import Judges, Judging, open_judging
+from inspector.line import Station
+from inspector.link import PlcLink
+from inspector.plc_links import handshake_config, place_of
+from inspector.sections import StationConfig
+from inspector.store.images import ImageArchive, StationArchive, View
+from inspector.store.journal import Journal
+from inspector.store.results import SqliteResults
+from inspector.threads import DeviceThread
+from plc.handshake import Handshake, HealthInput
+from plc.station import StationPlace, StationPort
+
+log = structlog.get_logger(__name__)
+HEALTH_PERIOD_S = 0.1
+DRIFTING = ("Parts are judged on; soon their pictures will be refused.", "Clean the lens, check lamps and focus.")
+TEST_PART = (
+    "Every part is a test part and none passes; the station is not ready.",
+    "Set TEST_PART to 0 in the PLC, then acknowledge with CLEAR_ERROR.",
+)
+
+
+@dataclass(slots=True)
+class Shared:
+    """What the stations of a box have in common."""
+
+    cfg: AppConfig
+    clock: Clock
+    journal: Journal
+    store: DeviceThread
+    judges: Judges
+    failpoint: Failpoints
+
+
+@dataclass(slots=True)
+class Begun:
+    """A station before it has its link: all that does not need one."""
+
+    section: StationConfig
+    shared: Shared
+    results: SqliteResults
+    health: Health
+    judging: Judging
+    camera: Camera
+    handshake: Handshake
+
+    def place(self) -> StationPlace:
+        shared = self.shared
+        diag = Diagnostics(shared.journal.boot, shared.clock, shared.cfg.paths.state)
+        return place_of(self.section, self.handshake, diag)
+
+
+@dataclass(slots=True)
+class Running:
+    """A station at work, and what tells others about it."""
+
+    section: StationConfig
+    shared: Shared
+    station: Station
+    port: StationPort
+    link: PlcLink
+    health: Health
+    board: Board
+    view: StationArchive
+    judging: Judging
+    gate: FrameGate
+    _noted: set[tuple[int, int]] = field(default_factory=set)  # wrong accepts that are on record
+
+    def take(self, judging: Judging) -> None:
+        """From the next part on `judging` judges: gate, recipe, limits and record swapped together, between awaits."""
+        gate = judging.gate(self.section.mode)
+        gate.follow(self.gate)
+        self.judging, self.gate, self.station.judge = judging, gate, judging.judge(gate)
+        self.link.judged_with(judging.recipe.number, judging.limits, judging.anomaly_median)
+        self.view.view = view_of(self.section, judging)
+        self.board.about = about_of(self.shared.cfg, self.section, judging, self.station.camera.simulated)
+
+    def tell_health(self) -> None:
+        """Health to the PLC; what the PLC says of its own doings to health."""
+        hs, health, journal = self.port.handshake, self.health, self.shared.journal
+        utc_ms = int(self.shared.clock.utc_s() * 1000)
+        for part in [p for p in hs.wrong_parts if p not in self._noted]:
+            self._noted.add(part)
+            journal.submit(journal.wrong_accepts.note, self.section.id, *part, utc_ms)
+        health.wrongly_accepted(hs.wrong_parts)
+        health.warn("test_part", "TEST_PART stands for too long" if hs.test_part_expired else None, *TEST_PART, "high")
+        state = health.state()
+        self.port.set_health(HealthInput(state.ready, state.offline_reason, state.error_code))
+
+    def acknowledged(self) -> None:
+        """The PLC said CLEAR_ERROR."""
+        journal = self.shared.journal
+        if self._noted or self.health.wrong:
+            journal.submit(journal.wrong_accepts.acknowledge, self.section.id, int(self.shared.clock.utc_s() * 1000))
+        self._noted.clear()
+        self.health.acknowledge()
+
+    async def tell_health_forever(self) -> None:
+        """Ten times a second."""
+        hs = self.port.handshake
+        errors_cleared = hs.clear_errors
+        while True:
+            if hs.clear_errors != errors_cleared:
+                errors_cleared = hs.clear_errors
+                self.acknowledged()
+            self.tell_health()
+            await asyncio.sleep(HEALTH_PERIOD_S)
+
+    def warn_of_link_and_light(self) -> None:
+        link, health = self.link.state(), self.health
+        health.warn(
+            "plc", None if link.ok else f"PLC: {link.text}", "No part is inspected; the PLC rejects all.",
+            "Check the PLC, its program and the network cable; the link comes back by itself.",
+        )  # fmt: skip
+        health.warn("light", self.gate.trend.text(), *DRIFTING)
+
+
+async def begin_station(section: StationConfig, shared: Shared, stack: AsyncExitStack) -> Begun:
+    """Recipe, bundle, camera and handshake. What fails of the first two is told, and the station runs on, NOT READY."""
+    cfg, clock = shared.cfg, shared.clock
+    results = SqliteResults(shared.journal, section.id, clock)
+    health = Health(clock, watched(cfg.health.max_age_s, model=cfg.bundle is not None))
+    judging = await open_judging(shared.judges, section, health)
+    camera_section = cfg.camera_of(section)
+    thread = DeviceThread("camera" if section is cfg.station else f"camera-{camera_section.id}")
+    stack.callback(thread.close)
+    faults = cfg.test.camera_faults if camera_section is cfg.faulty_camera else ()
+    camera = await stack.enter_async_context(open_camera(camera_section, judging.recipe.camera, clock, thread, faults))
+    recipe, checksum = judging.recipe.number, judging.settings_checksum
+    handshake = Handshake(handshake_config(section, cfg.link_of(section), recipe, checksum), results.known)
+    try:
+        standing = await shared.store.call(shared.journal.wrong_accepts.standing, section.id)
+        handshake.recall_wrong_parts(standing, clock.monotonic_s())
+    except StoreError as exc:
+        health.down("store", str(exc))
+    return Begun(section, shared, results, health, judging, camera, handshake)
+
+
+def finish_station(begun: Begun, port: StationPort, archive: ImageArchive) -> Running:
+    """Wire the station to its link."""
+    section, shared, judging = begun.section, begun.shared, begun.judging
+    port.loaded = partial(shared.failpoint, "loaded")
+    link = PlcLink(port, begun.camera.simulated)
+    link.judged_with(judging.recipe.number, judging.limits, judging.anomaly_median)
+    board = Board(
+        about_of(shared.cfg, section, judging, begun.camera.simulated), shared.clock, begun.health,
+        lambda: begun.results.counts, link.state, lambda: archive.state, shared.cfg.paths.state,
+    )  # fmt: skip
+    health = begun.health
+
+    def watch(done: Inspection, error: BaseException | None) -> None:
+        health.saw(done, error)
+        board.saw(done)
+
+    view, gate = StationArchive(archive, view_of(section, judging)), judging.gate(section.mode)
+    station = Station(
+        mode=section.mode, clock=shared.clock, plc=link, camera=begun.camera,
+        judge=judging.judge(gate), results=begun.results, archive=view,
+        failpoint=shared.failpoint, watch=watch,
+    )  # fmt: skip
+    return Running(section, shared, station, port, link, health, board, view, judging, gate)
+
+
+def view_of(section: StationConfig, judging: Judging) -> View:
+    return View(judging.limits, judging.recipe.roi, section.mode is Mode.COLLECT)
+
+
+def about_of(cfg: AppConfig, section: StationConfig, judging: Judging, simulated: bool) -> About:
+    by, recipe = judging.judged_by, judging.recipe
+    first = next(iter(cfg.recipes_of(section).values()))
+    return About(
+        station=section.id, number=section.number, mode=str(section.mode), product=recipe.product or first.product,
+        bundle_id=by.bundle_id, recipe=recipe.name or first.name, recipe_revision=by.recipe_revision,
+        simulated=simulated, camera=cfg.camera_of(section).kind, limits=judging.limits, recipe_number=by.recipe,
+    )  # fmt: skip
