@@ -52,6 +52,7 @@ class StationPort(Protocol):
 
     handshake: Handshake
     status: LinkStatus
+    loaded: Callable[[], None]  # called where the record is in the PLC and its flags are not
 
     async def next(self) -> Part:
         """The next part, accepted or refused. READY only while someone waits here."""
