@@ -47,6 +47,7 @@ id = "st1"
 deadline_ms = {deadline_ms}
 max_trigger_age_ms = 1500
 ack_timeout_ms = {ack_timeout_ms}
+{station}
 
 [camera]
 grab_timeout_ms = {grab_timeout_ms}
@@ -85,7 +86,7 @@ class LiveLine:
 
     def configure(
         self, *, deadline_ms: int = 4000, ack_timeout_ms: int = 10_000, camera: str = RENDERED, bundle: str = "",
-        more: str = "",
+        more: str = "", station: str = "",
     ) -> None:  # fmt: skip
         """Write the station's file; without `bundle` it judges with a small one that is signed here."""
         if not bundle:
@@ -93,7 +94,7 @@ class LiveLine:
         self.config.write_text(
             STATION.format(
                 folder=self.folder, port=self.sim.port, deadline_ms=deadline_ms, grab_timeout_ms=deadline_ms // 2,
-                ack_timeout_ms=ack_timeout_ms, camera=camera, bundle=bundle,
+                ack_timeout_ms=ack_timeout_ms, camera=camera, bundle=bundle, station=station,
             )
             + more
         )  # fmt: skip
