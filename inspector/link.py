@@ -73,10 +73,11 @@ class PlcLink:
     def state(self) -> LinkState:
         """For the page: the connection, and why the PLC sees us not ready."""
         hs, status = self.client.handshake, self.client.status
-        told = OfflineReason(hs.stat["OFFLINE_REASON"])
-        ok = status.connected and hs.link is Link.LIVE and not hs.owner_doubted
-        silent = ok is False and status.connected and told is OfflineReason.PLC_HEARTBEAT
-        return LinkState(ok, f"{status.text}, but its program does not run" if silent else status.text, told)
+        told, live = OfflineReason(hs.stat["OFFLINE_REASON"]), hs.link is Link.LIVE
+        silent = status.connected and told is OfflineReason.PLC_HEARTBEAT
+        ok = status.connected and live and not hs.owner_doubted and not silent
+        why = "does not echo our heartbeat: stopped, or the addresses are another station's" if live else "does not run"
+        return LinkState(ok, f"{status.text}, but its program {why}" if silent else status.text, told)
 
     def record(self, decided: Inspection) -> Record:
         """The registers of section 3.2 of the contract, scaled and clamped.
