@@ -50,5 +50,6 @@ def percentiles(results: Sequence[SimResult]) -> dict[str, float | None]:
 
 
 def all_accounted_for(counts: dict[str, Any]) -> bool:
-    """True if every part was triggered, recorded and read by the PLC, each with the same result."""
-    return bool(counts["triggers"] == counts["rows"] == counts["plc_results"] and counts["mismatches"] == 0)
+    """True if every part was triggered, recorded and read with the same result, and no change-over failed."""
+    same = counts["triggers"] == counts["rows"] == counts["plc_results"] and counts["mismatches"] == 0
+    return bool(same and counts.get("change_overs_failed", 0) == 0)

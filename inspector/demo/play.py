@@ -24,6 +24,8 @@ from plc.sim import SimResult
 READY_S = 20.0
 PARTS = 200  # where nobody watches who could end it
 RATE = 4.0  # parts a second, for people
+LINE_PLC = "inspector.demo.line_plc"
+CHANGE_EVERY = 50  # parts, then the PLC changes over to the other recipe
 
 
 def is_good(part_id: int) -> bool:
@@ -37,8 +39,9 @@ async def play(parts: int, folder: Path, view: View, *, page_port: int | None, r
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     port, config = _free_port(), folder / "demo.toml"
     config.write_text(config_text(port, folder, page_port=page_port or 8080), encoding="utf-8")
-    plc = ("sim", "--port", str(port), "--parts", str(parts), "--rate", str(rate))
+    plc = ("--port", str(port), "--parts", str(parts), "--rate", str(rate), "--change-every", str(CHANGE_EVERY))
     results: list[SimResult] = []
+    changes: list[dict[str, Any]] = []
     async with contextlib.AsyncExitStack() as stack:
         others: list[asyncio.Task[object]] = []
         if page_port is not None:
@@ -46,9 +49,9 @@ async def play(parts: int, folder: Path, view: View, *, page_port: int | None, r
             others.append(asyncio.create_task(page.wait(), name="page"))
         line = await stack.enter_async_context(daemon(config))
         others.append(asyncio.create_task(line.wait(), name="daemon"))
-        sim = await stack.enter_async_context(child("plc.cli", *plc, log=folder / "plc.log", piped=True))
+        sim = await stack.enter_async_context(child(LINE_PLC, *plc, log=folder / "plc.log", piped=True))
         view.started(port, page_port, config)
-        playing = asyncio.create_task(_play(sim, folder, results, view), name="play")
+        playing = asyncio.create_task(_play(sim, folder, results, changes, view), name="play")
         stopped = asyncio.create_task(stop.wait(), name="stop")
         try:
             await asyncio.wait([playing, stopped, *others], return_when=asyncio.FIRST_COMPLETED)
@@ -63,11 +66,17 @@ async def play(parts: int, folder: Path, view: View, *, page_port: int | None, r
             await asyncio.gather(playing, stopped, *others, return_exceptions=True)
     if not stop.is_set() and len(results) < parts:
         raise DemoError(f"the simulated PLC ended after {len(results)} parts:\n{last_words(folder / 'plc.log')}")
-    return count(results, folder / "state" / "results.db", is_good)
+    counts = count(results, folder / "state" / "results.db", is_good)
+    return counts | {
+        "change_overs": sum(c["ok"] for c in changes),
+        "change_overs_failed": sum(not c["ok"] for c in changes),
+    }
 
 
-async def _play(sim: asyncio.subprocess.Process, folder: Path, results: list[SimResult], view: View) -> None:
-    """Wait for READY, then take in what the PLC read of each part, to the last."""
+async def _play(
+    sim: asyncio.subprocess.Process, folder: Path, results: list[SimResult], changes: list[dict[str, Any]], view: View
+) -> None:
+    """Wait for READY, then take in what the PLC read of each part and came of each change-over, to the last."""
     begun_s = time.monotonic()
     async for status in _statuses(folder / "run" / "control.sock", begun_s + READY_S):
         view.waiting(status)
@@ -79,8 +88,13 @@ async def _play(sim: asyncio.subprocess.Process, folder: Path, results: list[Sim
     if sim.stdout is None:
         raise RuntimeError("the simulated PLC has no pipe")
     async for line in sim.stdout:
-        results.append(SimResult(**json.loads(line)))
-        view.part(results)
+        told = json.loads(line)
+        if "change_over" in told:
+            changes.append(told["change_over"])
+            view.changed_over(changes[-1]["recipe"], ok=changes[-1]["ok"])
+        else:
+            results.append(SimResult(**told))
+            view.part(results)
 
 
 async def _statuses(path: Path, until_s: float) -> AsyncIterator[dict[str, Any]]:

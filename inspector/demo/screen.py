@@ -31,6 +31,7 @@ class View(Protocol):
     def waiting(self, status: Mapping[str, Any]) -> None: ...
     def ready(self, after_s: float) -> None: ...
     def part(self, results: Sequence[SimResult]) -> None: ...
+    def changed_over(self, recipe: int, *, ok: bool) -> None: ...
     def __enter__(self) -> Self: ...
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
@@ -44,6 +45,7 @@ class Silent:
     def waiting(self, status: Mapping[str, Any]) -> None: ...
     def ready(self, after_s: float) -> None: ...
     def part(self, results: Sequence[SimResult]) -> None: ...
+    def changed_over(self, recipe: int, *, ok: bool) -> None: ...
     def __enter__(self) -> Self:
         return self
 
@@ -57,7 +59,7 @@ class Screen:
         self._is_good, self._console = is_good, console or Console(highlight=False)
         self._live = Live(console=self._console, refresh_per_second=8, transient=False) if live else None
         self._places: list[tuple[str, str]] = []
-        self._state = "starting"
+        self._state, self._ready = "starting", ""
         self._codes: Counter[int] = Counter()
         self._escapes = self._overkills = self._parts = 0
         self._last: SimResult | None = None
@@ -87,9 +89,14 @@ class Screen:
         self._draw()
 
     def ready(self, after_s: float) -> None:
-        self._state = f"READY after {after_s:.1f} s"
+        self._state = self._ready = f"READY after {after_s:.1f} s"
         if self._live is None:
             self._console.print(f"{'':>16}  {self._state}")
+        self._draw()
+
+    def changed_over(self, recipe: int, *, ok: bool) -> None:
+        text = f"recipe {recipe} since part {self._parts + 1}" if ok else f"change-over to recipe {recipe} failed"
+        self._state = f"{self._ready}; {text}"
         self._draw()
 
     def part(self, results: Sequence[SimResult]) -> None:

@@ -67,6 +67,7 @@ def test_every_part_of_the_headless_demo_is_triggered_recorded_and_read():
     assert counts["triggers"] == counts["rows"] == counts["plc_results"] == 60
     assert counts["mismatches"] == 0
     assert counts["escapes"] == 0
+    assert (counts["change_overs"], counts["change_overs_failed"]) == (1, 0)
 
 
 @pytest.mark.slow
