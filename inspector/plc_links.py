@@ -31,7 +31,8 @@ def open_link(section: LinkConfig, places: Sequence[StationPlace]) -> Link:
             poll_s=section.poll_ms / 1000, armed_poll_s=section.armed_poll_ms / 1000,
             request_timeout_s=section.request_timeout_ms / 1000,
             reconnect_min_s=section.reconnect_min_ms / 1000, reconnect_max_s=section.reconnect_max_ms / 1000,
-            heartbeat_s=section.heartbeat_ms / 1000, two_phase=section.publish == "two_phase", transport=section.carrier,
+            heartbeat_s=section.heartbeat_ms / 1000, two_phase=section.publish == "two_phase",
+            transport=section.carrier,
         ),
         places,
     )  # fmt: skip
