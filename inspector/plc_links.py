@@ -19,7 +19,7 @@ def open_link(section: LinkConfig, places: Sequence[StationPlace]) -> Link:
     if section.mode == "server":
         return ServerLink(
             ServerConfig(
-                host=section.host, port=section.port, allow_peers=section.allow_peers,
+                host=section.host, port=section.at_port, allow_peers=section.allow_peers,
                 max_connections=section.max_connections, comm_timeout_s=section.comm_timeout_ms / 1000,
                 heartbeat_s=section.heartbeat_ms / 1000, word_order=section.word_order,
             ),
@@ -27,7 +27,7 @@ def open_link(section: LinkConfig, places: Sequence[StationPlace]) -> Link:
         )  # fmt: skip
     return ClientLink(
         ClientConfig(
-            host=section.host, port=section.port, unit_id=section.unit_id, word_order=section.word_order,
+            host=section.host, port=section.at_port, unit_id=section.unit_id, word_order=section.word_order,
             poll_s=section.poll_ms / 1000, armed_poll_s=section.armed_poll_ms / 1000,
             request_timeout_s=section.request_timeout_ms / 1000,
             reconnect_min_s=section.reconnect_min_ms / 1000, reconnect_max_s=section.reconnect_max_ms / 1000,

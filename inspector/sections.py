@@ -6,7 +6,7 @@ import ipaddress
 import re
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
@@ -65,13 +65,12 @@ class LinkConfig(Section):
         """Where and over what the PLC is asked (client)."""
         files, name = (self.tls.files, self.tls.server_name) if self.tls is not None else (None, "")
         line = self.serial.port if self.serial is not None else None
-        return TransportConfig(self.transport, self.host, self.port, self.unit_id, files, name, line)
+        return TransportConfig(self.transport, self.host, self.at_port, self.unit_id, files, name, line)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _port_of_tls(cls, values: Any) -> Any:
-        known = isinstance(values, dict) and values.get("transport") == "tls"
-        return {"port": TLS_PORT, **values} if known else values
+    @property
+    def at_port(self) -> int:
+        """TLS has a port of its own. (No validator before the others: behind one, strict lists are no tuples.)"""
+        return TLS_PORT if self.transport == "tls" and "port" not in self.model_fields_set else self.port
 
     @model_validator(mode="after")
     def _carried(self) -> Self:

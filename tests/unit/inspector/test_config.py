@@ -273,7 +273,7 @@ def test_a_key_without_a_default_that_is_missing_is_told_at_its_section(file: Pa
 def test_a_link_is_carried_as_its_section_says(file: Path) -> None:
     def carrier(link: str) -> TransportConfig:
         file.write_text(BASE.replace(LINK, link))
-        return load_config(file).link.carrier
+        return load_config(file).plc.links[0].carrier
 
     assert carrier(LINK) == TransportConfig(host="192.0.2.10", port=502)
     secure = carrier(f'{LINK}\ntransport = "tls"\n{TLS[:-2]}, server_name = "plc.local" }}')
@@ -364,6 +364,15 @@ def test_a_wrong_camera_of_several_is_told_at_its_line(file: Path) -> None:
     message = refusal(file, text.replace('id = "cam2"', 'id = "cam2"\nexposuer_us = 5'))
     number = 1 + text.splitlines().index('id = "cam2"') + 1
     assert message.startswith(f"{file}:{number}: cameras[2].exposuer_us: unknown key; did you mean 'exposure_us'")
+
+
+def test_lists_of_a_link_are_read_whatever_its_transport(file: Path) -> None:
+    tls = TLS.replace(" }", ', write_roles = ["operator"] }')
+    peers = 'mode = "server"\nallow_peers = ["192.0.2.0/28"]'
+    file.write_text(BASE.replace(LINK, f'{LINK}\ntransport = "tls"\n{peers}\n{tls}'))
+    link = load_config(file).plc.links[0]
+    assert (link.at_port, link.allow_peers) == (802, ("192.0.2.0/28",))
+    assert link.tls is not None and link.tls.write_roles == ("operator",)
 
 
 def test_a_file_from_windows_is_read(file: Path) -> None:
