@@ -12,8 +12,8 @@ from inspector.core.errors import ConfigError
 POINTS = (
     "accepted", "opening", "grabbed", "checked", "predicted", "judged",
     "decided", "loaded", "published", "stamped", "archived", "refused",
-    "preparing", "prepared", "recorded",  # of a change-over
 )  # fmt: skip
+OF_A_CHANGE_OVER = ("preparing", "prepared", "recorded")
 _ACTIONS = ("kill", "stop", "stall")
 
 
@@ -30,7 +30,7 @@ class Failpoints:
         for point, text in spec.items():
             action, _, nth = text.partition("@")
             action, _, amount = action.partition(":")
-            if point not in POINTS or action not in _ACTIONS:
+            if point not in (*POINTS, *OF_A_CHANGE_OVER) or action not in _ACTIONS:
                 raise ConfigError(f"[test] failpoint {point} = {text!r}: points {POINTS}, actions {_ACTIONS}")
             self._armed[point] = (action, float(amount or 0), int(nth or 0))
 
