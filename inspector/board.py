@@ -76,7 +76,10 @@ class Board:
     def status(self) -> Message:
         """Ready or why not, what works, counts and alarms; as the page reads it."""
         about, link, state = self.about, self.link(), self.health.state()
-        ready = state.ready and link.offline_reason is OfflineReason.NONE
+        offline = link.offline_reason if state.ready else state.offline_reason
+        if offline is OfflineReason.NONE and link.protocol_error:
+            offline = OfflineReason.LATCHED_ERROR
+        ready = state.ready and offline is OfflineReason.NONE
         parts = {name: {"ok": p.ok, "text": p.text, "age_s": p.age_s} for name, p in state.parts.items()}
         if parts.get("camera", {}).get("ok"):
             parts["camera"]["text"] = about.camera
@@ -84,8 +87,7 @@ class Board:
             "station": about.station, "number": about.number, "product": about.product, "mode": about.mode,
             "bundle_id": about.bundle_id, "recipe": about.recipe, "recipe_revision": about.recipe_revision,
             "limits": limits_message(about), "simulated": about.simulated, "ready": ready,
-            "offline_reason": int(link.offline_reason if state.ready else state.offline_reason),
-            "error_code": int(state.error_code),
+            "offline_reason": int(offline), "error_code": int(state.error_code or link.error_code),
             "parts": {**parts, "plc": {"ok": link.ok, "text": link.text, "age_s": None}, "disk": self._disk()},
             "counts": self.counts().as_status(),
             "since_utc_ms": self.counts().since_utc_ms, "cycle_ms": self._percentiles(),

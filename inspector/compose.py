@@ -112,7 +112,7 @@ async def _tell_status(box: Box) -> None:
             "Parts are judged and recorded, but without pictures.", "Make room on the disk, or replace it.",
         )  # fmt: skip
         for running in box.stations:
-            running.warn_of_link_and_light()
+            running.warn()
         first.board.push("status", status_of_box([running.board for running in box.stations]))
         await asyncio.sleep(STATUS_PERIOD_S)
 

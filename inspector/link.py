@@ -23,6 +23,8 @@ class LinkState:
     ok: bool
     text: str
     offline_reason: OfflineReason
+    error_code: Reason = Reason.NONE  # as the PLC reads it
+    protocol_error: bool = False  # of the PLC's program; READY is 0 meanwhile
 
 
 @dataclass(slots=True)
@@ -77,7 +79,8 @@ class PlcLink:
         silent = status.connected and told is OfflineReason.PLC_HEARTBEAT
         ok = status.connected and live and not hs.owner_doubted and not silent
         why = "does not echo our heartbeat: stopped, or the addresses are another station's" if live else "does not run"
-        return LinkState(ok, f"{status.text}, but its program {why}" if silent else status.text, told)
+        text = f"{status.text}, but its program {why}" if silent else status.text
+        return LinkState(ok, text, told, Reason(hs.stat["ERROR_CODE"]), hs.protocol_error)
 
     def record(self, decided: Inspection) -> Record:
         """The registers of section 3.2 of the contract, scaled and clamped.

@@ -34,6 +34,24 @@ from plc.station import StationPlace, StationPort
 log = structlog.get_logger(__name__)
 HEALTH_PERIOD_S = 0.1
 DRIFTING = ("Parts are judged on; soon their pictures will be refused.", "Clean the lens, check lamps and focus.")
+PROTOCOL = (
+    "The station is not ready until the PLC takes TRIGGER back.",
+    "Correct the PLC's program: docs/registers.md.",
+    "high",
+)
+DUPLICATE = (
+    "Such parts are rejects.",
+    "Correct the counter in the PLC's program; then acknowledge with CLEAR_ERROR.",
+    "high",
+)
+GAP = (
+    "Parts may have gone by without an inspection.",
+    "Check the PLC's trigger and the load of its program; then acknowledge with CLEAR_ERROR.",
+)
+EMPTY = (
+    "It is not shown that an empty belt, half a part or a wrong part is refused.",
+    "Build the next bundle with golden negatives.",
+)
 TEST_PART = (
     "Every part is a test part and none passes; the station is not ready.",
     "Set TEST_PART to 0 in the PLC, then acknowledge with CLEAR_ERROR.",
@@ -84,6 +102,7 @@ class Running:
     view: StationArchive
     judging: Judging
     gate: FrameGate
+    _gaps_seen: int = 0  # lost triggers that a person took note of
     _noted: set[tuple[int, int]] = field(default_factory=set)  # wrong accepts that are on record
 
     def take(self, judging: Judging) -> None:
@@ -105,7 +124,11 @@ class Running:
         health.wrongly_accepted(hs.wrong_parts)
         health.warn("test_part", "TEST_PART stands for too long" if hs.test_part_expired else None, *TEST_PART, "high")
         state = health.state()
-        self.port.set_health(HealthInput(state.ready, state.offline_reason, state.error_code))
+        self.port.set_health(
+            HealthInput(
+                state.ready, state.offline_reason, state.error_code, storage_warn=not self.view.archive.state.ok
+            )
+        )
 
     def acknowledged(self) -> None:
         """The PLC said CLEAR_ERROR."""
@@ -113,6 +136,7 @@ class Running:
         if self._noted or self.health.wrong:
             journal.submit(journal.wrong_accepts.acknowledge, self.section.id, int(self.shared.clock.utc_s() * 1000))
         self._noted.clear()
+        self._gaps_seen = self.port.handshake.counts["ID_GAPS"]
         self.health.acknowledge()
 
     async def tell_health_forever(self) -> None:
@@ -126,13 +150,21 @@ class Running:
             self.tell_health()
             await asyncio.sleep(HEALTH_PERIOD_S)
 
-    def warn_of_link_and_light(self) -> None:
-        link, health = self.link.state(), self.health
+    def warn(self) -> None:
+        """Of what takes READY from nobody by itself, or takes it in the PLC's own part."""
+        link, health, hs = self.link.state(), self.health, self.port.handshake
         health.warn(
             "plc", None if link.ok else f"PLC: {link.text}", "No part is inspected; the PLC rejects all.",
             "Check the PLC, its program and the network cable; the link comes back by itself.",
         )  # fmt: skip
         health.warn("light", self.gate.trend.text(), *DRIFTING)
+        health.warn("protocol", "TRIGGER_ID was 0, or changed under TRIGGER" if hs.protocol_error else None, *PROTOCOL)
+        health.warn("duplicate", "the PLC repeats its TRIGGER_ID" if hs.repeats_ids else None, *DUPLICATE)
+        gaps = hs.counts["ID_GAPS"] - self._gaps_seen
+        health.warn("gap", f"{gaps} triggers never arrived: their ids are missing" if gaps > 0 else None, *GAP)
+        bundle = self.judging.bundle
+        unproven = bundle is not None and bundle.manifest.training.no_negatives
+        health.warn("negatives", "the bundle was built without golden negatives" if unproven else None, *EMPTY)
 
 
 async def begin_station(section: StationConfig, shared: Shared, stack: AsyncExitStack) -> Begun:
@@ -151,6 +183,7 @@ async def begin_station(section: StationConfig, shared: Shared, stack: AsyncExit
     try:
         standing = await shared.store.call(shared.journal.wrong_accepts.standing, section.id)
         handshake.recall_wrong_parts(standing, clock.monotonic_s())
+        handshake.recall_told(await shared.store.call(shared.journal.told, section.id))
     except StoreError as exc:
         health.down("store", str(exc))
     return Begun(section, shared, results, health, judging, camera, handshake)

@@ -121,6 +121,16 @@ class Handshake:
         return self._challenge.expired
 
     @property
+    def protocol_error(self) -> bool:
+        """The PLC breaks the contract's rules: TRIGGER_ID is 0 or torn, or changed while TRIGGER stood."""
+        return self._triggers.protocol_error
+
+    @property
+    def repeats_ids(self) -> bool:
+        """The newest trigger came with the id of the one before."""
+        return self._duplicate_error
+
+    @property
     def simulator(self) -> bool | None:
         """Does the PLC show the simulator's signature? None: this connection has not shown the right one yet."""
         return self._session.simulator
@@ -155,9 +165,10 @@ class Handshake:
         doubt = session.doubted(ctrl, sent_s, received_s)
         if doubt is not None:
             self._triggers.new_plc_session()
-            if doubt is Reason.LINK_LOST:  # it started anew; one that only stood still goes on with its ids
-                self._commands.new_plc_session()
             self._link_step(LinkStep.DOUBTED, doubt)
+        if session.another_program(ctrl) or doubt is Reason.LINK_LOST:  # one that only stood still goes on with its ids
+            self._triggers.new_plc_session()
+            self._commands.new_plc_session()
         prev, session.ctrl = session.ctrl, ctrl
         if prev is None:
             self._first_image(ctrl, received_s)
@@ -201,6 +212,11 @@ class Handshake:
             self._activate(active_recipe, settings_checksum or 0)
         self._compose(now_s)
         return taken
+
+    def recall_told(self, told: Iterable[tuple[int, int, int]]) -> None:
+        """(trigger id, part id, RESULT_CODE) of a former life, oldest first: PLC_VERDICT is held against them too."""
+        for trigger_id, part_id, code in told:
+            self._verdicts.told(trigger_id, part_id, code)
 
     def recall_wrong_parts(self, parts: Iterable[tuple[int, int]], now_s: float) -> None:
         """(trigger, part) that the PLC took as good in a former life, and nobody took note of yet: latched as then."""
@@ -259,6 +275,8 @@ class Handshake:
         if not self._flight.may_load(part) or self.simulator is None:
             return None
         record = self.downgrade(part, record, now_s)
+        if record.reason == Reason.CAMERA and part.refused is None:
+            self._latched |= Status2.ACQ_ERROR
         self._flight.load(part, record, now_s)
         self._compose(now_s)
         return record

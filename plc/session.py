@@ -23,6 +23,7 @@ class Session:
         self.simulator: bool | None = None  # None: this connection has not shown the right signature
         self.ctrl: Image | None = None
         self._connections = self._programs = 0
+        self._plc_session: int | None = None  # of the newest image, over connections
 
     @property
     def key(self) -> tuple[int, int]:
@@ -59,6 +60,11 @@ class Session:
             self._programs += 1
             return Reason.LINK_LOST if restarted else Reason.PLC_HEARTBEAT
         return None
+
+    def another_program(self, ctrl: Image) -> bool:
+        """True: PLC_SESSION is another than when we last saw this PLC, on whichever connection."""
+        before, self._plc_session = self._plc_session, ctrl["PLC_SESSION"]
+        return before is not None and before != self._plc_session
 
     def saw_no_trigger(self, sent_s: float) -> None:
         """TRIGGER=0 in the reply to a request sent at `sent_s`: with two heartbeats the baseline is made."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from plc.images import Image
 from plc.registers import Verdict
 
-TOLD_IDS = 64  # newest verdicts that PLC_VERDICT is held against
+TOLD_IDS = 1000  # newest verdicts that PLC_VERDICT is held against
 NOT_YET = 0  # told of a part in flight: a PLC that takes it as good did not wait for us
 GOOD = 1  # PLC_VERDICT: the part went on as good
 
@@ -15,7 +15,7 @@ class PlcVerdicts:
 
     def __init__(self) -> None:
         self._told: dict[int, tuple[int, int]] = {}  # trigger id -> part id, RESULT_CODE
-        self._seen = (0, 0)
+        self._seen: tuple[int, int] | None = None  # of no image yet: the first one may be of a former life
         self._doubted: tuple[int, int] | None = None
 
     def accepted(self, trigger_id: int, part_id: int) -> None:
@@ -37,12 +37,14 @@ class PlcVerdicts:
         """(trigger id, part id), once: the PLC has just taken this part as good, and we did not pass it.
 
         Two images have to say so: one alone may be torn, the id new and the verdict still that of the part before.
+        An id that we never answered was not passed either; its part id is not known, 0.
         """
         seen = ctrl["PLC_VERDICT_ID"], ctrl["PLC_VERDICT"]
-        if seen == self._seen:
+        if self._seen is None or seen == self._seen:
+            self._seen = seen
             return None
-        part_id, code = self._told.get(seen[0], (0, int(Verdict.PASS)))
-        wrong = seen[1] == GOOD and code != Verdict.PASS
+        part_id, code = self._told.get(seen[0], (0, NOT_YET))
+        wrong = seen[0] != 0 and seen[1] == GOOD and code != Verdict.PASS
         if wrong and seen != self._doubted:
             self._doubted = seen
             return None

@@ -103,3 +103,21 @@ def test_triggers_that_are_not_even_answered_are_counted_nowhere():
         bench.trigger(id_)
     assert (bench.hs.counts["TRIGGERS"], bench.hs.counts["MISSED"]) == (17, 16)
     assert bench.status & Status.RESULTS_BUFFER_OVERRUN
+
+
+def test_a_plc_that_started_anew_between_two_connections_may_begin_its_ids_anywhere():
+    bench = Bench()
+    bench.ctrl["PLC_SESSION"] = 4
+    bench.connect()
+    bench.trigger(64)
+    bench.publish(bench.parts[0])
+    bench.acknowledge()
+    bench.hs.link_down(bench.now)
+    bench.ctrl["PLC_SESSION"], bench.ctrl["TRIGGER_ID"] = 5, 0
+    bench.connect()
+    bench.trigger(300)
+    assert bench.parts[-1].refused is None and bench.hs.counts["ID_GAPS"] == 0
+    bench.publish(bench.parts[-1])
+    bench.acknowledge()
+    bench.trigger(305)
+    assert bench.hs.counts["ID_GAPS"] == 4, "from there on they are counted"
