@@ -1,0 +1,270 @@
+"""The one checker that runs on every test: it reads both images as they pass, and knows the contract's rules.
+
+It needs nothing but the wire: each image of CTRL that the appliance got to see, each image of STAT that it showed, and
+which part was in view. A broken rule is a Violation; it ends no test, but no test passes with one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import IntFlag
+
+from plc.images import Image, record_xor
+from plc.registers import CTRL, SIGNATURE, STAT, TEST_AS_EXPECTED, Control, Reason, Status, Verdict
+
+RESULT = Status.RESULTS_VALID | Status.PASS | Status.FAIL
+RECORD = slice(STAT["RES_SEQ"].offset, STAT["RES_SEQ_TAIL"].offset + 1)
+GOOD = 1  # PLC_VERDICT
+REFUSALS = (  # of these an id may get one more without a second inspection
+    Reason.STALE_TRIGGER, Reason.DUPLICATE_ID, Reason.LINK_LOST, Reason.RESTARTED,
+)  # fmt: skip
+MAX_BEAT_STEP = 1000
+KEPT = 60  # last images of STAT, for the report
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """rule: its short name. told: what was seen, with ids and bits."""
+
+    rule: str
+    told: str
+
+
+@dataclass(slots=True)
+class Trigger:
+    """What is known of one TRIGGER edge. good: would a right appliance pass the part that was in view?"""
+
+    id: int
+    good: bool
+    test_part: bool
+    ready: bool  # the PLC was shown READY when it raised TRIGGER
+    acked: bool = False
+    taken: bool = False  # the PLC reported it as good
+    excused: str = ""  # why no verdict is owed
+    verdicts: list[tuple[int, int]] = field(default_factory=list)  # (code, reason), in order
+
+
+class Checker:
+    """Feed `stat` and `ctrl` in the order in which they passed; `settled` at the end of a test.
+
+    two_phase: the record must stand, flags down, in the write before the one that raises the flags (P6). It can be seen
+    only where every write is (client direction).
+    """
+
+    def __init__(
+        self, number: int = 1, *, two_phase: bool = False, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._number, self._two_phase, self._now = number, two_phase, now
+        self.violations: list[Violation] = []
+        self.triggers: list[Trigger] = []
+        self.images: deque[tuple[float, Image]] = deque(maxlen=KEPT)
+        self.counts: Counter[str] = Counter()
+        self._stat: Image | None = None
+        self._ctrl: deque[Image] = deque(maxlen=2)  # newest last
+        self._loaded: list[int] | None = None  # the record of the newest image with flags down
+        self._fresh = True  # of a new life or session: sequence and heartbeat may begin anywhere
+        self._verdict = (0, 0)
+
+    def broken(self, rule: str, told: str) -> None:
+        if (violation := Violation(rule, told)) not in self.violations:
+            self.violations.append(violation)
+
+    # -- what passes ---------------------------------------------------------------------------------------------------
+
+    def trigger(self, id_: int, *, good: bool, test_part: bool = False) -> Trigger:
+        """The PLC raises TRIGGER for the part in view."""
+        ready = self._stat is not None and bool(Status(self._stat["STATUS"]) & Status.TRIGGER_READY)
+        self.triggers.append(Trigger(id_, good, test_part, ready))
+        return self.triggers[-1]
+
+    def ctrl(self, words: list[int]) -> None:
+        """An image of CTRL that the appliance got to see."""
+        image = Image(CTRL, words)
+        self._ctrl.append(image)
+        if not Control(image["CONTROL"]) & Control.TRIGGER_ENABLE:
+            self.excuse("TRIGGER_ENABLE = 0")
+        seen = image["PLC_VERDICT_ID"], image["PLC_VERDICT"]
+        if seen != self._verdict:
+            self._verdict = seen
+            if seen[1] == GOOD:
+                self._taken_as_good(seen[0])
+
+    def stat(self, words: list[int]) -> None:
+        """An image of STAT that the appliance showed."""
+        prev, stat = self._stat, Image(STAT, words)
+        self.counts["stat"] += 1
+        if prev is not None and prev.words == stat.words:
+            return
+        self._stat = stat
+        self.images.append((self._now(), stat))
+        status = Status(stat["STATUS"])
+        self._bits(status, stat)
+        self._ready(status, stat)
+        self._acknowledged(status, stat)
+        if not status & Status.RESULTS_VALID:
+            self._loaded = stat.words[RECORD]
+        else:
+            self._valid(status, stat)
+            if prev is None or not prev["STATUS"] & Status.RESULTS_VALID or _key(prev) != _key(stat):
+                self._published(prev, stat)
+        if prev is not None and not self._fresh:
+            self._sequence(prev, stat)
+        self._fresh = False
+
+    def write(self, address: int, words: list[int], stat_base: int, diag_base: int) -> None:
+        """Client direction: a write that reached the PLC, before it is taken as an image."""
+        if (address, len(words)) == (stat_base, STAT.size):
+            self.stat(words)
+        elif address != diag_base:
+            self.broken("P4, P5: whole STAT or DIAG only", f"{len(words)} registers written at {address}")
+
+    def session(self, why: str) -> None:
+        """The connection or the appliance begins anew: what is in flight may end unanswered."""
+        self.excuse(why)
+        self._fresh, self._loaded = True, None
+        self._ctrl.clear()
+
+    def excuse(self, why: str) -> None:
+        """No verdict is owed any more for what has none yet."""
+        for trigger in self.triggers:
+            if not trigger.verdicts and not trigger.excused:
+                trigger.excused = why
+
+    def settled(self) -> None:
+        """Everything is answered by now: each acknowledged id has had its verdict."""
+        for trigger in self.triggers:
+            if trigger.acked and not trigger.verdicts and not trigger.excused:
+                self.broken("P9: one verdict per accepted id", f"id {trigger.id} was acknowledged and never answered")
+
+    # -- rules ---------------------------------------------------------------------------------------------------------
+
+    def _bits(self, status: Status, stat: Image) -> None:
+        both = status & (Status.PASS | Status.FAIL)
+        if status & Status.RESULTS_VALID:
+            if both not in (Status.PASS, Status.FAIL):
+                self.broken("PASS and FAIL are antivalent while VALID", f"STATUS {named(status)}")
+        elif both:
+            self.broken("PASS and FAIL are 0 unless VALID", f"STATUS {named(status)}")
+        if stat["STAT_SIGNATURE"] != SIGNATURE + self._number:
+            self.broken("STAT_SIGNATURE", f"0x{stat['STAT_SIGNATURE']:04X} for station {self._number}")
+        if status & Status.ERROR and not stat["ERROR_CODE"]:
+            self.broken("ERROR has a code", f"STATUS {named(status)}, ERROR_CODE 0")
+
+    def _ready(self, status: Status, stat: Image) -> None:
+        if not status & Status.TRIGGER_READY:
+            if not stat["OFFLINE_REASON"] and not status & Status.ONLINE:
+                self.broken("OFFLINE_REASON says why", f"STATUS {named(status)}, OFFLINE_REASON 0")
+            return
+        busy = status & (RESULT | Status.ACQUIRING | Status.SYSTEM_BUSY)
+        if busy or not status & Status.ONLINE or stat["OFFLINE_REASON"]:
+            self.broken("READY only when free and online", f"{named(status)}, OFFLINE_REASON {stat['OFFLINE_REASON']}")
+        seen = [Control(image["CONTROL"]) for image in self._ctrl]
+        if len(seen) == 2 and all(not _permits_ready(control) for control in seen):
+            self.broken("READY needs ENABLE, no TRIGGER, no RESULTS_ACK", f"READY while CONTROL was {named(seen[-1])} twice")
+
+    def _acknowledged(self, status: Status, stat: Image) -> None:
+        if not status & Status.TRIGGER_ACK:
+            return
+        found = self._newest(stat["TRIGGER_ID_ACK"])
+        if stat["TRIGGER_ID_ACK"] == 0:
+            self.broken("id 0 is refused", "TRIGGER_ACK with TRIGGER_ID_ACK 0")
+        elif found is None:
+            self.broken("ACK only for a trigger that came", f"TRIGGER_ACK for id {stat['TRIGGER_ID_ACK']}")
+        else:
+            found.acked = True
+
+    def _valid(self, status: Status, stat: Image) -> None:
+        """What must hold in every image that shows a result."""
+        seq, tail, code, reason = stat["RES_SEQ"], stat["RES_SEQ_TAIL"], stat["RESULT_CODE"], stat["REASON"]
+        if not seq or seq != tail:
+            self.broken("RES_SEQ = RES_SEQ_TAIL", f"{seq} and {tail} while VALID")
+        if stat["RES_XOR"] != record_xor(stat):
+            self.broken("RES_XOR", f"0x{stat['RES_XOR']:04X}, not 0x{record_xor(stat):04X}")
+        if not 1 <= code <= 6 or (code == Verdict.PASS) != bool(status & Status.PASS):
+            self.broken("PASS bit = RESULT_CODE 1", f"RESULT_CODE {code}, STATUS {named(status)}")
+        if (code == Verdict.PASS and reason) or (code == Verdict.NOT_INSPECTED and reason < Reason.DEADLINE):
+            self.broken("REASON fits RESULT_CODE", f"{code}/{reason}")
+        if stat["RESULT_FLAGS"] & 1 and code < TEST_AS_EXPECTED and code != Verdict.NOT_INSPECTED:
+            self.broken("P11: a test part is never product", f"RESULT_CODE {code} with RESULT_FLAGS b0")
+        if status & Status.TRIGGER_ACK and not stat["TRIGGER_ID_ACK"]:
+            self.broken("TRIGGER_ID_ACK with TRIGGER_ACK", "0")
+
+    def _published(self, prev: Image | None, stat: Image) -> None:
+        """A result has just become valid."""
+        id_, code, reason = stat["RES_TRIGGER_ID"], stat["RESULT_CODE"], stat["REASON"]
+        self.counts["results"] += 1
+        if self._two_phase and self._loaded != stat.words[RECORD]:
+            self.broken("P6: record before flags", f"id {id_} became VALID without its record in the write before")
+        trigger = self._awaiting(id_)
+        if trigger is None:
+            self.broken("a result only for a trigger that came", f"{code}/{reason} for id {id_}")
+            return
+        if not trigger.acked and stat["TRIGGER_ID_ACK"] != id_:
+            newer = self._newest(stat["TRIGGER_ID_ACK"])  # a later id was refused meanwhile: its ACK covers this one
+            if newer is None or self.triggers.index(newer) < self.triggers.index(trigger):
+                self.broken("VALID only after ACK", f"id {id_} was never acknowledged")
+        trigger.acked = True
+        refusal = code == Verdict.NOT_INSPECTED and reason in REFUSALS
+        if trigger.verdicts and not refusal:
+            self.broken("P9: one verdict per accepted id", f"id {id_}: {trigger.verdicts}, then {code}/{reason}")
+        trigger.verdicts.append((code, reason))
+        if code == Verdict.PASS:
+            self._passed(trigger)
+
+    def _passed(self, trigger: Trigger) -> None:
+        self.counts["passes"] += 1
+        if trigger.test_part:
+            self.broken("P11: a test part is never product", f"PASS for id {trigger.id}")
+        if not trigger.good:
+            self.broken("no wrong accept", f"PASS for id {trigger.id}, whose part is none that may pass")
+        if not trigger.ready:
+            self.broken("P7: PASS only for a trigger under READY", f"PASS for id {trigger.id}")
+
+    def _sequence(self, prev: Image, stat: Image) -> None:
+        step = (stat["HEARTBEAT"] - prev["HEARTBEAT"]) & 0xFFFF
+        if step > MAX_BEAT_STEP:
+            self.broken("HEARTBEAT counts up", f"{prev['HEARTBEAT']} then {stat['HEARTBEAT']}")
+        before, now = prev["RES_SEQ"], stat["RES_SEQ"]
+        valid_before = prev["STATUS"] & Status.RESULTS_VALID
+        if valid_before and stat["STATUS"] & Status.RESULTS_VALID and prev.words[RECORD] != stat.words[RECORD]:
+            self.broken("a valid record stands still", f"RES_SEQ {before}, id {prev['RES_TRIGGER_ID']} changed while VALID")
+        if now and before and now != before and not 0 < (now - before) % 0xFFFF < 100:
+            self.broken("RES_SEQ counts up", f"{before} then {now}")
+
+    def _taken_as_good(self, id_: int) -> None:
+        """Of each PASS that was told one part may come out as good."""
+        self.counts["taken as good"] += 1
+        same = [t for t in self.triggers if t.id == id_]
+        told = [t for t in same if (int(Verdict.PASS), 0) in t.verdicts[:1] and not t.taken]
+        if told and told[0].good:
+            told[0].taken = True
+            return
+        known = "; ".join(f"{'good' if t.good else 'bad'} part, told {t.verdicts}" for t in same) or "never triggered"
+        self.broken("no wrong accept", f"PLC_VERDICT says good for id {id_}: {known}")
+
+    # -- triggers by id ------------------------------------------------------------------------------------------------
+
+    def _newest(self, id_: int) -> Trigger | None:
+        return next((t for t in reversed(self.triggers) if t.id == id_), None)
+
+    def _awaiting(self, id_: int) -> Trigger | None:
+        """The oldest edge of this id that has no verdict yet, else the newest edge of it."""
+        waiting = [t for t in self.triggers if t.id == id_ and not t.verdicts]
+        open_ = [t for t in waiting if not t.excused] or waiting[-1:]
+        return open_[0] if open_ else self._newest(id_)
+
+
+def named(bits: IntFlag) -> str:
+    """The bits that are set, by name."""
+    return " ".join(flag.name or "?" for flag in type(bits) if flag in bits) or "nothing"
+
+
+def _permits_ready(control: Control) -> bool:
+    return bool(control & Control.TRIGGER_ENABLE) and not control & (Control.TRIGGER | Control.RESULTS_ACK)
+
+
+def _key(stat: Image) -> tuple[int, int]:
+    return stat["RES_SEQ"], stat["RES_TRIGGER_ID"]
