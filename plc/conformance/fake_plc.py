@@ -273,6 +273,10 @@ class FakePlc:
         self.seen.append(seen)
         self.ctrl["PLC_VERDICT_ID"], self.ctrl["PLC_VERDICT"] = seen.id, 1 if seen.good else 2
 
+    def distrust(self) -> None:
+        """Whatever STAT shows, two new heartbeats must come before it counts: it may be of a session that is gone."""
+        self._changes = 0
+
     def restart(self) -> None:
         """The PLC's program starts anew: ids from 1, heartbeat from 0, its outputs down; memory is retained."""
         self._ids = counted(1)
