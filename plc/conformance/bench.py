@@ -188,7 +188,8 @@ def refused(reason: Reason) -> tuple[int, int]:
 @asynccontextmanager
 async def bench_for(case: Case, plan: Plan) -> AsyncIterator[Bench]:
     """Fake PLC and proxy stand, the appliance runs and is READY (unless the test starts it). Raises CaseFailed."""
-    checker = Checker(plan.plc.number, two_phase=plan.direction == "client" and plan.appliance.settings.two_phase)
+    polls = plan.direction == "client"
+    checker = Checker(plan.plc.number, complete=polls, two_phase=plan.appliance.settings.two_phase)
     plan.proxy.heal()
     if plan.direction == "client":
         port: MemoryPort | WirePort = MemoryPort(checker)

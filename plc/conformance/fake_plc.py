@@ -61,8 +61,8 @@ class PlcSettings:
 class FakePlc:
     """`async with` runs its scans. Tests change `ctrl` between two scans; each scan reads STAT and writes CTRL.
 
-    stopped: in STOP; the communication goes on, the program does not (heartbeat and outputs stand). in_view: the part that
-    a camera would see now.
+    stopped: in STOP; the communication goes on, the program does not (heartbeat and echo stand). silent: CTRL is not even
+    written. in_view: the part that a camera would see now.
     """
 
     def __init__(self, cfg: PlcSettings, port: Port, checker: Checker, ids: Iterator[int]) -> None:
@@ -70,11 +70,12 @@ class FakePlc:
         self.ctrl, self.stat = Image(CTRL), Image(STAT)
         base = SIMULATOR_SIGNATURE if cfg.simulator else SIGNATURE
         self.ctrl["SIGNATURE"], self.ctrl["CONTROL"] = base + cfg.number, ENABLE
-        self.scan_s, self.stopped = cfg.scan_s, False
+        self.scan_s, self.stopped, self.silent = cfg.scan_s, False, False
         self.in_view: Piece | None = None
         self.linked = False
         self.scans = 0
         self.seen: list[Seen] = []
+        self._exchanging = asyncio.Lock()
         self._tick = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._beat_s = self._heard_s = 0.0
@@ -102,11 +103,13 @@ class FakePlc:
 
     async def _scan(self) -> None:
         try:
-            self.stat = Image(STAT, await self.port.read_stat())
-            self._listen()
-            if not self.stopped:
-                self._beat()
-                await self.port.write_ctrl(list(self.ctrl.words))
+            async with self._exchanging:
+                self.stat = Image(STAT, await self.port.read_stat())
+                self._listen()
+                if not self.stopped:
+                    self._beat()
+                if not self.silent:
+                    await self.port.write_ctrl(list(self.ctrl.words))
             self.linked = True
         except PortLost:
             self.linked = False
@@ -124,6 +127,10 @@ class FakePlc:
         if time.monotonic() - self._beat_s >= BEAT_S:
             self._beat_s = time.monotonic()
             self.ctrl["PLC_HEARTBEAT"] += 1
+
+    def between_scans(self) -> asyncio.Lock:
+        """`async with` it: nothing is exchanged meanwhile, and the port is the test's."""
+        return self._exchanging
 
     async def scanned(self, scans: int = 1) -> None:
         """Until so many scans have ended: what was set before has been written, and STAT is newer."""
