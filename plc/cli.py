@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from plc.conformance.cli import conformance
 from plc.docs_command import docs
 from plc.monitor import monitor
 from plc.poke import poke
@@ -13,6 +14,7 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 app.command()(sim)
 app.command()(monitor)
 app.command()(poke)
+app.command()(conformance)
 app.command()(docs)
 
 

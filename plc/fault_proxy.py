@@ -1,7 +1,7 @@
-"""A TCP proxy that breaks Modbus connections on purpose: it stands between an appliance and its PLC, and counts what it does.
+"""A TCP proxy between an appliance and its PLC, which breaks their connections on purpose and counts what it does.
 
-It knows as much of Modbus TCP as is needed to delay, double, hold back or swap whole requests (the MBAP header's length);
-bytes that are no such frame pass as they come. Faults are switched while it runs; each direction has its own.
+It knows as much of Modbus TCP as is needed to delay, double, hold back or swap whole requests (the length in the MBAP
+header); bytes that are no such frame pass as they come. Faults are switched while it runs, for each direction.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class FaultProxy:
             pipe.forget(side)
 
     def orphan(self) -> None:
-        """Reset the clients' ends only: the servers keep the old connections, into which held frames can be delivered."""
+        """Reset the clients' ends only: the servers keep the old connections, for `deliver_held`."""
         for pipe in list(self._pipes):
             pipe.orphaned = True
             pipe.reset(Side.CLIENT)
@@ -184,7 +184,9 @@ class _Pipe:
     orphaned: bool = False
     held: list[bytes] = field(default_factory=list)
     _gone: set[Side] = field(default_factory=set)  # ends that lost their power
-    _doubled: Counter[int] = field(default_factory=Counter)  # by transaction: replies beyond the first that nobody wants
+    _doubled: Counter[int] = field(
+        default_factory=Counter
+    )  # by transaction: replies beyond the first that nobody wants
     _overtaken: bytes | None = None
 
     async def run(self) -> None:

@@ -1,1 +1,1 @@
-"""The contract's conformance suite (section 8): every test under its number, run against an appliance or a PLC program."""
+"""The contract's conformance suite: every test of section 8 under its number, for an appliance or a PLC's program."""

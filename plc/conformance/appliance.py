@@ -1,4 +1,4 @@
-"""Appliances that the suite can judge: one that runs already, one that a command starts, and our own links in this process."""
+"""Appliances that the suite can judge: a running one, one that a command starts, and our own links in this process."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ class Started:
 
 @dataclass(slots=True)
 class Judge:
-    """The null judge and camera of `Here`. in_view: would the part that a camera sees now pass? None: no part is there."""
+    """The null judge and camera of `Here`. in_view: would the part that a camera sees now pass? None: there is none."""
 
     exposure_s: float = 0.002
     delay_s: float = 0.0

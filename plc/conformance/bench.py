@@ -123,7 +123,8 @@ class Bench:
     async def passes(self, piece: Piece | None = None) -> Seen:
         """A good part is inspected and passes: the line works. Raises CaseFailed."""
         seen = await self.plc.inspect(piece or self.good())
-        shown = f"{seen} {' '.join(seen.why)} (READY {self.plc.is_ready()}, OFFLINE_REASON {self.plc.stat['OFFLINE_REASON']})"
+        offline = self.plc.stat["OFFLINE_REASON"]
+        shown = f"{seen} {' '.join(seen.why)} (READY {self.plc.is_ready()}, OFFLINE_REASON {offline})"
         self.steps.check(f"a good part, id {seen.id}", "1/0, taken as good", shown, seen.good)
         return seen
 
@@ -137,12 +138,19 @@ class Bench:
         came = await self.plc.until(true, within_s)
         self.steps.check(sent, expected, expected if came else f"{self.shown()} after {within_s:g} s", came)
 
+    async def taken(self, id_: int) -> None:
+        """The trigger is acknowledged; a fast judge may have answered it by now. Raises CaseFailed."""
+        plc = self.plc
+        await self.happens(f"TRIGGER with id {id_}", "ACK", lambda: plc.acked(id_) or plc.valid_for(id_))
+
     async def stays(self, sent: str, expected: str, true: Callable[[], bool], for_s: float) -> None:
         """Raises CaseFailed where it is ever otherwise."""
         held = await self.plc.always(true, for_s)
         self.steps.check(sent, f"{expected}, for {for_s:g} s", expected if held else self.shown(), held)
 
-    async def answers(self, sent: str, id_: int, *wanted: tuple[int, int], within_s: float | None = None) -> tuple[int, int]:
+    async def answers(
+        self, sent: str, id_: int, *wanted: tuple[int, int], within_s: float | None = None
+    ) -> tuple[int, int]:
         """The result for `id_` is one of `wanted` (code, reason); then it is acknowledged. Raises CaseFailed."""
         came = await self.plc.answered(id_, within_s)
         expected = " or ".join(f"{int(code)}/{int(reason)}" for code, reason in wanted)
@@ -154,11 +162,15 @@ class Bench:
     async def never_passes(self, sent: str, id_: int, for_s: float = 1.0) -> None:
         """No PASS is shown for `id_` in this time. Raises CaseFailed."""
         plc = self.plc
-        await self.stays(sent, f"no PASS for id {id_}", lambda: not (plc.valid_for(id_) and plc.has(Status.PASS)), for_s)
+        await self.stays(
+            sent, f"no PASS for id {id_}", lambda: not (plc.valid_for(id_) and plc.has(Status.PASS)), for_s
+        )
 
     def shown(self) -> str:
         stat = self.plc.stat
-        return f"{named(self.plc.status)}, ACK id {stat['TRIGGER_ID_ACK']}, OFFLINE_REASON {stat['OFFLINE_REASON']}, ERROR_CODE {stat['ERROR_CODE']}, linked {self.plc.linked}"
+        numbers = {name: stat[name] for name in ("TRIGGER_ID_ACK", "OFFLINE_REASON", "ERROR_CODE")}
+        told = ", ".join(f"{name} {value}" for name, value in numbers.items())
+        return f"{named(self.plc.status)}, {told}{'' if self.plc.linked else ', no link'}"
 
     async def settle(self, within_s: float) -> bool:
         """Bring the appliance to READY without an error: enable, acknowledge what is latched."""
@@ -192,9 +204,10 @@ async def bench_for(case: Case, plan: Plan) -> AsyncIterator[Bench]:
     checker = Checker(plan.plc.number, complete=polls, two_phase=plan.appliance.settings.two_phase)
     plan.proxy.heal()
     if plan.direction == "client":
-        port: MemoryPort | WirePort = MemoryPort(checker)
-        await port.start()
-        plan.proxy.target = "127.0.0.1", port.server.port
+        memory = MemoryPort(checker)
+        await memory.start()
+        port: MemoryPort | WirePort = memory
+        plan.proxy.target = "127.0.0.1", memory.server.port
     else:
         port = WirePort(checker, ("127.0.0.1", plan.proxy.port))
         plan.proxy.target = plan.address

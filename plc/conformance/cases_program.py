@@ -1,8 +1,9 @@
-"""The tests of section 8 that judge a PLC's program, by nothing but the wire and PLC_VERDICT: the suite is the appliance."""
+"""The tests of section 8 that judge a PLC's program by the wire and PLC_VERDICT alone: the suite is the appliance."""
 
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 
 from plc.conformance.case import PLC
 from plc.conformance.fake_appliance import GOOD, Answer, Lie, ProgramBench
@@ -11,6 +12,7 @@ from plc.registers import SIGNATURE, Control, Status, Verdict
 
 case = PLC.case
 MORE_S = 0.3  # beyond a timeout of the PLC's
+NO_BIT = Status(0)
 
 
 @case("1")
@@ -36,7 +38,7 @@ async def without_ready_nothing_is_triggered(bench: ProgramBench) -> None:
 async def every_part_has_an_id_of_its_own_and_none_is_0(bench: ProgramBench) -> None:
     parts = int({"quick": 10, "full": 50, "soak": 1000}[bench.profile])
     ids = [(await bench.part()).id for _ in range(parts)]
-    steps_up = all(b == a % 0xFFFF + 1 for a, b in zip(ids, ids[1:], strict=False))
+    steps_up = all(b == a % 0xFFFF + 1 for a, b in pairwise(ids))
     bench.steps.check(f"{parts} parts", "ids that count up, 1..65535 then 1", ids, steps_up and 0 not in ids)
 
 
@@ -81,7 +83,9 @@ async def a_link_that_is_cut_in_the_inspection_is_a_reject(bench: ProgramBench) 
         heard = await part
     finally:
         part.cancel()
-    bench.steps.check("the connection ends after TRIGGER", "PLC_VERDICT, and not good", heard, heard.verdict not in (0, GOOD))
+    bench.steps.check(
+        "the connection ends after TRIGGER", "PLC_VERDICT, and not good", heard, heard.verdict not in (0, GOOD)
+    )
     await bench.accepts()
 
 
@@ -98,7 +102,9 @@ async def a_pass_for_another_id_is_discarded_and_never_taken(bench: ProgramBench
 
 @case("47")
 async def a_pass_under_a_heartbeat_that_stands_is_a_reject(bench: ProgramBench) -> None:
-    await bench.rejects("PASS, long after the last heartbeat", Answer(after_s=bench.program.heartbeat_timeout_s + MORE_S, silent=True))
+    await bench.rejects(
+        "PASS, long after the last heartbeat", Answer(after_s=bench.program.heartbeat_timeout_s + MORE_S, silent=True)
+    )
     await bench.accepts()
 
 
@@ -136,7 +142,7 @@ async def a_torn_record_is_never_taken(bench: ProgramBench) -> None:
     await bench.accepts()
 
 
-def _flags(set_: Status = Status(0), clear: Status = Status(0)) -> Lie:
+def _flags(*, set_: Status = NO_BIT, clear: Status = NO_BIT) -> Lie:
     def lie(stat: Image) -> None:
         stat["STATUS"] = (Status(stat["STATUS"]) | set_) & ~clear
 

@@ -6,14 +6,15 @@ import asyncio
 import os
 import random
 import struct
+from itertools import pairwise
 
 from plc.conformance.bench import Bench
-from plc.conformance.case import APPLIANCE
+from plc.conformance.case import APPLIANCE, Direction
 from plc.conformance.raw import RawModbus, Refused, frame, read_pdu, words_of, write_pdu
 from plc.registers import CTRL, DEVICE, DIAG, STAT
 
 case = APPLIANCE.case
-SERVER = ("server",)
+SERVER: tuple[Direction, ...] = ("server",)
 UNKNOWN_FUNCTION, BAD_ADDRESS, BAD_COUNT = 1, 2, 3
 CLOSED_S = 2.0  # faults.md 27
 
@@ -27,8 +28,12 @@ async def requests_that_share_a_tcp_segment_are_all_answered_in_order(bench: Ben
             pdus = [read_pdu(STAT.base + i, 1 + i) for i in range(count)]
             await raw.send(b"".join(frame(t, pdu) for t, pdu in zip(transactions, pdus, strict=True)))
             came = [await raw.receive() for _ in range(count)]
-            bench.steps.equal(f"{count} requests in one segment: transactions", list(transactions), [t for t, _, _ in came])
-            bench.steps.equal("the same: registers in each", [1 + i for i in range(count)], [len(words_of(pdu)) for _, _, pdu in came])
+            bench.steps.equal(
+                f"{count} requests in one segment: transactions", list(transactions), [t for t, _, _ in came]
+            )
+            bench.steps.equal(
+                "the same: registers in each", [1 + i for i in range(count)], [len(words_of(pdu)) for _, _, pdu in came]
+            )
     finally:
         await raw.close()
     await bench.passes()
@@ -41,11 +46,13 @@ async def a_request_split_over_segments_is_answered(bench: Bench) -> None:
         for cuts in ((1,), (6,), (7,), (8,), tuple(range(1, 12))):
             request = frame(7, read_pdu(STAT.base, STAT.size))
             bounds = (0, *cuts, len(request))
-            for begin, end in zip(bounds, bounds[1:], strict=False):
+            for begin, end in pairwise(bounds):
                 await raw.send(request[begin:end])
                 await asyncio.sleep(0.01)
             transaction, _, reply = await raw.receive()
-            bench.steps.equal(f"a request in {len(cuts) + 1} segments", (7, STAT.size), (transaction, len(words_of(reply))))
+            bench.steps.equal(
+                f"a request in {len(cuts) + 1} segments", (7, STAT.size), (transaction, len(words_of(reply)))
+            )
     finally:
         await raw.close()
     await bench.passes()
@@ -86,7 +93,9 @@ async def garbage_ends_its_own_connection_and_disturbs_nobody(bench: Bench) -> N
         if isinstance(error, Exception):
             raise error
     bad = [str(seen) for seen in bench.plc.seen if not seen.good]
-    bench.steps.check(f"{len(bench.plc.seen)} good parts meanwhile", "all pass", bad or "all pass", not bad and bool(bench.plc.seen))
+    bench.steps.check(
+        f"{len(bench.plc.seen)} good parts meanwhile", "all pass", bad or "all pass", not bad and bool(bench.plc.seen)
+    )
     await bench.plc.release()
     await bench.passes()
 
@@ -128,7 +137,11 @@ async def any_unit_id_is_answered(bench: Bench) -> None:
     try:
         for unit in (0, 1, 2, 255):
             words = await raw.read(STAT.base, STAT.size, unit=unit)
-            bench.steps.equal(f"FC03 to unit {unit}: STAT_SIGNATURE", f"0x{bench.plc.stat['STAT_SIGNATURE']:04X}", f"0x{words[41]:04X}")
+            bench.steps.equal(
+                f"FC03 to unit {unit}: STAT_SIGNATURE",
+                f"0x{bench.plc.stat['STAT_SIGNATURE']:04X}",
+                f"0x{words[41]:04X}",
+            )
         inputs = await raw.read(STAT.base + 41, 1, function=4)
         bench.steps.equal("FC04 shows the same", bench.plc.stat["STAT_SIGNATURE"], inputs[0])
     finally:
@@ -150,10 +163,14 @@ async def a_second_writer_is_refused_until_the_owner_is_gone(bench: Bench) -> No
         proxy.cut()
         await plc.until(lambda: not plc.linked, 3)
         taken = await _retried(second, image, bench.appliance.settings.comm_timeout_s + 1)
-        bench.steps.check("the owner's connection ends", "the second may write", "it may" if taken else "refused", taken)
+        bench.steps.check(
+            "the owner's connection ends", "the second may write", "it may" if taken else "refused", taken
+        )
         proxy.refuse = False
         await plc.until(lambda: False, 0.3)
-        bench.steps.check("the first one is back", "its writes are refused", "refused" if not plc.linked else "taken", not plc.linked)
+        bench.steps.check(
+            "the first one is back", "its writes are refused", "refused" if not plc.linked else "taken", not plc.linked
+        )
     finally:
         await second.close()
     plc.distrust()
@@ -179,7 +196,12 @@ async def a_silent_owner_loses_its_write_lock(bench: Bench) -> None:
         async with plc.between_scans():
             await asyncio.sleep(settings.comm_timeout_s + 0.3)
             taken = await _retried(second, write_pdu(CTRL.base, list(plc.ctrl.words)), 1.0)
-            bench.steps.check(f"the owner says nothing for {settings.comm_timeout_s + 0.3:g} s", "another may write", "it may" if taken else "refused", taken)
+            bench.steps.check(
+                f"the owner says nothing for {settings.comm_timeout_s + 0.3:g} s",
+                "another may write",
+                "it may" if taken else "refused",
+                taken,
+            )
     finally:
         await second.close()
     bench.checker.session("the owner was silent")
@@ -213,8 +235,9 @@ async def writes_to_what_is_not_the_plcs_are_refused_with_2(bench: Bench) -> Non
     plc = bench.plc
     await bench.passes()
     for what, address, count in (
-        ("STATUS", STAT.base, 1), ("the last register of STAT", STAT.base + STAT.size - 1, 1), ("all of STAT", STAT.base, STAT.size),
-        ("CTRL and one more", CTRL.base, CTRL.size + 1), ("DIAG", DIAG.base, 2), ("DEVICE", DEVICE.base, 1), ("an address beyond the map", 60_000, 1),
+        ("STATUS", STAT.base, 1), ("the last register of STAT", STAT.base + STAT.size - 1, 1),
+        ("all of STAT", STAT.base, STAT.size), ("CTRL and one more", CTRL.base, CTRL.size + 1),
+        ("DIAG", DIAG.base, 2), ("DEVICE", DEVICE.base, 1), ("an address beyond the map", 60_000, 1),
     ):  # fmt: skip
         async with plc.between_scans():  # the owner itself writes
             assert bench.wire.raw is not None
@@ -233,5 +256,7 @@ async def read_modify_write_functions_are_refused(bench: Bench) -> None:
     ):
         async with plc.between_scans():
             assert bench.wire.raw is not None
-            bench.steps.equal(f"the owner sends {what}", f"exception {UNKNOWN_FUNCTION}", await _exception(bench.wire.raw, pdu))
+            bench.steps.equal(
+                f"the owner sends {what}", f"exception {UNKNOWN_FUNCTION}", await _exception(bench.wire.raw, pdu)
+            )
     await bench.passes()

@@ -41,9 +41,16 @@ async def under_random_faults_no_part_passes_that_must_not(bench: Bench) -> None
             raise error
     await _mend(bench)
     told = ", ".join(f"{what}: {count}" for what, count in sorted(judged.items()))
-    bench.steps.check(f"faults at random for {seconds:.0f} s, seed {SEED}", "no rule broken", f"{told}; {len(bench.checker.violations)} rules broken", not bench.checker.violations)
+    bench.steps.check(
+        f"faults at random for {seconds:.0f} s, seed {SEED}",
+        "no rule broken",
+        f"{told}; {len(bench.checker.violations)} rules broken",
+        not bench.checker.violations,
+    )
     share = judged["good taken as good"] / max(1, judged["good parts"])
-    bench.steps.check("the same", f"at least {MIN_ACCEPTED:.0%} of the good parts pass", f"{share:.0%}", share >= MIN_ACCEPTED)
+    bench.steps.check(
+        "the same", f"at least {MIN_ACCEPTED:.0%} of the good parts pass", f"{share:.0%}", share >= MIN_ACCEPTED
+    )
     bench.steps.check("all faults over", "READY", bench.shown(), await bench.settle(15))
     await bench.passes()
 

@@ -50,12 +50,17 @@ class Trigger:
 class Checker:
     """Feed `stat` and `ctrl` in the order in which they passed; `settled` at the end of a test.
 
-    complete: every image is seen (client direction); else they are sampled. two_phase: the record must stand, flags down,
-    in the write before the one that raises the flags (P6); needs `complete`.
+    complete: every image is seen (client direction); else they are sampled. two_phase: the record must stand, flags
+    down, in the write before the one that raises the flags (P6); needs `complete`.
     """
 
     def __init__(
-        self, number: int = 1, *, complete: bool = False, two_phase: bool = False, now: Callable[[], float] = time.monotonic
+        self,
+        number: int = 1,
+        *,
+        complete: bool = False,
+        two_phase: bool = False,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._number, self._complete, self._now = number, complete, now
         self._two_phase = complete and two_phase
@@ -164,7 +169,9 @@ class Checker:
             self.broken("READY only when free and online", f"{named(status)}, OFFLINE_REASON {stat['OFFLINE_REASON']}")
         seen = [Control(image["CONTROL"]) for image in self._ctrl]
         if len(seen) == 2 and all(not _permits_ready(control) for control in seen):
-            self.broken("READY needs ENABLE, no TRIGGER, no RESULTS_ACK", f"READY while CONTROL was {named(seen[-1])} twice")
+            self.broken(
+                "READY needs ENABLE, no TRIGGER, no RESULTS_ACK", f"READY while CONTROL was {named(seen[-1])} twice"
+            )
 
     def _acknowledged(self, status: Status, stat: Image) -> None:
         if not status & Status.TRIGGER_ACK:
@@ -232,7 +239,9 @@ class Checker:
         valid_before = prev["STATUS"] & Status.RESULTS_VALID
         same = before == now or self._complete  # where images are only sampled, one may have ended between two of them
         if valid_before and stat["STATUS"] & Status.RESULTS_VALID and same and prev.words[RECORD] != stat.words[RECORD]:
-            self.broken("a valid record stands still", f"RES_SEQ {before}, id {prev['RES_TRIGGER_ID']} changed while VALID")
+            self.broken(
+                "a valid record stands still", f"RES_SEQ {before}, id {prev['RES_TRIGGER_ID']} changed while VALID"
+            )
         if now and before and now != before and not 0 < (now - before) % 0xFFFF < 100:
             self.broken("RES_SEQ counts up", f"{before} then {now}")
 

@@ -1,7 +1,7 @@
-"""Tests of section 8 that need a hook inside the appliance, or are judged elsewhere: they are counted under their number.
+"""Tests of section 8 that need a hook inside the appliance, or are judged elsewhere: counted under their number.
 
-Each names the tests that hold it, as pytest node ids of this repository. A JUnit file of a run of those (`--hooks`) fills
-in what became of them; without one they are listed, never as passed.
+Each names the tests that hold it, as pytest node ids of this repository. A JUnit file of a run of those (`--hooks`)
+fills in what became of them; without one they are listed, never as passed.
 """
 
 from __future__ import annotations
@@ -57,14 +57,17 @@ HOOKS = (
         "tests/system/test_several_stations.py::test_two_stations_with_swapped_addresses_both_refuse",
     ), "needs two stations on one link", ("client",)),
     Elsewhere("54", "recipe change-over", (), "judged in the appliance's own tests of change-over"),
-    Elsewhere("56", "a golden check that fails leaves the appliance not READY", (), "needs a hook inside the appliance"),
+    Elsewhere("56", "a golden check that fails leaves the appliance not READY", ()),
     Elsewhere("58", "a torn record is ignored by the PLC", (), "judges a PLC: --sut plc"),
-    Elsewhere("59", "a clock that jumps by an hour changes nothing", (), "timers are monotonic; the clock of the machine is a hook"),
+    Elsewhere("59", "a clock that jumps by an hour changes nothing", (), "the clock of the machine is a hook"),
     Elsewhere("60", "a full disk stops READY and never a verdict's latency", (
         f"{STORE}::test_a_commit_that_stalls_after_inference_is_a_reject_and_the_row_says_what_the_plc_was_told",
         f"{STORE}::test_an_fsync_that_fails_while_idle_is_told_in_time_and_a_trigger_that_comes_all_the_same_is_no_pass",
     )),
-    Elsewhere("61", "serial line: lost byte, CRC error, late reply, wrong unit, unplugged", (), "judged in the tests of the serial transport"),
+    Elsewhere(
+        "61", "serial line: lost byte, CRC error, late reply, wrong unit, unplugged", (),
+        "judged in the tests of the serial transport",
+    ),
     Elsewhere("62", "eight stations at 20 Hz", (), "measured in make bench"),
     Elsewhere("64", "the rules, each ablated", (), "judged in the simulation of the rules"),
 )  # fmt: skip

@@ -86,10 +86,10 @@ class Listening:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the appliance tells of the next part. lie: changes the image that shows the result, just before it is shown.
+    """What the appliance tells of the next part. lie: changes the image that shows the result, as it is shown.
 
-    acks, ack_s: whether and how late TRIGGER_ACK comes. after_s: the result, after the ACK. silent: the heartbeat stands
-    from the trigger on. shows: whether any result comes at all.
+    acks, ack_s: whether and how late TRIGGER_ACK comes. after_s: the result, after the ACK. silent: the heartbeat
+    stands from the trigger on. shows: whether any result comes at all.
     """
 
     code: int = 1
@@ -179,7 +179,8 @@ class FakeAppliance:
         free = await self.until(lambda: self._free, within_s)
         self.show(Status.ONLINE | Status.TRIGGER_READY)
         if not free or not await self.until(lambda: self.commanded(Control.TRIGGER), within_s):
-            raise CaseFailed(f"no TRIGGER within {within_s:g} s of READY (linked: {self.linked}, CONTROL 0x{self.ctrl['CONTROL']:04X})")
+            control = f"CONTROL 0x{self.ctrl['CONTROL']:04X}{'' if self.linked else ', no link'}"
+            raise CaseFailed(f"no TRIGGER within {within_s:g} s of READY ({control})")
         heard = Heard(self.ctrl["TRIGGER_ID"])
         self.ids.append(heard.id)
         self.verdicts.pop(heard.id, None)
@@ -193,7 +194,11 @@ class FakeAppliance:
 
     @property
     def _free(self) -> bool:
-        return self.linked and self.commanded(Control.TRIGGER_ENABLE) and not self.commanded(Control.TRIGGER | Control.RESULTS_ACK)
+        return (
+            self.linked
+            and self.commanded(Control.TRIGGER_ENABLE)
+            and not self.commanded(Control.TRIGGER | Control.RESULTS_ACK)
+        )
 
     async def _answer(self, answer: Answer, heard: Heard) -> None:
         status = Status.ONLINE

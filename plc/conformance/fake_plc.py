@@ -61,8 +61,8 @@ class PlcSettings:
 class FakePlc:
     """`async with` runs its scans. Tests change `ctrl` between two scans; each scan reads STAT and writes CTRL.
 
-    stopped: in STOP; the communication goes on, the program does not (heartbeat and echo stand). silent: CTRL is not even
-    written. in_view: the part that a camera would see now.
+    stopped: in STOP; the communication goes on, the program does not (heartbeat and echo stand). silent: CTRL is not
+    even written. in_view: the part that a camera would see now.
     """
 
     def __init__(self, cfg: PlcSettings, port: Port, checker: Checker, ids: Iterator[int]) -> None:
@@ -85,7 +85,9 @@ class FakePlc:
         self._task = asyncio.create_task(self._scan_forever(), name="fake PLC")
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)

@@ -1,11 +1,11 @@
-"""Where a fake PLC's two images live: in its own memory behind a server (client direction), or over a wire of its own."""
+"""Where a fake PLC's two images live: in its own memory behind a server (client direction), or behind a wire."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from enum import Enum
 from typing import Protocol
 
@@ -34,12 +34,16 @@ class Port(Protocol):
 
     async def read_stat(self) -> list[int]:
         """Raises PortLost."""
+
     async def write_ctrl(self, words: list[int]) -> None:
         """Raises PortLost."""
+
     async def write_ident(self, words: list[int]) -> None:
         """Raises PortLost."""
+
     async def read_diag(self) -> list[int]:
         """Raises PortLost."""
+
     async def close(self) -> None: ...
 
 
@@ -150,17 +154,17 @@ class WirePort:
     async def read_diag(self) -> list[int]:
         return await self._exchange(lambda raw: raw.read(self._base + DIAG.base, DIAG.size))
 
-    async def _exchange(self, ask: Callable[[RawModbus], object]) -> list[int]:
+    async def _exchange(self, ask: Callable[[RawModbus], Awaitable[list[int] | None]]) -> list[int]:
         raw = self.raw or await self._connect()
         try:
             async with asyncio.timeout(self._timeout_s):
-                answer = await ask(raw)  # type: ignore[misc]
+                answer = await ask(raw)
         except (Lost, TimeoutError) as exc:
             self.drop()
             raise PortLost(str(exc) or "no reply in time") from exc
         except Refused as exc:  # the connection still works
             raise PortLost(str(exc)) from exc
-        return answer if isinstance(answer, list) else []
+        return answer or []
 
     async def _connect(self) -> RawModbus:
         now = time.monotonic()

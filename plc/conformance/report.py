@@ -11,6 +11,7 @@ from dataclasses import asdict
 from html import escape
 from pathlib import Path
 
+from plc.conformance.case import Step
 from plc.conformance.runner import Outcome, Report
 
 STATUSES = ("failed", "passed", "not run", "elsewhere", "not applicable")
@@ -30,13 +31,14 @@ def write_reports(report: Report, folder: Path) -> list[Path]:
 
 
 def summary(report: Report) -> str:
-    counts = Counter(outcome.status for outcome in report.outcomes)
+    counts: Counter[str] = Counter(outcome.status for outcome in report.outcomes)
     return ", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status])
 
 
 def heading(report: Report) -> str:
     began = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(report.began_utc_s))
-    return f"PLC contract, section 8: {report.subject}, {report.direction} direction, {report.profile} profile; {report.what}; {began}"
+    ran = f"{report.subject}, {report.direction} direction, {report.profile} profile"
+    return f"PLC contract, section 8: {ran}; {report.what}; {began}"
 
 
 def line(outcome: Outcome) -> str:
@@ -50,12 +52,13 @@ def as_text(report: Report) -> str:
     for outcome in report.outcomes:
         if outcome.steps:
             lines += [f"{outcome.number} {outcome.title}: {outcome.status}"]
-            lines += [
-                f"  {s.at_s:7.3f} s  {'ok ' if s.ok else 'NOT'}  sent: {s.sent} | expected: {s.expected} | came: {s.came}"
-                for s in outcome.steps
-            ]
+            lines += [f"  {s.at_s:7.3f} s  {'ok ' if s.ok else 'NOT'}  {_told(s)}" for s in outcome.steps]
             lines += [f"  rule broken: {v.rule}: {v.told}" for v in outcome.violations]
     return "\n".join([*lines, "", f"{summary(report)} in {report.seconds:.0f} s", ""])
+
+
+def _told(step: Step) -> str:
+    return f"sent: {step.sent} | expected: {step.expected} | came: {step.came}"
 
 
 def as_json(report: Report) -> str:
@@ -79,7 +82,7 @@ def as_junit(report: Report) -> str:
         elif outcome.status != "passed":
             ET.SubElement(case, "skipped", message=_xml(f"{outcome.status}: {outcome.why}"))
         if outcome.steps:
-            told = [f"sent: {s.sent}; expected: {s.expected}; came: {s.came}" for s in outcome.steps]
+            told = [_told(s) for s in outcome.steps]
             ET.SubElement(case, "system-out").text = _xml("\n".join(told))
     ET.indent(suite)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(suite, encoding="unicode") + "\n"
@@ -97,7 +100,8 @@ th, td { text-align: left; vertical-align: top; padding: .35rem .6rem; border-bo
 td.n, td.s { font-variant-numeric: tabular-nums; white-space: nowrap; }
 .failed, .no { color: var(--bad); font-weight: 600; } .passed { color: var(--good); font-weight: 600; }
 .elsewhere, .not { color: var(--dim); } .why { color: var(--dim); margin: .1rem 0; overflow-wrap: anywhere; }
-details table { font-size: 13px; margin: .4rem 0 .8rem; } details td { overflow-wrap: anywhere; } summary { cursor: pointer; }
+details table { font-size: 13px; margin: .4rem 0 .8rem; } details td { overflow-wrap: anywhere; }
+summary { cursor: pointer; }
 """
 
 
@@ -110,7 +114,8 @@ def as_html(report: Report) -> str:
 <title>PLC conformance: {escape(report.subject)}, {escape(report.direction)}</title><style>{STYLE}</style></head><body>
 <h1>PLC conformance: <span class="{verdict}">{verdict}</span></h1>
 <p>{escape(heading(report))}</p>
-<p><strong>{escape(summary(report))}</strong> in {report.seconds:.0f} s. Open a test to see what was sent, expected and came.</p>
+<p><strong>{escape(summary(report))}</strong> in {report.seconds:.0f} s.
+Open a test to see what was sent, expected and came.</p>
 <table><thead><tr><th>No.</th><th>Test</th><th>Outcome</th><th>Time</th></tr></thead><tbody>
 {rows}
 </tbody></table></body></html>
@@ -126,7 +131,8 @@ def _row(outcome: Outcome) -> str:
     if outcome.why:
         body += f'<p class="why">{escape(outcome.why)}</p>'
     seconds = f"{outcome.seconds:.1f} s" if outcome.seconds else ""
-    return f'<tr id="t{outcome.number}"><td class="n">{outcome.number}</td><td>{body}</td><td class="{kind}">{outcome.status}</td><td class="s">{seconds}</td></tr>'
+    cells = f'<td class="n">{outcome.number}</td><td>{body}</td><td class="{kind}">{outcome.status}</td>'
+    return f'<tr>{cells}<td class="s">{seconds}</td></tr>'
 
 
 def _steps(outcome: Outcome) -> str:
@@ -135,5 +141,8 @@ def _steps(outcome: Outcome) -> str:
         f'<td class="{"yes" if s.ok else "no"}">{escape(s.came)}</td></tr>'
         for s in outcome.steps
     )
-    broken = "".join(f'<p class="failed">Rule broken: {escape(v.rule)}: {escape(v.told)}</p>' for v in outcome.violations)
-    return f"<table><thead><tr><th>At</th><th>Sent</th><th>Expected</th><th>Came</th></tr></thead><tbody>{rows}</tbody></table>{broken}"
+    broken = "".join(
+        f'<p class="failed">Rule broken: {escape(v.rule)}: {escape(v.told)}</p>' for v in outcome.violations
+    )
+    head = "<th>At</th><th>Sent</th><th>Expected</th><th>Came</th>"
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{broken}"

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 from plc.conformance.appliance import ABILITIES
 from plc.conformance.case import Case, CaseFailed, Direction, Profile, Step, Steps, Subject
@@ -52,11 +52,14 @@ class Report:
         return self.count("failed") == 0 and self.count("passed") > 0
 
 
-class World:
+class World(Protocol):
     """What a runner needs of a bench of either subject."""
 
-    steps: Steps
-    checker: Checker | None
+    @property
+    def steps(self) -> Steps: ...
+
+    @property
+    def checker(self) -> Checker | None: ...
 
 
 Open = Callable[[Case], AbstractAsyncContextManager[World]]
