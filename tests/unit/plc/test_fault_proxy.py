@@ -1,4 +1,4 @@
-"""The fault proxy, between a real Modbus server and a client that sees bytes: each fault does what it says, and counts."""
+"""The fault proxy, between a real Modbus server and a client that sees bytes: each fault does what it says."""
 
 from __future__ import annotations
 

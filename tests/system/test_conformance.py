@@ -1,0 +1,174 @@
+"""Section 8 of the PLC contract: the conformance suite on our own appliance and on the simulated PLC's program."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from inspector.demo.parts import Kind
+from plc.conformance.case import Direction
+from plc.conformance.fake_appliance import ProgramSettings
+from plc.conformance.runner import Report
+from plc.conformance.suite import ApplianceJob, ProgramJob, all_cases, free_port, judge_appliance, judge_program
+from plc.sim import SimConfig, SimPlc
+from plc.sim_client import SimClientPlc
+from tests.support.live_line import parts_of, signed_bundle
+
+pytestmark = [pytest.mark.system, pytest.mark.slow]
+
+BOTH = ("client", "server")
+QUICK_S = 240.0  # the contract: at most 4 minutes a direction
+BROKEN = {"36", "37", "38", "39", "40", "41", "42", "43", "44", "45"}  # of one direction only
+
+
+def failures(report: Mapping[str, Any]) -> list[str]:
+    return [f"{o['number']} {o['title']}: {o['why']}" for o in report["outcomes"] if o["status"] == "failed"]
+
+
+# -- our own links, the whole quick profile ----------------------------------------------------------------------------
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def quick(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, tuple[int | None, Mapping[str, Any]]]:
+    """Exit status and report of `inspector-plc conformance` in each direction; both run at the same time."""
+    folders = {direction: tmp_path_factory.mktemp(direction) for direction in BOTH}
+    processes = {
+        direction: await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "plc.cli", "conformance", "--mode", direction, "--profile", "quick",
+            "--report", str(folder), stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+        )
+        for direction, folder in folders.items()
+    }  # fmt: skip
+    try:
+        async with asyncio.timeout(1.5 * QUICK_S):
+            for process in processes.values():
+                await process.wait()
+    finally:
+        for process in processes.values():
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+    return {
+        direction: (process.returncode, json.loads((folders[direction] / "conformance.json").read_text()))
+        for direction, process in processes.items()
+    }
+
+
+@pytest.mark.timeout(1.5 * QUICK_S + 20)
+@pytest.mark.parametrize("direction", BOTH)
+def test_the_quick_profile_is_green_and_in_time(quick, direction):
+    status, report = quick[direction]
+    assert failures(report) == []
+    assert (status, report["ok"]) == (0, True)
+    assert report["seconds"] <= QUICK_S
+
+
+@pytest.mark.parametrize("direction", BOTH)
+def test_every_number_of_section_8_is_in_that_report_and_nothing_passed_unjudged(quick, direction):
+    _, report = quick[direction]
+    numbers = {o["number"] for o in report["outcomes"]}
+    assert numbers == {str(n) for n in range(1, 65)} | {"53b", "53c", "53d"}
+    assert all(o["steps"] for o in report["outcomes"] if o["status"] == "passed")
+    other = {o["number"] for o in report["outcomes"] if o["status"] == "not applicable"}
+    assert other & BROKEN == BROKEN - ({"39", "40"} if direction == "client" else BROKEN - {"39", "40"})
+
+
+# -- the real daemon ---------------------------------------------------------------------------------------------------
+
+STATION = """
+[paths]
+state = "{{folder}}/state"
+run = "{{folder}}/run"
+
+[[plc.links]]
+host = "127.0.0.1"
+port = {{port}}
+request_timeout_ms = 500
+heartbeat_timeout_ms = 1000
+
+[[stations]]
+id = "st1"
+deadline_ms = 1500
+max_trigger_age_ms = 300
+ack_timeout_ms = 2000
+
+[camera]
+kind = "rendered"
+grab_timeout_ms = 700
+
+{bundle}
+"""
+DAEMON = {
+    "deadline_s": 1.5, "max_trigger_age_s": 0.3, "ack_timeout_s": 2, "request_timeout_s": 0.5,
+    "heartbeat_timeout_s": 1.0,
+}  # fmt: skip
+WHOLE_DAEMON = frozenset({"1", "7", "11", "15", "23", "24", "25", "27", "32", "34", "48", "53c", "53d"})
+
+
+@pytest.mark.timeout(240)
+async def test_the_real_daemon_passes_what_needs_a_real_process(tmp_path):
+    """A choice of the suite; the others are run on the same links in this repository's own process."""
+    config = tmp_path / "station.toml"
+    config.write_text(STATION.format(bundle=signed_bundle(tmp_path / "tiny.bundle")))
+    good, bad = (list(itertools.islice(parts_of(kind), 8)) for kind in (Kind.GOOD, Kind.STAIN))
+    job = ApplianceJob(
+        "client", "quick", [case for case in all_cases("appliance") if case.number in WHOLE_DAEMON],
+        start=f"{sys.executable} -m inspector run {{config}}", config=config, folder=tmp_path / "out", good=good,
+        bad=bad, simulated=True, settings=DAEMON, only=WHOLE_DAEMON,
+    )  # fmt: skip
+    report = await judge_appliance(job, lambda outcome: None)
+    assert [f"{o.number} {o.title}: {o.why}" for o in report.outcomes if o.status == "failed"] == []
+    assert {o.number for o in report.outcomes if o.status == "passed"} == WHOLE_DAEMON
+
+
+# -- a PLC's program ---------------------------------------------------------------------------------------------------
+
+SCANNED = SimConfig(ready_timeout_s=2.0)
+WRONG = SimConfig(ready_timeout_s=2.0, claims_good=True)
+
+
+@asynccontextmanager
+async def playing(plc: SimPlc) -> AsyncIterator[None]:
+    """Parts come past the camera, one after another, as long as the block runs."""
+    task = asyncio.create_task(plc.play(itertools.count(1)))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await plc.close()
+
+
+async def judged(direction: Direction, config: SimConfig, folder: Path) -> Report:
+    cases = all_cases("plc")
+    port = free_port()
+    plc = SimPlc(config) if direction == "client" else SimClientPlc(config)
+    await plc.start("127.0.0.1", port)
+    where = {"address" if direction == "client" else "listen": ("127.0.0.1", port)}
+    async with playing(plc):
+        job = ProgramJob(direction, "quick", cases, program=ProgramSettings(part_s=6.0), **where)
+        return await judge_program(job, lambda outcome: None)
+
+
+@pytest.mark.parametrize("direction", BOTH)
+async def test_the_simulated_plc_passes_every_test_of_a_plcs_program(direction, tmp_path):
+    report = await judged(direction, SCANNED, tmp_path)
+    assert [f"{o.number} {o.title}: {o.why}" for o in report.outcomes if o.status == "failed"] == []
+    assert report.ok and report.count("passed") == len(report.outcomes)
+
+
+@pytest.mark.parametrize("direction", BOTH)
+async def test_a_plc_that_takes_every_part_as_good_fails_wherever_a_part_must_not_be(direction, tmp_path):
+    report = await judged(direction, WRONG, tmp_path)
+    failed = {o.number for o in report.outcomes if o.status == "failed"}
+    assert {"1", "4", "18", "21", "34", "47", "49", "58"} <= failed
+    assert not report.ok
