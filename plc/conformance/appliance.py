@@ -205,7 +205,7 @@ class Here:
 
     async def _inspect_forever(self, station: StationPort) -> None:
         while True:
-            part, _, _ = await station.next()
+            part = await station.next()
             if part.refused is None:
                 record = await self._judge(station, part)
             else:
