@@ -6,14 +6,14 @@ import asyncio
 import shlex
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
 from plc.cycle import Cycle
 from plc.handshake import Handshake
 from plc.parts import HandshakeConfig, HealthInput, Part, Record
-from plc.registers import OfflineReason, Reason, Verdict
+from plc.registers import Command, CommandResult, OfflineReason, Reason, Verdict
 from plc.station import Link, StationPlace, StationPort, Told
 
 END_S = 8.0
@@ -31,7 +31,7 @@ ABILITIES = {
 class ApplianceSettings:
     """What the appliance is configured to, and the suite must know. Seconds; recipe: the active one's number.
 
-    test_part_s: TEST_PART expires after so long; None: not known, and its expiry is not judged.
+    test_part_parts: TEST_PART expires after so many parts; None: not known, and its expiry is not judged.
     """
 
     number: int = 1
@@ -45,12 +45,12 @@ class ApplianceSettings:
     max_connections: int = 4
     recipe: int = 1
     two_phase: bool = True
-    test_part_s: float | None = None
+    test_part_parts: int | None = None
 
 
 HERE = ApplianceSettings(
     deadline_s=0.5, max_trigger_age_s=0.3, ack_timeout_s=1.0, request_timeout_s=0.25, reconnect_max_s=0.5,
-    heartbeat_timeout_s=0.6,
+    heartbeat_timeout_s=0.6, test_part_parts=6,
 )  # fmt: skip
 
 
@@ -165,18 +165,19 @@ class Here:
         if self._tasks:
             return
         s = self.settings
-        handshake = Handshake(
-            HandshakeConfig(
-                s.number, s.max_trigger_age_s, s.deadline_s, s.ack_timeout_s, s.heartbeat_timeout_s, s.recipe
-            ),
-            self.rows.__contains__,
+        cfg = HandshakeConfig(
+            s.number, s.max_trigger_age_s, s.deadline_s, s.ack_timeout_s, s.heartbeat_timeout_s, s.recipe
         )
+        if s.test_part_parts is not None:
+            cfg = replace(cfg, test_part_max_parts=s.test_part_parts)
+        handshake = Handshake(cfg, self.rows.__contains__)
         self.link = self.make_link(StationPlace(handshake))
         station = self.link.stations[0]
         station.set_health(HealthInput(True, OfflineReason.NONE))
         self._tasks = [
             asyncio.create_task(self.link.run(), name="appliance link"),
             asyncio.create_task(self._inspect_forever(station), name="appliance line"),
+            asyncio.create_task(self._obey_forever(), name="appliance commands"),
         ]
 
     @property
@@ -214,6 +215,21 @@ class Here:
             told = await station.publish(part, record)
             self.rows[part.trigger_id] = told.record.code, told.record.reason
             self.told.append((part, told))
+
+    async def _obey_forever(self) -> None:
+        """The appliance has one recipe; what else is asked of it is done at once."""
+        handshake, clock = self.handshake, asyncio.get_running_loop().time
+        while True:
+            await asyncio.sleep(0.005)
+            while handshake.requests:
+                request = handshake.requests.popleft()
+                known = request.arg == self.settings.recipe
+                if request.command is not Command.PREPARE_RECIPE:
+                    handshake.answer(request, CommandResult.OK, clock())
+                elif known:
+                    handshake.answer(request, CommandResult.OK, clock(), request.arg)
+                else:
+                    handshake.answer(request, CommandResult.UNKNOWN_RECIPE, clock())
 
     async def _judge(self, station: StationPort, part: Part) -> Record:
         exposed_s = asyncio.get_running_loop().time()

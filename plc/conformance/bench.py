@@ -126,6 +126,7 @@ class Bench:
         offline = self.plc.stat["OFFLINE_REASON"]
         shown = f"{seen} {' '.join(seen.why)} (READY {self.plc.is_ready()}, OFFLINE_REASON {offline})"
         self.steps.check(f"a good part, id {seen.id}", "1/0, taken as good", shown, seen.good)
+        await self.plc.ready(3.0)  # so that what comes next begins under READY
         return seen
 
     async def ready(self, what: str, within_s: float = SETTLE_S) -> None:

@@ -242,6 +242,13 @@ async def a_challenge_part_never_passes_however_long_test_part_stands(bench: Ben
         right = seen.code == code and not seen.good
         sent = f"TEST_PART, a {'good' if piece.good else 'bad'} part"
         bench.steps.check(sent, f"RESULT_CODE {code}, taken as reject", seen, right)
+    limit = bench.appliance.settings.test_part_parts
+    if limit is not None:
+        for _ in range(limit - len(plc.seen)):
+            await plc.inspect(bench.bad())
+        expired = Status.ERROR, Status.TRIGGER_READY
+        sent = f"TEST_PART stands for {limit} parts"
+        await bench.happens(sent, "ERROR, READY = 0", lambda: plc.has(expired[0]) and not plc.has(expired[1]))
     plc.ctrl["CONTROL"] = ENABLE
     await bench.settle(5)
     await bench.passes()

@@ -56,7 +56,7 @@ HOOKS = (
     Elsewhere("53b", "two stations whose base addresses are swapped both refuse", (
         "tests/system/test_several_stations.py::test_two_stations_with_swapped_addresses_both_refuse",
     ), "needs two stations on one link", ("client",)),
-    Elsewhere("54", "recipe change-over", (), "judged in the appliance's own tests of change-over"),
+    Elsewhere("54", "a change-over to a corrupt recipe, and a power cut in its load", ()),
     Elsewhere("56", "a golden check that fails leaves the appliance not READY", ()),
     Elsewhere("58", "a torn record is ignored by the PLC", (), "judges a PLC: --sut plc"),
     Elsewhere("59", "a clock that jumps by an hour changes nothing", (), "the clock of the machine is a hook"),

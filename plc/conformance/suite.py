@@ -34,6 +34,7 @@ _MODULES = {
         "cases_plc_faults",
         "cases_answers",
         "cases_server",
+        "cases_recipes",
         "cases_soak",
     ),
     "plc": ("cases_program",),
