@@ -78,7 +78,8 @@ def conformance(
     Example: inspector-plc conformance --sut appliance --mode client --profile quick --report out
     Example: inspector-plc conformance --sut plc --mode client --address 192.168.10.5:502 --report out
     """
-    logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # it prints frames of connections that we break
+    for name in ("pymodbus", "plc"):  # they tell of every connection that we break
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     wanted = frozenset(filter(None, only.replace(" ", "").split(",")))
     cases = all_cases(sut.value)
     _known(wanted, cases)
