@@ -31,6 +31,7 @@ class Elsewhere:
 
 
 CAMERA, MODEL = "tests/fault/test_camera_faults.py", "tests/fault/test_model_faults.py"
+RTU, RULES = "tests/system/test_rtu.py", "tests/unit/plc/test_rule_ablations.py"
 PROCESS, STORE = "tests/fault/test_process_faults.py", "tests/fault/test_store_faults.py"
 HOOKS = (
     Elsewhere("16", "a burst beyond the buffer is an overrun", (), "pipelining is not part of map 1.0 yet"),
@@ -57,7 +58,9 @@ HOOKS = (
         "tests/system/test_several_stations.py::test_two_stations_with_swapped_addresses_both_refuse",
     ), "needs two stations on one link", ("client",)),
     Elsewhere("54", "a change-over to a corrupt recipe, and a power cut in its load", ()),
-    Elsewhere("56", "a golden check that fails leaves the appliance not READY", ()),
+    Elsewhere("56", "a golden check that fails leaves the appliance not READY", (
+        "tests/unit/inspector/test_judging.py::test_a_golden_flip_is_not_ready_and_the_new_bundle_is_not_active",
+    )),
     Elsewhere("58", "a torn record is ignored by the PLC", (), "judges a PLC: --sut plc"),
     Elsewhere("59", "a clock that jumps by an hour changes nothing", (), "the clock of the machine is a hook"),
     Elsewhere("60", "a full disk stops READY and never a verdict's latency", (
@@ -65,11 +68,21 @@ HOOKS = (
         f"{STORE}::test_an_fsync_that_fails_while_idle_is_told_in_time_and_a_trigger_that_comes_all_the_same_is_no_pass",
     )),
     Elsewhere(
-        "61", "serial line: lost byte, CRC error, late reply, wrong unit, unplugged", (),
-        "judged in the tests of the serial transport",
+        "61", "serial line: lost byte, CRC error, late reply, wrong unit, unplugged", (
+            f"{RTU}::test_an_answer_that_the_line_spoiled_is_a_fault_and_never_data",
+            f"{RTU}::test_a_late_answer_is_never_taken_as_the_answer_to_the_next_request",
+            f"{RTU}::test_a_request_to_another_unit_gets_silence_and_the_next_one_to_us_its_answer",
+            f"{RTU}::test_an_unplugged_port_rejects_its_part_and_the_line_goes_on_when_it_is_back",
+            f"{RTU}::test_a_line_with_every_kind_of_fault_passes_no_part_that_was_judged_bad_and_recovers",
+        ),
+        "needs a serial line between two processes' ends",
     ),
     Elsewhere("62", "eight stations at 20 Hz", (), "measured in make bench"),
-    Elsewhere("64", "the rules, each ablated", (), "judged in the simulation of the rules"),
+    Elsewhere("64", "the rules, each ablated", (
+        f"{RULES}::test_without_these_rules_a_part_goes_on_wrongly_and_with_all_of_them_none_does",
+        f"{RULES}::test_without_this_rule_the_line_stands_still_and_with_all_of_them_it_goes_on",
+        "tests/unit/plc/test_rule_simulation.py::test_no_part_goes_on_wrongly_whatever_happens_to_link_appliance_and_plc",
+    ), "judges the rules, not an appliance"),
 )  # fmt: skip
 
 

@@ -27,6 +27,7 @@ pytestmark = [pytest.mark.system, pytest.mark.slow]
 
 BOTH = ("client", "server")
 QUICK_S = 240.0  # the contract: at most 4 minutes a direction
+LIMIT_S = 2 * QUICK_S  # where others use the cores as well it ends all the same, and fails by its time
 BROKEN = {"36", "37", "38", "39", "40", "41", "42", "43", "44", "45"}  # of one direction only
 
 
@@ -49,7 +50,7 @@ async def quick(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, tuple[
         for direction, folder in folders.items()
     }  # fmt: skip
     try:
-        async with asyncio.timeout(1.5 * QUICK_S):
+        async with asyncio.timeout(LIMIT_S):
             for process in processes.values():
                 await process.wait()
     finally:
@@ -63,7 +64,7 @@ async def quick(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, tuple[
     }
 
 
-@pytest.mark.timeout(1.5 * QUICK_S + 20)
+@pytest.mark.timeout(LIMIT_S + 20)
 @pytest.mark.parametrize("direction", BOTH)
 def test_the_quick_profile_is_green_and_in_time(quick, direction):
     status, report = quick[direction]
