@@ -75,7 +75,7 @@ HOOKS = (
             f"{RTU}::test_an_unplugged_port_rejects_its_part_and_the_line_goes_on_when_it_is_back",
             f"{RTU}::test_a_line_with_every_kind_of_fault_passes_no_part_that_was_judged_bad_and_recovers",
         ),
-        "needs a serial line between two processes' ends",
+        "needs a serial line",
     ),
     Elsewhere("62", "eight stations at 20 Hz", (), "measured in make bench"),
     Elsewhere("64", "the rules, each ablated", (
