@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import struct
@@ -10,7 +11,7 @@ from itertools import pairwise
 
 from plc.conformance.bench import Bench
 from plc.conformance.case import APPLIANCE, Direction
-from plc.conformance.raw import RawModbus, Refused, frame, read_pdu, words_of, write_pdu
+from plc.conformance.raw import Lost, RawModbus, Refused, frame, read_pdu, words_of, write_pdu
 from plc.registers import CTRL, DEVICE, DIAG, STAT
 
 case = APPLIANCE.case
@@ -82,9 +83,12 @@ async def garbage_ends_its_own_connection_and_disturbs_nobody(bench: Bench) -> N
         await _answered(bench)
         rounds = int(bench.of_profile(200, 2000, 20_000))
         for _ in range(rounds):
-            raw = await bench.directly()
-            await raw.send(os.urandom(dice.randrange(1, 64)))
-            raw.reset()
+            with contextlib.suppress(Lost):  # closed before it spoke: the cap
+                raw = await bench.directly()
+                try:
+                    await raw.send(os.urandom(dice.randrange(1, 64)))
+                finally:
+                    raw.reset()
         bench.steps.note(f"{rounds} connections of random bytes", "nobody else notices", "see the parts below", True)
     finally:
         playing.cancel()
@@ -213,16 +217,17 @@ async def a_silent_owner_loses_its_write_lock(bench: Bench) -> None:
 @case("43", directions=SERVER)
 async def connections_beyond_the_cap_are_closed_and_the_owner_keeps_its_service(bench: Bench) -> None:
     await bench.passes()
-    others: list[RawModbus] = []
+    tried, others = int(bench.of_profile(40, 200, 200)), list[RawModbus]()
     try:
-        for _ in range(int(bench.of_profile(40, 200, 200))):
-            others.append(await bench.directly())
+        for _ in range(tried):
+            with contextlib.suppress(Lost):  # closed at once
+                others.append(await bench.directly())
         await asyncio.sleep(0.2)
         served = 0
         for raw in others:
             served += not await raw.closed(0.001)
         most = bench.appliance.settings.max_connections - 1
-        bench.steps.check(f"{len(others)} connections beside the owner", f"at most {most} stay", served, served <= most)
+        bench.steps.check(f"{tried} connections beside the owner", f"at most {most} stay", served, served <= most)
         await bench.passes()
     finally:
         for raw in others:

@@ -135,7 +135,10 @@ async def _old_bytes(bench: Bench, dice: random.Random) -> None:
     proxy.requests.hold = False
     _session(bench)
     await asyncio.sleep(dice.uniform(0.1, 0.5))
+    bench.checker.disorder(bench.direction == "client")
     await proxy.deliver_held()
+    await asyncio.sleep(0.3)
+    bench.checker.disorder(False)
     _session(bench)
 
 

@@ -73,6 +73,7 @@ class Checker:
         self._loaded: list[int] | None = None  # the record of the newest image with flags down
         self._fresh = True  # of a new life or session: sequence and heartbeat may begin anywhere
         self._verdict = (0, 0)
+        self._disordered = False
 
     def broken(self, rule: str, told: str) -> None:
         if (violation := Violation(rule, told)) not in self.violations:
@@ -116,7 +117,7 @@ class Checker:
             self._valid(status, stat)
             if prev is None or not prev["STATUS"] & Status.RESULTS_VALID or _key(prev) != _key(stat):
                 self._published(prev, stat)
-        if prev is not None and not self._fresh:
+        if prev is not None and not self._fresh and not self._disordered:
             self._sequence(prev, stat)
         self._fresh = False
 
@@ -132,6 +133,13 @@ class Checker:
         self.excuse(why)
         self._fresh, self._loaded = True, None
         self._ctrl.clear()
+
+    def disorder(self, on: bool) -> None:
+        """Bytes of an old session are on their way to the PLC: until it is over no order of images is demanded.
+
+        A PASS that comes so is its part's own verdict, told late; for a part that may not pass it stays a wrong accept.
+        """
+        self._disordered, self._fresh = on, True
 
     def excuse(self, why: str) -> None:
         """No verdict is owed any more for what has none yet."""
@@ -204,6 +212,9 @@ class Checker:
         """A result has just become valid."""
         id_, code, reason = stat["RES_TRIGGER_ID"], stat["RESULT_CODE"], stat["REASON"]
         self.counts["results"] += 1
+        if self._disordered:
+            self._told_late(id_, code)
+            return
         if self._two_phase and self._loaded != stat.words[RECORD]:
             self.broken("P6: record before flags", f"id {id_} became VALID without its record in the write before")
         trigger = self._awaiting(id_)
@@ -221,6 +232,14 @@ class Checker:
         trigger.verdicts.append((code, reason))
         if code == Verdict.PASS:
             self._passed(trigger)
+
+    def _told_late(self, id_: int, code: int) -> None:
+        trigger = self._newest(id_)
+        if code != Verdict.PASS or trigger is None:
+            return
+        if not trigger.good:
+            self.broken("no wrong accept", f"late PASS for id {id_}, whose part is none that may pass")
+        trigger.verdicts.insert(0, (code, 0))
 
     def _passed(self, trigger: Trigger) -> None:
         self.counts["passes"] += 1

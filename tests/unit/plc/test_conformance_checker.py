@@ -301,3 +301,27 @@ def test_what_a_cut_or_trigger_enable_0_leaves_unanswered_is_excused():
     line.ctrl()
     line.checker.settled()
     assert line.checker.violations == []
+
+
+def test_old_bytes_may_come_in_any_order_but_never_pass_a_part_that_may_not():
+    line = Line()
+    line.trigger(5)
+    line.acknowledge(5)
+    line.checker.disorder(True)
+    line.stat["HEARTBEAT"] -= 9
+    line.load(5)
+    line.show(VALID | Status.PASS)
+    assert line.checker.violations == []
+    line.checker.triggers[-1].good = False
+    line.show(ACKED)
+    line.publish(5)
+    assert [v.rule for v in line.checker.violations] == ["no wrong accept"]
+
+
+def test_after_disorder_the_order_counts_again():
+    line = Line()
+    line.checker.disorder(True)
+    line.checker.disorder(False)
+    line.show(READY)
+    heartbeat_backwards(line)
+    assert "HEARTBEAT counts up" in [v.rule for v in line.checker.violations]
