@@ -172,7 +172,7 @@ def own_link(plan: Plan, settings: ApplianceSettings) -> Here:
     """Our own link of the plan's direction, in this process."""
     if plan.direction == "client":
         client = LinkConfig(
-            LOCAL, plan.proxy.port, request_timeout_s=settings.request_timeout_s,
+            host=LOCAL, port=plan.proxy.port, request_timeout_s=settings.request_timeout_s,
             reconnect_max_s=settings.reconnect_max_s, two_phase=settings.two_phase,
         )  # fmt: skip
         return Here(lambda place: ClientLink(client, [place]), settings)

@@ -15,10 +15,14 @@ import pytest
 import pytest_asyncio
 
 from inspector.demo.parts import Kind
+from plc.client import LinkConfig
+from plc.conformance import suite
 from plc.conformance.case import Direction
 from plc.conformance.fake_appliance import ProgramSettings
 from plc.conformance.runner import Report
 from plc.conformance.suite import ApplianceJob, ProgramJob, all_cases, free_port, judge_appliance, judge_program
+from plc.handshake import Handshake
+from plc.session import Session
 from plc.sim import SimConfig, SimPlc
 from plc.sim_client import SimClientPlc
 from tests.support.live_line import parts_of, signed_bundle
@@ -173,3 +177,44 @@ async def test_a_plc_that_takes_every_part_as_good_fails_wherever_a_part_must_no
     failed = {o.number for o in report.outcomes if o.status == "failed"}
     assert {"1", "4", "18", "21", "34", "47", "49", "58"} <= failed
     assert not report.ok
+
+
+# -- an appliance that is wrong must not pass --------------------------------------------------------------------------
+
+
+def never_downgrades(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Handshake, "downgrade", lambda self, part, record, now_s: record)
+
+
+def flags_with_the_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    def in_one_phase(**named: Any) -> LinkConfig:
+        return LinkConfig(**{**named, "two_phase": False})
+
+    monkeypatch.setattr(suite, "LinkConfig", in_one_phase)
+
+
+def takes_any_signature(monkeypatch: pytest.MonkeyPatch) -> None:
+    def signed(self: Session, signature: int) -> bool:
+        self.simulator = True
+        return True
+
+    monkeypatch.setattr(Session, "signed", signed)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "number", "says"),
+    [
+        (never_downgrades, "18", "expected 4/100, came 1/0"),
+        (never_downgrades, "53c", "expected RESULT_CODE 5"),
+        (flags_with_the_record, "2", "P6: record before flags"),
+        (takes_any_signature, "52", "write requests on the wire: expected 0"),
+    ],
+)
+async def test_an_appliance_without_this_rule_fails_the_test_that_is_there_for_it(wrong, number, says, monkeypatch):
+    wrong(monkeypatch)
+    cases = [case for case in all_cases("appliance") if case.number == number]
+    report = await judge_appliance(
+        ApplianceJob("client", "quick", cases, only=frozenset({number})), lambda outcome: None
+    )
+    (outcome,) = [o for o in report.outcomes if o.status != "not applicable"]
+    assert outcome.status == "failed" and says in outcome.why
