@@ -62,14 +62,7 @@ async def a_request_split_over_segments_is_answered(bench: Bench) -> None:
 @case("38", directions=SERVER)
 async def garbage_ends_its_own_connection_and_disturbs_nobody(bench: Bench) -> None:
     dice = random.Random(38)
-    ended = {
-        "protocol id 1": frame(1, read_pdu(0, 1), protocol=1),
-        "length 0": struct.pack(">HHH", 1, 0, 0) + b"\1\3\0\0\0\1",
-        "length 1": struct.pack(">HHHB", 1, 0, 1, 1) + bytes(8),
-        "length 300": struct.pack(">HHH", 1, 0, 300) + bytes(300),
-        "half a frame": frame(1, read_pdu(0, 1))[:9],
-        "random bytes": b"\xff\xff" + dice.randbytes(400),
-    }
+    ended = _malformed(dice)
     playing = asyncio.create_task(_play(bench))
     try:
         for what, data in ended.items():
@@ -102,6 +95,18 @@ async def garbage_ends_its_own_connection_and_disturbs_nobody(bench: Bench) -> N
     )
     await bench.plc.release()
     await bench.passes()
+
+
+def _malformed(dice: random.Random) -> dict[str, bytes]:
+    """After each of these nobody can find the next frame's start."""
+    return {
+        "protocol id 1": frame(1, read_pdu(0, 1), protocol=1),
+        "length 0": struct.pack(">HHH", 1, 0, 0) + b"\1\3\0\0\0\1",
+        "length 1": struct.pack(">HHHB", 1, 0, 1, 1) + bytes(8),
+        "length 300": struct.pack(">HHH", 1, 0, 300) + bytes(300),
+        "half a frame": frame(1, read_pdu(0, 1))[:9],
+        "random bytes": b"\xff\xff" + dice.randbytes(400),
+    }
 
 
 async def _play(bench: Bench) -> None:
