@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from inspector.core.clock import SystemClock
 from inspector.core.errors import CameraLost, FrameError, ModelError, StoreBroken, StoreError
 from inspector.core.types import Delivery, DeliveryState, Inspection, JudgedBy, Outcome, Trigger
 from inspector.health import ERRORS_THAT_LATCH, WATCHED, Health, Watchdog
@@ -173,3 +174,53 @@ def test_a_service_manager_that_takes_no_word_never_holds_up_the_line(tmp_path, 
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / address))
         heard = [notify("WATCHDOG=1") for _ in range(5000)]
         assert heard[0] is (address == "full") and heard[-1] is False
+
+
+def test_parts_that_the_plc_took_as_good_unasked_are_a_critical_alarm_until_acknowledged_whatever_else_is_latched(
+    health,
+):
+    health.latch(OfflineReason.CHECK_DUE, "challenge part 3 was not rejected", "Hold the parts.")
+    for _ in range(3):  # told ten times a second, one alarm
+        health.wrongly_accepted([(17, 4711), (19, 4713)])
+    state = health.state()
+    assert not state.ready and state.offline_reason is OfflineReason.LATCHED_ERROR
+    alarm = next(a for a in state.alarms if a.id == "plc_verdict")
+    assert alarm.priority == "critical" and "part 4711 (trigger 17), part 4713 (trigger 19)" in alarm.cause
+    health.wrongly_accepted([])  # the PLC's word for it is gone; the parts are not
+    assert [a.priority for a in health.state().alarms] == ["critical", "high"]
+    health.acknowledge()
+    assert [a.id for a in health.state().alarms] == ["latched"]
+
+
+def test_a_recipe_that_fails_is_not_ready_until_one_holds(health):
+    health.recipe_fails(OfflineReason.NO_RECIPE, "station st1 has no recipe 9", "Prepare another.")
+    state = health.state()
+    assert not state.ready and state.offline_reason is OfflineReason.NO_RECIPE
+    health.acknowledge()
+    assert not health.state().ready, "nobody can acknowledge a recipe into being"
+    health.recipe_holds()
+    assert health.state().ready
+
+
+async def test_a_part_of_all_stations_that_is_lost_takes_ready_from_each_and_a_camera_from_its_own():
+    healths = [Health(SystemClock()), Health(SystemClock())]
+    for health in healths:
+        for part in WATCHED:
+            health.ok(part)
+    watchdog = Watchdog(healths[0])
+
+    async def fails() -> None:
+        raise StoreError("full")
+
+    async def lost() -> None:
+        raise CameraLost("unplugged")
+
+    turns = [asyncio.create_task(watchdog.turn_forever("camera", lost, [healths[1]], "camera of st2"))]
+    await asyncio.sleep(0.05)
+    assert [h.state().ready for h in healths] == [True, False]
+    turns.append(asyncio.create_task(watchdog.turn_forever("store", fails, healths)))
+    await asyncio.sleep(0.05)
+    assert [h.state().ready for h in healths] == [False, False]
+    for turn in turns:
+        turn.cancel()
+    await asyncio.gather(*turns, return_exceptions=True)

@@ -13,8 +13,10 @@ import pytest
 
 from inspector.bundle import activate
 from inspector.bundle.slots import Slots
+from inspector.bundle.verify import verify
 from inspector.config import AppConfig
 from inspector.core.clock import SystemClock
+from inspector.core.errors import HashMismatch, UnknownRecipe
 from inspector.core.manifest import ClassEntry, Golden, OutputSpec
 from inspector.core.types import Mode
 from inspector.demo.parts import Kind, Stream, render
@@ -23,7 +25,7 @@ from inspector.judging import Judges, Judging, open_judging
 from inspector.store.database import Database
 from inspector.store.recipe_book import RecipeBook
 from inspector.threads import DeviceThread
-from plc.registers import OfflineReason, Reason, Verdict
+from plc.registers import CommandResult, OfflineReason, Reason, Verdict
 from tests.support.tiny_bundle import (
     entries_of,
     make_bundle,
@@ -277,3 +279,40 @@ async def test_a_bundle_of_good_parts_only_judges_by_novelty_alone(station, tmp_
         assert judging.model is not None, station.health.state().alarms
         part = await judging.model.predict(judging.recipe.view(render(1, Kind.GOOD, Stream.GOLDEN).image))
         assert (part.label, part.confidence) == ("good", 1.0)
+
+
+async def test_another_recipe_on_the_same_bundle_takes_the_model_that_is_there(station):
+    async with station.start() as first:
+        cfg = station.config()
+        both = cfg.model_copy(update={"recipes": (cfg.recipes[0], cfg.recipes[0].model_copy(update={"name": "b"}))})
+        both = both.model_copy(
+            update={"stations": (cfg.station.model_copy(update={"recipes": {5: "default", 6: "b"}}),)}
+        )
+        station.judges._cfg = both
+        second = await station.judges.prepare(both.station, 6, "plc", "command 1")
+        assert second.model is first.model and second.judged_by.model_rev == first.judged_by.model_rev + 1
+        with pytest.raises(UnknownRecipe, match="has no recipe 7"):
+            await station.judges.prepare(both.station, 7, "plc", "command 2")
+
+
+async def test_another_bundle_under_a_running_station_is_never_taken_for_its_own(station, tmp_path):
+    """Whole, signed and newer; but not the one that was loaded and replayed."""
+    async with station.start() as judging:
+        make_bundle(station.file, KEY, version=2)
+        slot = judging.bundle.directory
+        shutil.rmtree(slot)
+        verify(station.file, [trusted_key(KEY)], slot)
+        with pytest.raises(HashMismatch, match="holds another bundle"):
+            await station.judges.self_test(judging)
+
+
+async def test_the_recipe_that_was_last_active_comes_up_again_and_a_number_without_one_does_not(station):
+    async with station.start():
+        await station.judges.record(station.config().station, 6, 1, CommandResult.OK, "plc", "command 1")
+        await station.judges.record(station.config().station, 9, 0, CommandResult.UNKNOWN_RECIPE, "plc", "command 2")
+        cfg = station.config()
+        two = cfg.station.model_copy(update={"recipes": {5: "default", 6: "default"}})
+        station.judges._cfg = cfg.model_copy(update={"stations": (two,)})
+        assert await station.judges.first_number(two) == 6, "what failed is no recipe to start with"
+        await station.judges.record(two, 0, 0, CommandResult.OK, "plc", "command 3")
+        assert await station.judges.first_number(two) == 0
