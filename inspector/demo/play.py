@@ -64,6 +64,8 @@ async def play(parts: int, folder: Path, view: View, *, page_port: int | None, r
             for task in (playing, stopped, *others):
                 task.cancel()
             await asyncio.gather(playing, stopped, *others, return_exceptions=True)
+    if changes and not changes[-1]["ok"]:
+        raise DemoError(f"the change-over to recipe {changes[-1]['recipe']} failed: {changes[-1]['text']}")
     if not stop.is_set() and len(results) < parts:
         raise DemoError(f"the simulated PLC ended after {len(results)} parts:\n{last_words(folder / 'plc.log')}")
     counts = count(results, folder / "state" / "results.db", is_good)
