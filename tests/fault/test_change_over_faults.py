@@ -205,6 +205,7 @@ async def test_a_part_that_the_plc_took_as_good_unasked_is_a_critical_alarm_also
         alarm = await line.not_ready(OfflineReason.LATCHED_ERROR, f"part {rejected.part_id} ")
         assert alarm["priority"] == "critical" and f"trigger {rejected.trigger_id}" in alarm["cause"]
         assert line.process is not None
+        await line.sim.idle_for(0.5)  # told at once, on the disk with the next commit
         line.process.kill()
         await line.process.wait()
         beat = line.sim.stat()["HEARTBEAT"]
