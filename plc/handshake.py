@@ -1,27 +1,23 @@
 """The contract's state machine, without I/O: CTRL images in, accepted triggers and STAT images out. Time is injected.
 
 Both directions are thin adapters on this. It holds the rules that need more than one of its parts (session, triggers,
-the part in flight, commands, the PLC's verdicts): what is refused, what may only be published as less, and why READY is
-0. All times are seconds on one monotonic clock. The rules' numbers (P1 to P12) are those of the contract.
+the part in flight, commands, the PLC's verdicts). Here is what happens, and what is refused; why READY is 0 and what
+the PLC is shown stands in standing.py, what may only be published as less in publishing.py. All times are seconds on
+one monotonic clock. The rules' numbers (P1 to P12) are those of the contract.
 """
 
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
-from plc.challenge import Challenge
-from plc.commands import CHANGES_OVER, CommandRequest, Commands
+from plc.commands import CommandRequest
 from plc.cycle import Cycle, HandshakeError, Link, LinkStep
-from plc.errors import ErrorQueue
 from plc.images import Image
-from plc.inflight import InFlight
-from plc.parts import HandshakeConfig, HealthInput, Part, Record, as_test_part, lesser
+from plc.parts import HandshakeConfig, HealthInput, Part, Record
+from plc.publishing import Publishing
 from plc.registers import (
     LATCHED2,
-    SIGNATURE,
-    STAT,
     Command,
     CommandResult,
     Control,
@@ -29,12 +25,7 @@ from plc.registers import (
     Reason,
     Status,
     Status2,
-    Verdict,
-    VisionState,
 )
-from plc.session import Session
-from plc.triggers import Triggers
-from plc.verdicts import PlcVerdicts
 
 __all__ = [
     "CommandRequest",
@@ -48,8 +39,6 @@ __all__ = [
     "Record",
 ]
 
-COUNTED = "TRIGGERS PASS FAIL UNCERTAIN NOT_INSPECTED TEST MISSED DUPLICATES STALE ID_GAPS LINK_SESSIONS ACK_TIMEOUTS"
-WRONG_IDS = 16  # newest that an alarm names
 _COUNTED_AS = {Reason.OVERRUN: "MISSED", Reason.DUPLICATE_ID: "DUPLICATES", Reason.STALE_TRIGGER: "STALE"}
 _REFUSED_BECAUSE = {
     OfflineReason.CAMERA: Reason.CAMERA,
@@ -61,81 +50,11 @@ _REFUSED_BECAUSE = {
 }
 
 
-class Handshake:
+class Handshake(Publishing):
     """Feed samples and decisions; take parts from `events`, and write `stat` whenever it changed and each heartbeat.
 
     known: does the store have a row of this trigger id? Commands that take time are in `requests`; `answer` them.
     """
-
-    def __init__(self, cfg: HandshakeConfig, known: Callable[[int], bool]) -> None:
-        self.cfg, self._known = cfg, known
-        self.stat = Image(STAT, word_order=cfg.word_order)
-        self.counts = dict.fromkeys(COUNTED.split(), 0)
-        self.clear_errors = 0  # how often the PLC asked; health watches it
-        self.wrong_parts: deque[tuple[int, int]] = deque(maxlen=WRONG_IDS)  # (trigger, part) taken as good unasked
-        self.active_recipe, self.settings_checksum = cfg.active_recipe, cfg.settings_checksum  # as the PLC is told
-        self.simulated_camera = False  # the camera's pictures are not of this moment (P12)
-        self._session, self._triggers, self._challenge = Session(cfg), Triggers(), Challenge(cfg)
-        self._commands = Commands(self.stat, cfg.command_timeout_s)
-        self._verdicts, self._errors = PlcVerdicts(), ErrorQueue()
-        self._flight = InFlight(self.stat, self.counts, self._verdicts)
-        self._health = HealthInput()
-        self._stopping = self._line_busy = self._been_ready = self._ready = False
-        self._duplicate_error = self._wrongly_accepted = self._halted = False
-        self._activations = 0
-        self._restarted, self._acked_before = False, 0
-        self._latched = Status2(0)
-        self._compose(0.0)
-
-    @property
-    def link(self) -> Link:
-        return self._session.link
-
-    @property
-    def cycle(self) -> Cycle:
-        return self._flight.cycle
-
-    @property
-    def current(self) -> Part | None:
-        """The part in flight."""
-        return self._flight.current
-
-    @property
-    def events(self) -> deque[Part]:
-        """Parts for the line: accepted, or refused with the reason why."""
-        return self._flight.events
-
-    @property
-    def requests(self) -> deque[CommandRequest]:
-        """Commands for the appliance, each to be taken and answered."""
-        return self._commands.requests
-
-    @property
-    def wrong_accepts(self) -> tuple[int, ...]:
-        """Trigger ids of the newest parts that the PLC took as good and that were not passed, until CLEAR_ERROR."""
-        return tuple(trigger_id for trigger_id, _ in self.wrong_parts)
-
-    @property
-    def test_part_expired(self) -> bool:
-        """TEST_PART stood too long: not READY until it is 0 and the error was acknowledged."""
-        return self._challenge.expired
-
-    @property
-    def protocol_error(self) -> bool:
-        """The PLC breaks the contract's rules: TRIGGER_ID is 0 or torn, or changed while TRIGGER stood."""
-        return self._triggers.protocol_error
-
-    @property
-    def repeats_ids(self) -> bool:
-        """The newest trigger came with the id of the one before."""
-        return self._duplicate_error
-
-    @property
-    def simulator(self) -> bool | None:
-        """Does the PLC show the simulator's signature? None: this connection has not shown the right one yet."""
-        return self._session.simulator
-
-    # -- what happens ------------------------------------------------------------------------------------------------
 
     def link_up(self, now_s: float, id_ack_in_plc: int = 0) -> None:
         """A connection stands. `id_ack_in_plc`: TRIGGER_ID_ACK found in our STAT there, of a former life perhaps."""
@@ -247,11 +166,6 @@ class Handshake:
         self.stat["HEARTBEAT"] += 1
         self._session.watch.sent_heartbeat(self.stat["HEARTBEAT"], now_s)
 
-    def exposed(self, part: Part, exposed_s: float, now_s: float) -> None:
-        """The exposure of `part`, begun at `exposed_s`, ended: it may move."""
-        self._flight.exposed(part, exposed_s)
-        self._compose(now_s)
-
     def stop(self, now_s: float) -> None:
         """Orderly end: READY and ONLINE fall, what is in flight becomes 4/110 (row 28)."""
         self._stopping = True
@@ -261,85 +175,6 @@ class Handshake:
         """Another appliance writes into our STAT (row 22)."""
         self._latched |= Status2.OWNER_CONFLICT
         self._compose(now_s)
-
-    @property
-    def owner_doubted(self) -> bool:
-        """Latched until CLEAR_ERROR: nothing may be written meanwhile."""
-        return bool(self._latched & Status2.OWNER_CONFLICT)
-
-    # -- publishing ----------------------------------------------------------------------------------------------------
-
-    def load(self, part: Part, record: Record, now_s: float) -> Record | None:
-        """Put the record of `part` into STAT, flags still down (P6). Returns what stands there now: it may only be less
-        than what was decided. None: nothing may be published for this part (aborted, or no link)."""
-        if not self._flight.may_load(part) or self.simulator is None:
-            return None
-        record = self.downgrade(part, record, now_s)
-        if record.reason == Reason.CAMERA and part.refused is None:
-            self._latched |= Status2.ACQ_ERROR
-        self._flight.load(part, record, now_s)
-        self._compose(now_s)
-        return record
-
-    def raise_flags(self, part: Part, loaded: Record, now_s: float) -> bool:
-        """The record is confirmed and its publishing write starts now: VALID and PASS xor FAIL.
-
-        False: no longer true, load again (or give up).
-        """
-        if part is not self.current or self.cycle is not Cycle.PUBLISH or self.simulator is None:
-            return False
-        if self.downgrade(part, loaded, now_s) != loaded:
-            return False
-        self._flight.raise_flags(part, loaded.code, now_s)
-        self._compose(now_s)
-        return True
-
-    def downgrade(self, part: Part, record: Record, now_s: float) -> Record:
-        """P8, P9, P11, P12: the same record, or a lesser one that says why."""
-        record = as_test_part(record) if part.test_part else record
-        if part.refused is not None:
-            return record if record.code == Verdict.NOT_INSPECTED else lesser(record, part.refused)
-        if record.code == Verdict.NOT_INSPECTED:
-            return record
-        reason = self._why_less(part, record, now_s)
-        return record if reason is None else lesser(record, reason)
-
-    def give_up(self, part: Part, record: Record, now_s: float) -> Record:
-        """Nothing was published for `part`, and the next one may come. Returns what its row must say: not `record`."""
-        because = self._session.doubt
-        if part is self.current:
-            if self.cycle is Cycle.DROPPED:
-                because = self._flight.dropped_because
-            self._flight.settle()
-        if self._stopping:
-            because = Reason.OFFLINE
-        told = record if record.code == Verdict.NOT_INSPECTED and part.refused is not None else lesser(record, because)
-        self._flight.remember(part, told.code)
-        self._compose(now_s)
-        return told
-
-    def _why_less(self, part: Part, record: Record, now_s: float) -> Reason | None:
-        session, exposed_s = self._session, self._flight.exposed_s
-        if self._offline_reason(now_s) is OfflineReason.SET_OFFLINE:
-            return Reason.OFFLINE
-        if part.session != session.key or session.link is not Link.LIVE:
-            return session.doubt
-        if not session.watch.beating(now_s):
-            return Reason.PLC_HEARTBEAT
-        expected = session.ctrl["RECIPE_EXPECTED"] if session.ctrl is not None else 0
-        if part.activation != self._activations or record.recipe_used != self.active_recipe:
-            return Reason.RECIPE_MISMATCH
-        if expected not in (0, self.active_recipe):
-            return Reason.RECIPE_MISMATCH
-        if not now_s <= part.deadline_s:
-            return Reason.DEADLINE
-        if exposed_s is not None and not exposed_s - part.accepted_s <= self.cfg.exposure_delay_s:
-            return Reason.STALE_TRIGGER  # we were paused: the part may have moved on
-        if record.code == Verdict.PASS and record.simulated and not self.simulator:
-            return Reason.SIMULATED
-        return None
-
-    # -- samples in detail ---------------------------------------------------------------------------------------------
 
     def _link_step(self, step: LinkStep, doubt: Reason) -> None:
         """Leave LIVE: the next image is a reference, not an event. A result that stands ends here."""
@@ -458,75 +293,3 @@ class Handshake:
         self._challenge.acknowledge()
         self._errors.acknowledge()
         self.clear_errors += 1
-
-    # -- the image -----------------------------------------------------------------------------------------------------
-
-    def _offline_reason(self, now_s: float) -> OfflineReason:
-        session = self._session
-        if self._stopping or self._halted or session.control & Control.SET_OFFLINE:
-            return OfflineReason.SET_OFFLINE
-        if session.link is not Link.LIVE:
-            stopped = session.doubt is Reason.PLC_HEARTBEAT
-            return OfflineReason.PLC_HEARTBEAT if stopped else OfflineReason.NO_LINK_BASELINE
-        if not session.watch.alive(now_s):
-            return OfflineReason.PLC_HEARTBEAT
-        if self._commands.runs(*CHANGES_OVER):
-            return OfflineReason.CHANGE_OVER
-        if self._commands.runs(Command.SELF_TEST):
-            return OfflineReason.CHECK_DUE
-        if not self._health.ready:
-            return self._health.offline_reason
-        if self._wrongly_accepted or self._challenge.expired:
-            return OfflineReason.LATCHED_ERROR
-        if not self.active_recipe:
-            return OfflineReason.NO_RECIPE
-        return OfflineReason.CONFIGURATION if self.owner_doubted else OfflineReason.NONE
-
-    def _is_ready(self, offline: OfflineReason) -> bool:
-        control, triggers = self._session.control, self._triggers
-        return (
-            offline is OfflineReason.NONE and self._flight.idle and not self._line_busy
-            and not triggers.protocol_error and not triggers.confirming
-            and bool(control & Control.TRIGGER_ENABLE) and not control & (Control.TRIGGER | Control.RESULTS_ACK)
-        )  # fmt: skip
-
-    def _compose(self, now_s: float) -> None:
-        """STATUS and its companions from the states; everything else in the image stands until it is replaced (P5)."""
-        s, cfg, health, watch = self.stat, self.cfg, self._health, self._session.watch
-        offline = self._offline_reason(now_s)
-        ready = self._is_ready(offline)
-        if not self._triggers.confirming:
-            self._ready = ready  # what the PLC was shown before the edge
-        self._been_ready |= ready
-        own = (self._wrongly_accepted or self._challenge.expired or self._triggers.protocol_error) * Reason.RESYNC
-        self._errors.see(
-            (Reason(own), health.error, Reason(self._duplicate_error * Reason.DUPLICATE_ID)), keep=self._been_ready
-        )
-        halted = offline is OfflineReason.SET_OFFLINE
-        starting = health.offline_reason is OfflineReason.STARTING and not health.ready
-        status = self._flight.flags | self._commands.flags
-        status |= Status.TRIGGER_READY * ready | Status.ERROR * self._errors.present
-        status |= Status.ONLINE * (self.link is Link.LIVE and not halted and not starting)
-        s["STATUS"], s["STATE"] = status, self._state(halted, starting, offline)
-        s["STATUS2"] = (
-            self._latched | Status2.PLC_HB_OK * watch.alive(now_s)
-            | Status2.DEGRADED * (health.degraded or watch.degraded(now_s))
-            | Status2.SIMULATION * (self.simulated_camera and self.simulator is False)
-            | Status2.STORAGE_WARN * health.storage_warn | Status2.CLOCK_UNSYNCED * health.clock_unsynced
-        )  # fmt: skip
-        s["ERROR_CODE"], s["OFFLINE_REASON"] = self._errors.code, offline
-        s["ACTIVE_RECIPE"], s["STAT_SIGNATURE"] = self.active_recipe, SIGNATURE + cfg.number
-        s["SETTINGS_CHECKSUM"] = self.settings_checksum
-
-    def _state(self, halted: bool, starting: bool, offline: OfflineReason) -> VisionState:
-        if halted:
-            return VisionState.HALTED
-        if starting:
-            return VisionState.PREOPERATIONAL
-        if offline is OfflineReason.CHANGE_OVER:
-            return VisionState.INITIALIZED
-        if self._errors.present:
-            return VisionState.ERROR
-        if offline is not OfflineReason.NONE:
-            return VisionState.INITIALIZED
-        return VisionState.READY if self.cycle is Cycle.IDLE else VisionState.SINGLE_EXECUTION

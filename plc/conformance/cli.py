@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from enum import StrEnum
 from pathlib import Path
@@ -78,8 +80,6 @@ def conformance(
     Example: inspector-plc conformance --sut appliance --mode client --profile quick --report out
     Example: inspector-plc conformance --sut plc --mode client --address 192.168.10.5:502 --report out
     """
-    for name in ("pymodbus", "plc"):  # they tell of every connection that we break
-        logging.getLogger(name).setLevel(logging.CRITICAL)
     wanted = frozenset(filter(None, only.replace(" ", "").split(",")))
     cases = all_cases(sut.value)
     _known(wanted, cases)
@@ -97,14 +97,30 @@ def conformance(
                 **common, start=start, config=config, folder=report, good=_numbers(good_parts), bad=_numbers(bad_parts),
                 simulated=simulated, settings=_settings(settings or []), hooks=hooks, only=wanted,
             )  # fmt: skip
-            done = asyncio.run(judge_appliance(job, lambda outcome: typer.echo(line(outcome))))
+            with _hushed():
+                done = asyncio.run(judge_appliance(job, lambda outcome: typer.echo(line(outcome))))
         else:
             program = ProgramSettings(**_checked(_settings(settings or []), ProgramSettings))
-            done = asyncio.run(judge_program(ProgramJob(**common, program=program), lambda o: typer.echo(line(o))))
+            with _hushed():
+                done = asyncio.run(judge_program(ProgramJob(**common, program=program), lambda o: typer.echo(line(o))))
     except (ReportError, OSError, ValueError) as exc:
         typer.echo(f"cannot run: {exc}", err=True)
         raise typer.Exit(2) from exc
     _finish(done, report)
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """The links tell of every connection that the suite breaks."""
+    loggers = [logging.getLogger(name) for name in ("pymodbus", "plc")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
 
 
 def _finish(done: Report, folder: Path | None) -> None:
