@@ -7,6 +7,7 @@ header); bytes that are no such frame pass as they come. Faults are switched whi
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import socket
 import struct
@@ -204,7 +205,8 @@ class _Pipe:
     def end_of(self, side: Side) -> None:
         writer = self._streams(_other(side))[1]
         if writer.can_write_eof() and not writer.is_closing():
-            writer.write_eof()
+            with contextlib.suppress(OSError):  # that end is gone already
+                writer.write_eof()
 
     def forget(self, side: Side) -> None:
         self._gone.add(side)

@@ -135,7 +135,7 @@ class Handshake(Publishing):
     def recall_told(self, told: Iterable[tuple[int, int, int]]) -> None:
         """(trigger id, part id, RESULT_CODE) of a former life, oldest first: PLC_VERDICT is held against them too."""
         for trigger_id, part_id, code in told:
-            self._verdicts.told(trigger_id, part_id, code)
+            self._verdicts.recalled(trigger_id, part_id, code)
 
     def recall_wrong_parts(self, parts: Iterable[tuple[int, int]], now_s: float) -> None:
         """(trigger, part) that the PLC took as good in a former life, and nobody took note of yet: latched as then."""

@@ -27,6 +27,10 @@ class PlcVerdicts:
         if before is None or before[1] != Verdict.PASS:  # a repeated id does not take back what was told before
             self._tell(trigger_id, part_id, code)
 
+    def recalled(self, trigger_id: int, part_id: int, code: int) -> None:
+        """Of a former life; the newest of an id comes last."""
+        self._tell(trigger_id, part_id, code)
+
     def _tell(self, trigger_id: int, part_id: int, code: int) -> None:
         self._told.pop(trigger_id, None)  # the newest go last
         self._told[trigger_id] = part_id, code

@@ -22,6 +22,7 @@ from inspector.store.ledger import Ledger, Recovered
 from inspector.store.recipe_book import RecipeBook
 from inspector.store.wrong_accepts import WrongAccepts
 from inspector.threads import DeviceThread
+from plc.registers import Reason
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -61,13 +62,16 @@ class Journal:
         await self.until(self.submit(self._close), self._clock.monotonic_s() + BEHIND_S)
 
     def told(self, station: str) -> list[tuple[int, int, int]]:
-        """On the store's thread: (trigger id, part id, RESULT_CODE) of the newest rows, oldest first. A decision of
-        which it is unknown whether the PLC was told counts as told. Raises StoreError."""
+        """On the store's thread: (trigger id, part id, RESULT_CODE) of the newest rows, oldest first.
+
+        A decision of which it is unknown whether the PLC was told counts as told. A repeated id takes nothing back.
+        Raises StoreError.
+        """
         with self._database.reading() as db:
             rows = db.execute(
                 "SELECT trigger_id, part_id, coalesce(published_code, decided_code) FROM inspections"
-                " WHERE station = ? AND decided_code IS NOT NULL ORDER BY no DESC LIMIT ?",
-                (station, RECENT),
+                " WHERE station = ? AND decided_code IS NOT NULL AND decided_reason != ? ORDER BY no DESC LIMIT ?",
+                (station, int(Reason.DUPLICATE_ID), RECENT),
             )
             return [(int(id_), int(part_id), int(code)) for id_, part_id, code in rows][::-1]
 

@@ -30,7 +30,7 @@ class Appliance:
 
     def __init__(self, sim: RuleSim) -> None:
         self.sim = sim
-        self.rows: set[int] = set()  # what the store knows outlives the process
+        self.rows: dict[int, int] = {}  # trigger id -> code decided; what the store knows outlives the process
         self.life = self.ticket = 0
         self.paused_until_s = 0.0
         self.timeout_s = sim.rng.choice((0.05, 0.1, 0.25))
@@ -43,6 +43,7 @@ class Appliance:
     def _begin(self) -> None:
         cfg = HandshakeConfig(active_recipe=1)
         self.hs = self.sim.rules.handshake(cfg, self.rows.__contains__)
+        self.hs.recall_told((id_, 0, code) for id_, code in self.rows.items())
         self.hs.health(READY, self.sim.now)
         self.parts: deque[Part] = deque()
         self.judged: tuple[Part, Record] | None = None
@@ -195,10 +196,11 @@ class Appliance:
 
     def _work(self, part: Part) -> None:
         rng = self.sim.rng
-        self.rows.add(part.trigger_id)
         if part.refused is not None:
+            self.rows.setdefault(part.trigger_id, int(Verdict.NOT_INSPECTED))
             self.soon(0.003, partial(self._judged, part, Record(int(Verdict.NOT_INSPECTED), part.refused)))
         else:
+            self.rows[part.trigger_id] = int(Verdict.NOT_INSPECTED)  # until it is decided
             self.soon(rng.uniform(0, 0.08) if rng.random() < 0.01 else 0.003, partial(self._expose, part))
 
     def _expose(self, part: Part) -> None:
@@ -206,6 +208,7 @@ class Appliance:
         begun_s, rng = self.sim.now, self.sim.rng
         code, reason = (Verdict.PASS, Reason.NONE) if looks_good else (Verdict.FAIL, Reason.CLASS)
         record = Record(int(code), reason, inspection_no=seen, recipe_used=1)
+        self.rows[part.trigger_id] = record.code
         self.soon(0.002, lambda: self.hs.exposed(part, begun_s, self.sim.now))
         infer_s = rng.uniform(0.05, 0.25) if rng.random() < 0.01 else rng.uniform(0.02, 0.05)
         self.soon(infer_s, partial(self._judged, part, record))

@@ -74,7 +74,7 @@ class Line:
         self.cut = False  # nothing passes in either direction
         self.dead = self.paused = False  # the appliance
         self.plc_stopped = False
-        self.rows: set[int] = set()
+        self.rows: dict[int, int] = {}  # trigger id -> code decided; what the store knows outlives the process
         self.pictures: list[tuple[int, int]] = []  # (trigger id, number of the piece in the picture; 0: none)
         self.told: list[tuple[int, int]] = []  # (trigger id, code), each time that the flags went up
         self.verdicts: list[tuple[int, int]] = []  # (PLC_VERDICT_ID, PLC_VERDICT), each change
@@ -94,6 +94,7 @@ class Line:
         """Also after it was killed: rows stay, everything else is gone."""
         cfg = HandshakeConfig(active_recipe=1, max_trigger_age_s=self.max_trigger_age_s)
         self.hs = Handshake(cfg, self.rows.__contains__)
+        self.hs.recall_told((id_, 0, code) for id_, code in self.rows.items())
         self.hs.health(HEALTHY, self.now_s)
         self._jobs, self._linked, self.dead = [], False, False
 
@@ -135,8 +136,8 @@ class Line:
         self._write()
 
     def _take(self, part: Part) -> None:
-        self.rows.add(part.trigger_id)
         if part.refused is not None:
+            self.rows.setdefault(part.trigger_id, int(Verdict.NOT_INSPECTED))
             self._jobs.append((self.now_ms + 1, part, Record(int(Verdict.NOT_INSPECTED), part.refused), False))
             return
         piece = next((p for p in self.pieces[-4:] if p.at_camera(self.now_ms)), None)
@@ -151,6 +152,7 @@ class Line:
                 reason,
                 recipe_used=self.hs.active_recipe,
             )
+        self.rows[part.trigger_id] = record.code
         self.pictures.append((part.trigger_id, piece.number if piece is not None else 0))
         self.hs.exposed(part, self.now_s, self.now_s)
         self._jobs.append((self.now_ms + self.judge_ms, part, record, False))
