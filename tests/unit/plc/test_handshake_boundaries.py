@@ -50,6 +50,28 @@ def test_a_plc_that_takes_a_part_as_good_before_it_was_told_is_found_out():
     assert bench.hs.stat["OFFLINE_REASON"] == OfflineReason.LATCHED_ERROR
 
 
+def test_a_part_taken_as_good_unasked_while_the_link_was_down_is_found_out_when_it_is_back():
+    """The first image of a connection is a reference for edges; what the PLC says it did is no edge."""
+    bench = Bench()
+    bench.connect()
+    bench.hs.link_down(bench.now)
+    bench.ctrl["PLC_VERDICT_ID"], bench.ctrl["PLC_VERDICT"] = 17, 1
+    bench.connect()
+    assert list(bench.hs.wrong_accepts) == [17]
+
+
+def test_an_id_that_was_left_out_is_told_and_takes_neither_ready_nor_a_verdict():
+    """A part without READY gets an id and no trigger: the next id jumps, and nothing is wrong."""
+    bench = Bench()
+    bench.connect()
+    for id_ in (17, 19):
+        bench.trigger(id_)
+        bench.publish(bench.parts[-1])
+        assert bench.status & Status.PASS and not bench.status & Status.ERROR
+        bench.acknowledge()
+    assert bench.hs.stat["STATUS2"] & Status2.ID_GAP and bench.status & Status.TRIGGER_READY
+
+
 def test_a_torn_read_of_the_plcs_verdict_is_no_wrong_accept():
     """The id is of the rejected part already, the verdict still of the good one before it; the next image is whole."""
     bench = Bench()
