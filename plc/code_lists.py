@@ -11,7 +11,7 @@ CONTROL = {
     Control.RESULTS_ACK: "1 when the record was read; hold it until RESULTS_VALID is 0, then 0. READY needs it at 0",
     Control.EXECUTE_COMMAND: "0 -> 1 executes COMMAND; hold it until COMPLETED or FAILED, then 0",
     Control.SET_OFFLINE: "1 takes the station offline: no READY, ONLINE = 0",
-    Control.CLEAR_ERROR: "0 -> 1 acknowledges the first error of the queue and clears the latched bits",
+    Control.CLEAR_ERROR: "0 -> 1 acknowledges the first error of the queue and clears all latched bits; hold it 100 ms",
     Control.CLEAR_EXPOSURE_COMPLETE: "1 clears EXPOSURE_COMPLETE, which else falls with the next accepted trigger",
     Control.TEST_PART: "1 with TRIGGER: this is a challenge part. It never gets PASS; RESULT_CODE is 5 or 6",
 }
@@ -24,7 +24,7 @@ STATUS = {
     Status.EXPOSURE_COMPLETE: "1: the picture is taken, the part may move. Falls at the next accepted trigger",
     Status.SYSTEM_BUSY: "1 while the part is judged",
     Status.INSPECTION_COMPLETED: "toggles with every published result",
-    Status.RESULTS_VALID: "1: the record in STAT 9..39 and PASS/FAIL are valid, until RESULTS_ACK",
+    Status.RESULTS_VALID: "1: the record (offset 9..39 = address 29..59) and PASS/FAIL are valid, until RESULTS_ACK",
     Status.PASS: "1 only with RESULTS_VALID and RESULT_CODE 1. Never decide by this bit alone: see the accept rule",
     Status.FAIL: "with RESULTS_VALID the opposite of PASS; both 0 otherwise",
     Status.RESULTS_BUFFER_OVERRUN: "more refused triggers wait for their answer than there is room for",
@@ -41,9 +41,9 @@ STATUS2 = {
     Status2.DUPLICATE_ID: "latched: a trigger came with the id of the one before (4/104)",
     Status2.STALE_TRIGGER: "latched: a trigger was too old when it was seen, or stood at the start (4/103)",
     Status2.ACK_TIMEOUT: "latched: a result was not acknowledged in 10 s and was taken back",
-    Status2.ID_GAP: "latched: an id jumped, so triggers were lost on the way",
+    Status2.ID_GAP: "latched, information only (no ERROR, READY stays): an id jumped; parts not triggered, or lost",
     Status2.ACQ_ERROR: "latched: the camera gave no usable picture",
-    Status2.SIMULATION: "the pictures are not of this moment and PASS is suppressed: no production camera",
+    Status2.SIMULATION: "no production camera, but SIGNATURE is that of a real line: PASS is suppressed (section 1)",
     Status2.STORAGE_WARN: "the disk fills or the archive gives way; verdicts are not touched",
     Status2.CLOCK_UNSYNCED: "UTC in the record is not to be trusted; nothing is decided by it",
     Status2.OWNER_CONFLICT: "latched: another appliance writes into the same STAT; this one stopped writing",
@@ -95,7 +95,8 @@ REASON = {
     Reason.RESYNC: "triggered without READY (RESULTS_ACK still up, for example), or as ERROR_CODE: a trigger without a "
     "valid id, or a part taken as good that was not passed",
     Reason.NO_PROOF: "the camera cannot prove that its picture was taken after the trigger",
-    Reason.SIMULATED: "the picture is not of this moment, and the PLC does not show the simulator's signature",
+    Reason.SIMULATED: "would have passed, but the picture is not of this moment, and SIGNATURE is that of a real line "
+    "(section 1)",
 }
 
 OFFLINE_REASON = {
@@ -107,11 +108,14 @@ OFFLINE_REASON = {
     OfflineReason.MODEL: "the model does not run",
     OfflineReason.STORAGE: "results cannot be stored",
     OfflineReason.PLC_HEARTBEAT: "count PLC_HEARTBEAT up, and copy HEARTBEAT to HB_ECHO, in every scan",
-    OfflineReason.CHECK_DUE: "a golden or challenge check is due or failed: present the challenge part (TEST_PART)",
+    OfflineReason.CHECK_DUE: "a self test runs: wait. Else golden pictures or a challenge part came out wrong: hold "
+    "the parts since the last good check, have quality find the cause. READY comes with a change-over or self test "
+    "that succeeds; after a challenge part only with a restart of the service",
     OfflineReason.LATCHED_ERROR: "an error that waits for CLEAR_ERROR",
     OfflineReason.CHANGE_OVER: "a change-over runs, or failed",
     OfflineReason.CONFIGURATION: "the appliance's configuration does not fit: see its page",
-    OfflineReason.NO_LINK_BASELINE: "the link is not live: SIGNATURE right? PLC_HEARTBEAT moved twice? TRIGGER 0?",
+    OfflineReason.NO_LINK_BASELINE: "the link is not live: SIGNATURE (section 1) A100 hex + station number? "
+    "PLC_HEARTBEAT moved twice? TRIGGER 0?",
 }
 
 COMMAND = {
@@ -140,8 +144,8 @@ COMMAND_RESULT = {
 PLC_VERDICT = {
     0: "nothing decided yet",
     1: "good: the part went on",
-    2: "reject: a result came, and it was not good",
-    3: "not inspected: no result in time, treated as a reject",
+    2: "reject: a result came, and it was not good (after RESULT_CODE 4 also 3: the appliance makes no difference)",
+    3: "not inspected: never triggered, or no result in time; treated as a reject",
     4: "bypassed: the part went on without inspection (key switch)",
 }
 

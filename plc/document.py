@@ -21,6 +21,11 @@ C = TypeVar("C", bound=IntEnum)
 S = TypeVar("S", bound=Enum)
 E = TypeVar("E", bound=Enum)
 _PAGE = "registers.in.md"
+_DIAG_NOTE = (
+    "Written once a second. Counters start at 0 with the service and with COMMAND 100; BOOT_COUNT goes on over "
+    "restarts. A part whose session ended before its answer (cut, restart, TRIGGER_ENABLE = 0) is NOT_INSPECTED, "
+    "stored only. PASS + FAIL + UNCERTAIN + NOT_INSPECTED + TEST = TRIGGERS, but for parts not answered yet."
+)
 _WRITTEN_BY = {"plc": "the PLC", "appliance": "the appliance"}
 
 
@@ -80,6 +85,8 @@ def _block(block: Block) -> str:
     ]
     if block.name == "DEVICE":
         lines += ["Only where the appliance is the server; once, not for each station.", ""]
+    if block.name == "DIAG":
+        lines += [_DIAG_NOTE, ""]
     lines.append(_table(("address", "reference", "offset", "name", "type", "meaning"),
                         (_row(block, r) for r in block.registers), right=3))  # fmt: skip
     used = {o for r in block.registers for o in range(r.offset, r.offset + r.length)}
@@ -129,12 +136,12 @@ def _names(flags: IntFlag) -> str:
     return f"{flags.value:04X}: " + " ".join(str(bit.name) for bit in type(flags) if bit & flags)
 
 
-def _frames(exchanges: list[tuple[nominal.Moment, list[nominal.Frame]]]) -> str:
+def _frames(exchanges: list[nominal.Exchange]) -> str:
     out = []
-    for n, (moment, frames) in enumerate(exchanges, 1):
-        out.append(f"Step {n}, {moment.at_ms} ms: {moment.what}.")
+    for exchange in exchanges:
+        out.append(f"Step {exchange.step}, {exchange.moment.at_ms} ms: {exchange.moment.what}.")
         lines = []
-        for frame in frames:
+        for frame in exchange.frames:
             lines += [f"{'PLC' if frame.sender == 'plc' else 'appliance'}, {len(frame.data)} bytes"]
             lines += _hex(frame.data)
         out.append("```text\n" + "\n".join(lines) + "\n```")

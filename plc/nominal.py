@@ -17,6 +17,7 @@ RECORD = Record(
     recipe_used=1, model_rev=4, utc_ms=1_700_000_000_250,
 )  # fmt: skip
 READ, WRITE = 3, 16
+RECORD_ALONE = "the record is written and confirmed first; no flag yet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,15 @@ class Frame:
 
     sender: str  # plc or appliance
     data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A request and its reply, and the moment that they show; step: its number in `cycle`, from 1."""
+
+    step: int
+    moment: Moment
+    frames: tuple[Frame, Frame]
 
 
 class _Play:
@@ -84,7 +94,7 @@ def cycle() -> list[Moment]:
     play.hs.exposed(part, 0.008, 0.018)
     play.show(18, "appliance", "the exposure ended: the part may move")
     loaded = play.hs.load(part, RECORD, 0.040)
-    play.show(40, "appliance", "the record is written and confirmed first; no flag yet")
+    play.show(40, "appliance", RECORD_ALONE)
     if loaded is None or not play.hs.raise_flags(part, loaded, 0.042):
         raise RuntimeError("the nominal cycle was refused")
     play.show(42, "appliance", "then the flags: VALID and PASS")
@@ -95,28 +105,31 @@ def cycle() -> list[Moment]:
     return play.moments
 
 
-def frames_client() -> list[tuple[Moment, list[Frame]]]:
+def frames_client() -> list[Exchange]:
     """The appliance is the Modbus client: it polls CTRL, and writes the whole STAT when it changed."""
     out = []
-    for transaction, moment in enumerate(cycle(), 1):
+    for step, moment in enumerate(cycle(), 1):
         if moment.who == "plc":
-            pair = _read(transaction, CTRL.base, moment.ctrl.words)
-            out.append((moment, [Frame("appliance", pair[0]), Frame("plc", pair[1])]))
+            pair = _read(step, CTRL.base, moment.ctrl.words)
         else:
-            pair = _write(transaction, STAT.base, moment.stat.words)
-            out.append((moment, [Frame("appliance", pair[0]), Frame("plc", pair[1])]))
+            pair = _write(step, STAT.base, moment.stat.words)
+        out.append(Exchange(step, moment, (Frame("appliance", pair[0]), Frame("plc", pair[1]))))
     return out
 
 
-def frames_server() -> list[tuple[Moment, list[Frame]]]:
-    """The appliance is the Modbus server: the PLC writes the whole CTRL, and reads STAT, both in every cycle."""
+def frames_server() -> list[Exchange]:
+    """The appliance is the Modbus server: the PLC writes the whole CTRL, and reads STAT, both in every cycle.
+
+    Record and flags show in one moment there, so the record alone is never read.
+    """
     out = []
-    for transaction, moment in enumerate(cycle(), 1):
+    seen = [(step, moment) for step, moment in enumerate(cycle(), 1) if moment.what != RECORD_ALONE]
+    for transaction, (step, moment) in enumerate(seen, 1):
         if moment.who == "plc":
             pair = _write(transaction, CTRL.base, moment.ctrl.words)
         else:
             pair = _read(transaction, STAT.base, moment.stat.words)
-        out.append((moment, [Frame("plc", pair[0]), Frame("appliance", pair[1])]))
+        out.append(Exchange(step, moment, (Frame("plc", pair[0]), Frame("appliance", pair[1]))))
     return out
 
 

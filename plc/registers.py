@@ -201,7 +201,7 @@ def _u32(name: str, offset: int, meaning: str) -> Register:
 
 CTRL = Block("CTRL", 0, 20, "plc", (
     Register("CONTROL", 0, "bits", "bits, see CONTROL"),
-    _u16("TRIGGER_ID", 1, "new for every inspection, 1..65535 then 1; 0 = none; written before or with TRIGGER"),
+    _u16("TRIGGER_ID", 1, "id, new for every part: 1..65535 then 1; 0 = none; written before or with TRIGGER"),
     _u16("PLC_HEARTBEAT", 2, "+1 by the PLC program at least every 100 ms"),
     _u16("HB_ECHO", 3, "copy of the appliance's HEARTBEAT"),
     _u16("COMMAND", 4, "2 prepare recipe 3 unprepare 6 halt 7 reset 9 abort 11 acknowledge error 100 reset counters"),
@@ -211,9 +211,9 @@ CTRL = Block("CTRL", 0, 20, "plc", (
     _u32("PART_ID", 8, "opaque, echoed"),
     _u32("ENCODER", 10, "PLC count at trigger, echoed"),
     _u16("RESULT_ACK_ID", 12, "instead of RESULTS_ACK: the id whose result was read; 0 where RESULTS_ACK is used"),
-    _u16("PLC_SESSION", 13, "optional, new at each PLC start"),
+    _u16("PLC_SESSION", 13, "optional, new at each start of the program; a change ends what is in flight"),
     _u16("TRIGGER_ID_INV", 14, "NOT TRIGGER_ID; checked where it is not 0"),
-    _u16("SIGNATURE", 15, "0xA100 + station number; 0x51A0 + number in a simulator"),
+    _u16("SIGNATURE", 15, "0xA100 + station number; 0x51A0 + number only in a test program without a real line"),
     _u16("PLC_VERDICT_ID", 16, "id of the part that the PLC has just decided"),
     _u16("PLC_VERDICT", 17, "1 good, 2 reject, 3 not inspected, 4 bypassed"),
     _u32("PLC_PART_COUNT", 18, "parts that reached the camera position"),
@@ -241,14 +241,14 @@ STAT = Block("STAT", 20, 44, "appliance", (
     _u16("MODEL_REV", 18, "counts (bundle, recipe revision) pairs"),
     _u16("T_TOTAL", 19, "0.1 ms, accept to publish"),
     _u16("T_TRIG_AGE", 20, "0.1 ms, upper bound trigger to exposure"),
-    Register("RESULT_FLAGS", 21, "bits", "b0 test part, b1 simulated picture, real PLC, b2 buffered, b3 late"),
+    Register("RESULT_FLAGS", 21, "bits", "b0 challenge part, b1 picture not of this moment, b2 buffered, b3 late"),
     _u32("PART_ID_ECHO", 22, "PART_ID of the trigger"),
     _u32("ENCODER_ECHO", 24, "ENCODER of the trigger"),
     _u32("INSPECTION_NO", 26, "join key to record and picture"),
     _u32("UTC_S", 28, "seconds since 1970"),
     _u16("UTC_MS", 30, "and milliseconds"),
     Register("USER", 31, "u16", "recipe-defined", 7),
-    _u16("RES_XOR", 38, "XOR of 9..37"),
+    _u16("RES_XOR", 38, "XOR of offset 9..37 = address 29..57"),
     _u16("RES_SEQ_TAIL", 39, "= RES_SEQ"),
     _u16("OFFLINE_REASON", 40, "why READY is 0, see OFFLINE_REASON"),
     _u16("STAT_SIGNATURE", 41, "0xA100 + station number"),
@@ -259,11 +259,12 @@ _COUNTERS = (
     ("BOOT_COUNT", "starts of the daemon"), ("UPTIME", "seconds"),
     ("TRIGGERS", "every TRIGGER edge answered, accepted or refused = rows"),
     ("PASS", "PASS published"), ("FAIL", "FAIL published"), ("UNCERTAIN", "UNCERTAIN published"),
-    ("NOT_INSPECTED", "NOT_INSPECTED published"), ("TEST", "test parts published"),
+    ("NOT_INSPECTED", "NOT_INSPECTED published, or stored only"), ("TEST", "test parts published"),
     ("MISSED", "of TRIGGERS: while busy"), ("DUPLICATES", "of TRIGGERS: same id again"),
-    ("STALE", "of TRIGGERS: too old or standing"), ("ID_GAPS", "lost triggers by id"),
-    ("LINK_SESSIONS", "connections made"), ("RTT_P99", "0.1 ms, last 1000 requests"),
-    ("POLL_GAP_MAX", "0.1 ms since start"), ("ACK_TIMEOUTS", "results that the PLC never acknowledged"),
+    ("STALE", "of TRIGGERS: too old or standing"), ("ID_GAPS", "ids that never came as a trigger"),
+    ("LINK_SESSIONS", "connections made"), ("RTT_P99", "0.1 ms, last 1000 requests; 0 in the server direction"),
+    ("POLL_GAP_MAX", "0.1 ms since start, between two images of CTRL"),
+    ("ACK_TIMEOUTS", "results that the PLC never acknowledged"),
     ("DISK_FREE", "percent"), ("CPU_C", "degrees Celsius, 0 = unknown"),
 )  # fmt: skip
 DIAG = Block("DIAG", 100, 40, "appliance", tuple(_u32(n, 2 * i, m) for i, (n, m) in enumerate(_COUNTERS)))
@@ -277,7 +278,8 @@ IDENT = Block("IDENT", 140, 30, "plc", (
 
 DEVICE = Block("DEVICE", 2000, 32, "appliance", (
     _u16("DEVICE_SIGNATURE", 0, "0xA100"), _u16("MAP_VERSION", 1, "0x0100"), _u16("STATIONS", 2, "number of stations"),
-    _u16("DEVICE_CHECKSUM", 3, "settings checksum, low word"), _u32("WORD_ORDER", 4, "0x12345678"),
+    _u16("DEVICE_CHECKSUM", 3, "low word of the XOR of all stations' SETTINGS_CHECKSUM"),
+    _u32("WORD_ORDER", 4, "0x12345678"),
     Register("NAME", 8, "string", "name and serial", 24),
 ))  # fmt: skip
 

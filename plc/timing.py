@@ -51,7 +51,7 @@ def svg() -> str:
         f'<rect width="{WIDTH + 60}" height="{height}" fill="#ffffff"/>',
         f'<text x="10" y="20" fill="{PLC_COLOUR}">written by the PLC</text>',
         f'<text x="150" y="20" fill="{APPLIANCE_COLOUR}">written by the appliance</text>',
-        '<text x="330" y="20" fill="#555555">order, not to scale; the numbers are the steps of section 12</text>',
+        '<text x="330" y="20" fill="#555555">order, not to scale; the numbers: steps of sections 4 and 12</text>',
     ]
     for n, m in enumerate(moments):
         x = _x(n)

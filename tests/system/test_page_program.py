@@ -52,7 +52,7 @@ class Program:
             self.M[19] += 1
         if self.state == 0:
             self.ack = valid
-            if new_part and self.hb_ok and ready and not valid:
+            if new_part and self.ready:
                 self.M[1], self.M[14], self.M[8], self.M[9] = self.id, 65535 - self.id, 0, self.part
                 self.trigger, self.acked, self.late, self.t, self.state = True, False, False, 0.0, 1
                 self.ready = False
