@@ -100,9 +100,14 @@ async def _black_hole(bench: Bench, dice: random.Random) -> None:
 
 
 async def _slow(bench: Bench, dice: random.Random) -> None:
+    """What was on its way when a connection ended for being slow still arrives, after bytes of the next one."""
     lane = dice.choice((bench.proxy.requests, bench.proxy.replies))
+    bench.checker.disorder(bench.direction == "client")
     lane.delay_s, lane.jitter_s = dice.choice((0.01, 0.05, 0.15)), 0.02
     await asyncio.sleep(1.0)
+    bench.proxy.heal()
+    await asyncio.sleep(0.3)
+    bench.checker.disorder(False)
     _session(bench)
 
 

@@ -176,7 +176,7 @@ class Checker:
         if busy or not status & Status.ONLINE or stat["OFFLINE_REASON"]:
             self.broken("READY only when free and online", f"{named(status)}, OFFLINE_REASON {stat['OFFLINE_REASON']}")
         seen = [Control(image["CONTROL"]) for image in self._ctrl]
-        if len(seen) == 2 and all(not _permits_ready(control) for control in seen):
+        if len(seen) == 2 and not self._disordered and not any(map(_permits_ready, seen)):
             self.broken(
                 "READY needs ENABLE, no TRIGGER, no RESULTS_ACK", f"READY while CONTROL was {named(seen[-1])} twice"
             )
@@ -215,7 +215,7 @@ class Checker:
         if self._disordered:
             self._told_late(id_, code)
             return
-        if self._two_phase and self._loaded != stat.words[RECORD]:
+        if self._two_phase and self._loaded not in (None, stat.words[RECORD]):  # None: nothing was seen before it
             self.broken("P6: record before flags", f"id {id_} became VALID without its record in the write before")
         trigger = self._awaiting(id_)
         if trigger is None:
