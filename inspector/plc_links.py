@@ -22,6 +22,7 @@ def open_link(section: LinkConfig, places: Sequence[StationPlace]) -> Link:
                 host=section.host, port=section.at_port, allow_peers=section.allow_peers,
                 max_connections=section.max_connections, comm_timeout_s=section.comm_timeout_ms / 1000,
                 heartbeat_s=section.heartbeat_ms / 1000, word_order=section.word_order,
+                serial=section.serial.port if section.serial is not None else None, unit_id=section.unit_id,
             ),
             places, tls=_server_tls(section),
         )  # fmt: skip

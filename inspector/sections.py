@@ -87,7 +87,8 @@ class LinkConfig(Section):
             raise wrong_key("a serial line has none; remove it", "host" if self.host else "port")
         if not 1 <= self.unit_id <= 247:
             raise wrong_key("is 1 to 247 on a serial line", "unit_id")
-        self._fits_on(self.serial)
+        if self.mode == "client":  # a server keeps no time of its own on the line
+            self._fits_on(self.serial)
         return self
 
     def _fits_on(self, line: SerialLineConfig) -> None:
@@ -107,11 +108,9 @@ class LinkConfig(Section):
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
-        if self.mode == "server" and self.transport == "rtu":
-            raise wrong_key(NOT_YET.format("transport", '"rtu" of a server', '"tcp" or "tls"'), "transport")
         if self.mode == "client" and _is_any_address(self.host):
             raise wrong_key("is an any-address; a client needs the address of the PLC", "host")
-        if self.mode == "server" and _is_any_address(self.host) and not self.allow_peers:
+        if self.mode == "server" and self.host and _is_any_address(self.host) and not self.allow_peers:
             raise wrong_key("listens at every address of this box: name the PLCs in allow_peers", "host")
         if self.heartbeat_timeout_ms < 3 * self.heartbeat_ms:
             text = f"must be at least 3 x heartbeat_ms = {3 * self.heartbeat_ms:g}: one late beat is no dead PLC"

@@ -54,7 +54,7 @@ class ServerConfig:
     unit_id: int = 1
 
     def __post_init__(self) -> None:
-        if not self.allow_peers and self.anywhere:
+        if self.serial is None and not self.allow_peers and self.anywhere:
             raise ValueError(f"host {self.host!r} listens at every address: name the peers in allow_peers")
 
     @property

@@ -31,6 +31,7 @@ class Elsewhere:
 
 
 CAMERA, MODEL = "tests/fault/test_camera_faults.py", "tests/fault/test_model_faults.py"
+CHANGE = "tests/fault/test_change_over_faults.py"
 RTU, RULES = "tests/system/test_rtu.py", "tests/unit/plc/test_rule_ablations.py"
 PROCESS, STORE = "tests/fault/test_process_faults.py", "tests/fault/test_store_faults.py"
 HOOKS = (
@@ -57,12 +58,17 @@ HOOKS = (
     Elsewhere("53b", "two stations whose base addresses are swapped both refuse", (
         "tests/system/test_several_stations.py::test_two_stations_with_swapped_addresses_both_refuse",
     ), "needs two stations on one link", ("client",)),
-    Elsewhere("54", "a change-over to a corrupt recipe, and a power cut in its load", ()),
+    Elsewhere("54", "a change-over to a corrupt recipe, and a power cut in its load", (
+        f"{CHANGE}::test_a_bundle_that_is_damaged_on_the_disk_is_never_judged_with",
+        f"{CHANGE}::test_a_power_cut_during_a_change_over_comes_up_with_a_whole_recipe",
+    )),
     Elsewhere("56", "a golden check that fails leaves the appliance not READY", (
         "tests/unit/inspector/test_judging.py::test_a_golden_flip_is_not_ready_and_the_new_bundle_is_not_active",
     )),
     Elsewhere("58", "a torn record is ignored by the PLC", (), "judges a PLC: --sut plc"),
-    Elsewhere("59", "a clock that jumps by an hour changes nothing", (), "the clock of the machine is a hook"),
+    Elsewhere("59", "a clock that jumps by an hour changes nothing", (
+        "tests/unit/plc/test_fault_rows.py::test_a_jump_of_the_wall_clock_changes_no_verdict",
+    ), "the clock of the machine is a hook"),
     Elsewhere("60", "a full disk stops READY and never a verdict's latency", (
         f"{STORE}::test_a_commit_that_stalls_after_inference_is_a_reject_and_the_row_says_what_the_plc_was_told",
         f"{STORE}::test_an_fsync_that_fails_while_idle_is_told_in_time_and_a_trigger_that_comes_all_the_same_is_no_pass",

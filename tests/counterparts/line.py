@@ -16,8 +16,6 @@ from typing import Any, Literal
 
 import pytest
 
-from inspector.config import load_config
-from inspector.core.errors import ConfigError
 from inspector.demo.parts import Kind, kind_of
 from inspector.demo.processes import daemon, last_words
 from plc.registers import Reason, Verdict
@@ -126,29 +124,15 @@ async def foreign_plc(
 
 
 def station(folder: Path, direction: Direction, place: int | str, word_order: WordOrder = "big") -> Path:
-    """The configuration of an appliance with the demo's bundle and rendered parts. Skips where it is refused yet.
+    """The configuration of an appliance with the demo's bundle and rendered parts.
 
     place: a TCP port, or the device of a serial line.
     """
     config = folder / "station.toml"
     where = (TCP if isinstance(place, int) else RTU).format(place)
     text = partial(STATION.format, folder=folder, direction=direction, where=where, word_order=word_order, bundle=DEMO)
-    config.write_text(text(times=""))
-    skip_where_refused_yet(config)
     config.write_text(text(times=TIMES[direction]))
     return config
-
-
-def skip_where_refused_yet(config: Path) -> None:
-    """Only as long as the configuration says so in these words; any other refusal fails the test."""
-    try:
-        load_config(config)
-    except ConfigError as exc:
-        if 'mode = "server" is not supported yet' in str(exc):
-            pytest.skip('[[plc.links]] mode = "server" is not supported by the daemon yet')
-        if "plc.links[1].serial: unknown key" in str(exc) or 'transport = "rtu" is not supported yet' in str(exc):
-            pytest.skip('[[plc.links]] transport = "rtu" is not supported by the daemon yet')
-        raise
 
 
 async def played_by(plc: ForeignPlc, config: Path) -> Played:

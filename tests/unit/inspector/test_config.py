@@ -14,8 +14,12 @@ from inspector import sections
 from inspector.config import AppConfig, load_config
 from inspector.core.errors import ConfigError
 from inspector.core.types import Mode
+from inspector.plc_links import open_link
 from inspector.toml_file import MAX_BYTES
+from plc.handshake import Handshake, HandshakeConfig
 from plc.serial_port import SerialConfig
+from plc.server_link import ServerLink
+from plc.station import StationPlace
 from plc.tls import TlsFiles
 from plc.transport import TransportConfig
 
@@ -373,6 +377,12 @@ def test_lists_of_a_link_are_read_whatever_its_transport(file: Path) -> None:
     link = load_config(file).plc.links[0]
     assert (link.at_port, link.allow_peers) == (802, ("192.0.2.0/28",))
     assert link.tls is not None and link.tls.write_roles == ("operator",)
+
+
+def test_a_box_may_be_a_unit_on_a_serial_line(file: Path) -> None:
+    file.write_text(BASE.replace(LINK, f'mode = "server"\nunit_id = 7\n{RTU}'))
+    link = open_link(load_config(file).plc.links[0], [StationPlace(Handshake(HandshakeConfig(), lambda id_: False))])
+    assert isinstance(link, ServerLink) and link.cfg.where == "unit 7 on /dev/ttyUSB0"
 
 
 def test_a_file_from_windows_is_read(file: Path) -> None:
