@@ -32,8 +32,9 @@ from inspector.core.types import (
     Refusal,
     Trigger,
 )
-from inspector.line import Station, inspect_forever
+from inspector.line import Judge, Station, inspect_forever
 from inspector.link import PlcLink
+from inspector.store.journal import Journal
 from inspector.store.results import SqliteResults
 from inspector.threads import DeviceThread
 from plc.client import ClientLink, LinkConfig
@@ -116,20 +117,24 @@ async def serve(port: int, stations: int, poll_s: float, state: Path | None) -> 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
-        results: Results = NullResults()
+        journal = None
         if state is not None:
             thread = DeviceThread("store")
             stack.callback(thread.close)
-            results = store = SqliteResults(state / "results.db", "bench", CLOCK, thread)
-            await store.start()
-            stack.push_async_callback(store.close)
+            journal = Journal(state / "results.db", CLOCK, thread)
+            await journal.start()
+            stack.push_async_callback(journal.close)
         places = [_place(number) for number in range(1, stations + 1)]
         link = ClientLink(LinkConfig(port=port, poll_s=max(0.005, poll_s), armed_poll_s=poll_s), places)
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(link.run(), name="plc")]
             for port_ in link.stations:
                 port_.set_health(HealthInput(True, OfflineReason.NONE))
-                running.append(tasks.create_task(inspect_forever(_station(PlcLink(port_, False, 1), results))))
+                name = f"station{port_.handshake.cfg.number}"
+                results = SqliteResults(journal, name, CLOCK) if journal is not None else NullResults()
+                plc = PlcLink(port_, simulated=False)
+                plc.judged_with(1, LIMITS, None)
+                running.append(tasks.create_task(inspect_forever(_station(plc, results)), name=name))
             await stop.wait()
             await link.stop()
             for task in running:
@@ -145,9 +150,8 @@ def _place(number: int) -> StationPlace:
 def _station(plc: PlcLink, results: Results) -> Station:
     stage = NullStage()
     return Station(
-        mode=Mode.INSPECT, clock=CLOCK, plc=plc, camera=NullCamera(), gate=stage, recipe=stage, model=NullModel(),
-        limits=LIMITS, judged_by=BY, results=results, archive=stage, failpoint=lambda point: None,
-        watch=lambda done, error: None,
+        mode=Mode.INSPECT, clock=CLOCK, plc=plc, camera=NullCamera(),
+        judge=Judge(stage, stage, NullModel(), LIMITS, BY), results=results, archive=stage, failpoint=lambda point: None, watch=lambda done, error: None,
     )  # fmt: skip
 
 
