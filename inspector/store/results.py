@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import replace
@@ -35,6 +36,14 @@ STORAGE = Outcome(Verdict.NOT_INSPECTED, Reason.STORAGE)
 GRACE_S = 0.25  # a reject waits so long for its row past the deadline: the PLC's own timer has rejected already
 
 
+class _Opening:
+    """The commit of a row's beginning, and when it ended."""
+
+    def __init__(self, commit: Future[None], clock: Clock) -> None:
+        self.commit, self.ended_s = commit, math.inf
+        commit.add_done_callback(lambda _: setattr(self, "ended_s", clock.monotonic_s()))
+
+
 class SqliteResults:
     """Implements ports.Results for one station; all stations of a box write through one journal.
 
@@ -43,7 +52,7 @@ class SqliteResults:
 
     def __init__(self, journal: Journal, station: str, clock: Clock) -> None:
         self._journal, self._station, self._clock = journal, station, clock
-        self._opening: dict[int, Future[float]] = {}
+        self._opening: dict[int, _Opening] = {}
         self._recent: dict[int, int] = {}  # trigger id -> no of its newest row, oldest first
         self.recall()
 
@@ -78,7 +87,7 @@ class SqliteResults:
         """Begin the row of an accepted trigger. A failure surfaces in decide()."""
         no = self._new_no(trigger.seq)
         utc_ms = self._utc_ms()
-        self._opening[no] = self._journal.change(lambda: self._open(no, trigger, utc_ms))
+        self._opening[no] = _Opening(self._journal.change(lambda: self._open(no, trigger, utc_ms)), self._clock)
         return OpenRow(trigger, no)
 
     async def decide(
@@ -188,21 +197,20 @@ class SqliteResults:
 
     # -- on the store's thread -----------------------------------------------------------------------------------------
 
-    def _open(self, no: int, trigger: Trigger, utc_ms: int) -> float:
+    def _open(self, no: int, trigger: Trigger, utc_ms: int) -> None:
         self._keep(no, rows.opened(trigger, "accepted", self._station, self.boot, utc_ms))
-        return self._clock.monotonic_s()
 
-    def _decide(self, judged: Inspection, opening: Future[float]) -> Inspection:
+    def _decide(self, judged: Inspection, opening: _Opening) -> Inspection:
         """The opening ran before us on this thread; where it failed, the part is 4/112 whatever comes now.
 
         Where it has not ended it is in this very commit, and fails or succeeds with us.
         """
-        failed = opening.exception() if opening.done() else None
+        failed = opening.commit.exception() if opening.commit.done() else None
         if isinstance(failed, StoreError):
             judged = replace(judged, outcome=STORAGE)
         elif failed is not None:
             raise failed
-        opened_s = opening.result() if opening.done() and failed is None else self._clock.monotonic_s()
+        opened_s = min(opening.ended_s, self._clock.monotonic_s())
         judged = replace(judged, stamps={**judged.stamps, "opened": opened_s} if failed is None else judged.stamps)
         self._keep(judged.no, rows.decided(self._ended(judged)))
         return judged

@@ -151,7 +151,8 @@ def _station(plc: PlcLink, results: Results) -> Station:
     stage = NullStage()
     return Station(
         mode=Mode.INSPECT, clock=CLOCK, plc=plc, camera=NullCamera(),
-        judge=Judge(stage, stage, NullModel(), LIMITS, BY), results=results, archive=stage, failpoint=lambda point: None, watch=lambda done, error: None,
+        judge=Judge(stage, stage, NullModel(), LIMITS, BY), results=results, archive=stage,
+        failpoint=lambda point: None, watch=lambda done, error: None,
     )  # fmt: skip
 
 
