@@ -86,7 +86,6 @@ async def inspect_part(trigger: Trigger, st: Station) -> Inspection:
     except (PartError, TimeoutError) as exc:
         error, outcome = exc, Outcome(Verdict.NOT_INSPECTED, reason_of(exc))
     at("judged")
-    opened = replace(opened, trigger=await st.plc.identified(trigger))  # lot and serial came while the camera exposed
     decided = await st.results.decide(opened, outcome, prediction, by.judged_by, at.stamps)
     at("decided")
     delivery = await st.plc.publish(decided)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from inspector.core.types import Delivery, DeliveryState, Inspection, Limits, Refusal, Trigger
 from plc.cycle import Link
@@ -51,18 +50,11 @@ class PlcLink:
         self._parts[part.trigger_id, part.accepted_s] = part
         if part.refused is not None:
             return Refusal(part.trigger_id, part.part_id, part.refused, part.accepted_s, part.has_row)
+        lot, serial = self.client.identity(part)
         return Trigger(
-            part.trigger_id, part.part_id, part.deadline_s, part.accepted_s, part.encoder,
-            test_part=part.test_part, simulator=part.simulator,
+            part.trigger_id, part.part_id, part.deadline_s, part.accepted_s, part.encoder, lot, serial,
+            part.test_part, part.simulator,
         )  # fmt: skip
-
-    async def identified(self, trigger: Trigger) -> Trigger:
-        try:
-            async with asyncio.timeout_at(trigger.deadline_mono_s):  # the loop's clock is ours
-                lot, serial = await self.client.identity(self._parts[trigger.seq, trigger.accepted_mono_s])
-        except TimeoutError:
-            return trigger
-        return replace(trigger, lot=lot, serial=serial)
 
     def exposed(self, trigger: Trigger, exposed_mono_s: float) -> None:
         self.client.exposed(self._parts[trigger.seq, trigger.accepted_mono_s], exposed_mono_s)

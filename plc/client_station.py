@@ -217,8 +217,7 @@ class ClientStation(StationBase):
         hs.sample(Image(CTRL, words, c.word_order), sent, self._now())
         hs.tick(self._now())
         await self._hand_out()
-        if self._may_write() and hs.stat.words != self._written:
-            await self._write()
+        await self._write_changes()
         self.status.text = self._text()
         self.due_s = min(self._now() + self._pause_s(self._now() - sent), self._beat_due_s)
 
@@ -247,23 +246,29 @@ class ClientStation(StationBase):
         return f"connected to {self.cfg.where}" + (f"; {notice}" if notice else "")
 
     async def _hand_out(self) -> None:
-        """LOT and SERIAL are read at accept, before the PLC sees its acknowledge and may write those of the next part.
+        """Lot, serial and the acknowledge come before the line begins: beside it, on few cores, these exchanges would
+        cost the part more time than they take. Whatever fails, an accepted part goes to the line."""
+        accepted = next((part for part in self.handshake.events if part.refused is None), None)
+        try:
+            if accepted is not None:
+                self.identify(accepted, await self._read_ident())
+                await self._write_changes()
+        finally:
+            self.queue_events()
 
-        The line begins meanwhile: it needs them for its record only. A PLC without that block is inspected without.
-        """
-        accepted = self.queue_events()
-        if accepted is None:
-            return
-        await asyncio.sleep(0)  # the line first
-        ident = None
+    async def _read_ident(self) -> Image | None:
+        """None: the PLC has no such block, and the part is inspected without."""
         try:
             words = await self._shared.read(self.place.ident_base, IDENT.size)
-            ident = Image(IDENT, words, self.word_order)
         except ExceptionReply as exc:
             self.status.exceptions += 1
             self._log.warn("ident", f"IDENT cannot be read ({exc}): inspected without lot, serial")
-        finally:
-            self.identify(accepted, ident)
+            return None
+        return Image(IDENT, words, self.word_order)
+
+    async def _write_changes(self) -> None:
+        if self._may_write() and self.handshake.stat.words != self._written:
+            await self._write()
 
     async def _beat(self) -> None:
         """Heartbeat, full image (P5) and, once a second, DIAG; the read-back shows a second writer."""

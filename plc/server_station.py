@@ -118,9 +118,10 @@ class ServerStation(StationBase):
         hs.sample(self.ctrl.copy(), peer.since_s, now)
         if seen and hs.link is Link.LIVE:
             self._unread.clear()  # it has read the result, on whichever connection
-        accepted = self.queue_events()
-        if accepted is not None:
-            self.identify(accepted, self.ident)
+        for part in hs.events:
+            if part.refused is None:
+                self.identify(part, self.ident)
+        self.queue_events()
         self._settle()
         self.status.text = self._text(peer)
 

@@ -58,8 +58,8 @@ class StationPort(Protocol):
         """The next part, accepted or refused. READY only while someone waits here."""
         ...
 
-    async def identity(self, part: Part) -> tuple[str, str]:
-        """LOT and SERIAL of `part`, "" where the PLC gave none. They are read while it is exposed: ask late."""
+    def identity(self, part: Part) -> tuple[str, str]:
+        """LOT and SERIAL of the part that was just handed out, "" where the PLC gave none."""
         ...
 
     def exposed(self, part: Part, exposed_s: float) -> None:
@@ -121,7 +121,6 @@ class StationBase:
         self._parts: asyncio.Queue[Part] = asyncio.Queue(maxsize=WAITING_PARTS)
         self.loaded: Callable[[], None] = _nothing  # the record is in the PLC, its flags are not: tests break it here
         self._identity: tuple[Part | None, str, str] = (None, "", "")  # of the newest accepted part
-        self._identified = asyncio.Event()  # all is known of it that ever will be
         cfg = self.handshake.cfg
         self._log = SparseLog(logging.getLogger(f"plc.station{cfg.number}"), monotonic_s)
         if cfg.word_order != word_order:
@@ -138,11 +137,8 @@ class StationBase:
         finally:
             self.handshake.line_free(False, self._now())
 
-    async def identity(self, part: Part) -> tuple[str, str]:
-        if self._identity[0] is not part:
-            return "", ""
-        await self._identified.wait()
-        return self._identity[1:]
+    def identity(self, part: Part) -> tuple[str, str]:
+        return self._identity[1:] if self._identity[0] is part else ("", "")
 
     def exposed(self, part: Part, exposed_s: float) -> None:
         self.handshake.exposed(part, exposed_s, self._now())
@@ -150,19 +146,10 @@ class StationBase:
     def set_health(self, health: HealthInput) -> None:
         self.handshake.health(health, self._now())
 
-    def queue_events(self) -> Part | None:
-        """Give new parts to the line, also when the link is gone: an accepted part gets its row whatever comes.
-
-        Returns the accepted one among them.
-        """
-        accepted = None
+    def queue_events(self) -> None:
+        """Give new parts to the line, also when the link is gone: an accepted part gets its row whatever comes."""
         while self.handshake.events:
-            part = self.handshake.events.popleft()
-            if part.refused is None:
-                accepted, self._identity = part, (part, "", "")
-                self._identified.clear()
-            self._parts.put_nowait(part)
-        return accepted
+            self._parts.put_nowait(self.handshake.events.popleft())
 
     def identify(self, part: Part, ident: Image | None) -> None:
         """LOT and SERIAL are only believed if they are of this id. None: the PLC has none."""
@@ -171,7 +158,6 @@ class StationBase:
             self._identity = part, ident.text("LOT"), ident.text("SERIAL")
         elif ident is not None and ident["IDENT_ID"]:
             self._log.warn("ident", f"IDENT is of {ident['IDENT_ID']}, not of {id_}: inspected without lot, serial")
-        self._identified.set()
 
     def link_lost(self) -> None:
         """This station's session is over (P8)."""

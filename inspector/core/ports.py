@@ -111,10 +111,6 @@ class Plc(Protocol):
         """The next accepted or refused trigger. At most one is in flight."""
         ...
 
-    async def identified(self, trigger: Trigger) -> Trigger:
-        """With lot and serial, read from the PLC while the part is exposed; waits for them, to the deadline."""
-        ...
-
     def exposed(self, trigger: Trigger, exposed_mono_s: float) -> None:
         """The exposure begun at `exposed_mono_s` is over: the part may move. Too long after the trigger: no PASS."""
         ...

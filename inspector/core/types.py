@@ -40,7 +40,7 @@ class Trigger:
     deadline_mono_s: float  # be done before this, on Clock.monotonic_s()
     accepted_mono_s: float
     encoder: int = 0
-    lot: str = ""  # and serial: known before the decision, not yet at accept
+    lot: str = ""
     serial: str = ""
     test_part: bool = False  # a challenge part: never PASS (contract, P11)
     simulator: bool = False  # the PLC showed the simulator's signature (contract, P12)

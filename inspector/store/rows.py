@@ -17,7 +17,8 @@ def opened(trigger: Trigger, kind: str, station: str, boot: int, utc_ms: int) ->
     """The columns that a row begins with."""
     return {
         "station": station, "boot": boot, "kind": kind, "trigger_id": trigger.seq, "part_id": trigger.part_id,
-        "encoder": trigger.encoder, "test_part": int(trigger.test_part), "opened_utc_ms": utc_ms,
+        "encoder": trigger.encoder, "lot": trigger.lot, "serial": trigger.serial, "test_part": int(trigger.test_part),
+        "opened_utc_ms": utc_ms,
     }  # fmt: skip
 
 
@@ -33,9 +34,9 @@ def decided(done: Inspection) -> Columns:
         "anomaly_score": p.anomaly_score,
     }  # fmt: skip
     return {
-        **outcome_of(done.outcome), **judged, "lot": done.trigger.lot, "serial": done.trigger.serial,
-        "bundle_id": by.bundle_id, "recipe": by.recipe, "recipe_revision": by.recipe_revision,
-        "model_rev": by.model_rev, "elapsed_ms": done.elapsed_ms, "stages": stages(done.trigger, done.stamps),
+        **outcome_of(done.outcome), **judged, "bundle_id": by.bundle_id, "recipe": by.recipe,
+        "recipe_revision": by.recipe_revision, "model_rev": by.model_rev, "elapsed_ms": done.elapsed_ms,
+        "stages": stages(done.trigger, done.stamps),
     }  # fmt: skip
 
 

@@ -43,7 +43,7 @@ class Judge:
                 record = Record(int(Verdict.PASS), Reason.NONE, inspection_no=7, recipe_used=1)
             else:
                 record = Record(int(Verdict.FAIL), Reason.CLASS, recipe_used=1)
-            self.lots[part.part_id] = await self.port.identity(part)
+            self.lots[part.part_id] = self.port.identity(part)
             self.told[part.trigger_id, part.part_id] = await self.port.publish(part, record)
 
 
