@@ -55,7 +55,7 @@ test: $(VENV)/.installed apt check
 	$(BIN)/python -m pytest -q
 
 test-fast: $(VENV)/.installed
-	$(BIN)/python -m pytest -q -x -m "not slow and not browser and not system and not fault"
+	$(BIN)/python -m pytest -q -x -m "not slow" tests/unit/plc tests/unit/inspector
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m tests.bench.bench

@@ -17,6 +17,8 @@ from inspector.config import AppConfig, load_config
 from inspector.core.errors import ConfigError
 from tests.unit.inspector.test_config import BASE
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:

@@ -16,6 +16,8 @@ from plc.sim import Belt, BeltConfig, Habits, Inputs, NewPart, PlcProgram, SimCo
 from plc.sim.parts import BYPASSED, GOOD, NOT_INSPECTED, SimResult
 from plc.sim.track import COUNTS, Track, travelled
 
+pytestmark = pytest.mark.slow
+
 SCAN_S = 0.005
 PASS = Record(int(Verdict.PASS), Reason.NONE, recipe_used=1)
 FAIL = Record(int(Verdict.FAIL), Reason.CLASS, recipe_used=1)

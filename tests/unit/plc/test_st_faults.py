@@ -12,6 +12,8 @@ from plc.registers import STAT, OfflineReason, Reason, Status, Status2
 from plc.st.generate import texts
 from tests.support.st.line import HEALTHY, Line
 
+pytestmark = pytest.mark.slow
+
 ZEROS = [0] * STAT.size
 
 

@@ -11,6 +11,8 @@ from plc.registers import STAT, Status
 from plc.st.generate import texts
 from tests.support.st.line import Line
 
+pytestmark = pytest.mark.slow
+
 Doubt = Callable[[Image], None]
 
 

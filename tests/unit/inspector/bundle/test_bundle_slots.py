@@ -19,6 +19,8 @@ from inspector.bundle.verify import VerifiedBundle
 from inspector.core.errors import BundleError
 from tests.support.tiny_bundle import make_bundle, make_key, trusted_key
 
+pytestmark = pytest.mark.slow
+
 PRODUCT = "tiny"
 
 

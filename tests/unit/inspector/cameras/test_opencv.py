@@ -22,6 +22,8 @@ from inspector.frames import FrameGate
 from inspector.threads import DeviceThread
 from plc.registers import Reason
 
+pytestmark = pytest.mark.slow
+
 SIZE = (96, 128)  # height, width
 
 

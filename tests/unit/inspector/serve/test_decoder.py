@@ -23,6 +23,8 @@ from inspector.demo.parts import HEIGHT, WIDTH, Kind, render
 from inspector.serve.declined import Declined
 from inspector.serve.decoder import DecodeBounds, Decoder
 
+pytestmark = pytest.mark.slow
+
 SIZES = ((HEIGHT, WIDTH), (240, 240))
 PART = render(1, Kind.GOOD).image
 

@@ -21,6 +21,8 @@ from tests.support.page import until
 from tests.support.serving_here import Here, serving_here, settings_in
 from tests.support.tiny_bundle import entries_of, make_key, sign_files, tiny_files, tiny_manifest, trusted_key, write_ir
 
+pytestmark = pytest.mark.slow
+
 GOOD = render(1, Kind.GOOD).image
 BRIGHT = 180.0  # mean grey above which the model's score is no number
 HALF_A_FORM = (

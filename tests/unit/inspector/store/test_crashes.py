@@ -20,6 +20,8 @@ from tests.support.disks import LossyDisk, Op, StallingDisk, mounted, quick_fold
 from tests.support.invariants import check, rows_of
 from tests.support.store import BY, GOOD, PASS, STORAGE, part, stamps, store, told, trigger
 
+pytestmark = pytest.mark.slow
+
 CUTS = 400
 ROOT = Path(__file__).parents[4]
 _WRITER = """

@@ -26,6 +26,8 @@ from inspector.store.recipe_book import RecipeBook
 from tests.support.disks import LossyDisk, Op, mounted, quick_folder
 from tests.support.recipes import contents
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[4]
 ONE, OTHER = RecipeContent("one"), RecipeContent("other", camera={"gain": 2.0})
 

@@ -24,6 +24,8 @@ from tests.support.fake_daemon import FakeDaemon
 from tests.support.page import client_of, page_process, settings_in, site_in, until
 from tests.support.record import write_record
 
+pytestmark = pytest.mark.slow
+
 ROUTES = (
     "/", "/history", "/part/1", "/picture/1", "/healthz", "/readyz", "/favicon.ico", "/static/line.js",
     "/preview/x.jpg", "/no/such/page", "/part/x", "/history?verdict=x",
