@@ -14,7 +14,7 @@ APPLIANCE := $(shell find inspector plc -type f -not -name '*.pyc' 2>/dev/null)
 help:
 	@echo "make demo         install the appliance, play a whole line: simulated PLC, daemon, rendered parts"
 	@echo "make test         install everything, run the checks and all tests (at most 20 minutes on two cores)"
-	@echo "make test-fast    the part of the tests that takes under a minute"
+	@echo "make test-fast    the quick unit tests of appliance and PLC contract, under a minute"
 	@echo "make check        ruff, mypy --strict, import-linter"
 	@echo "make bench        speed, size and start against their bars, in one run; writes docs/bench/latest.json"
 	@echo "make soak         the contract's rules against random faults, 60,000 parts, and without each of them (20 minutes)"
