@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import IntFlag
 from functools import reduce
 from operator import xor
 from typing import Literal
@@ -40,6 +41,10 @@ class Image:
             self.words[reg.offset : reg.offset + 2] = pair
         else:
             self.words[reg.offset] = value & 0xFFFF
+
+    def any_set(self, name: str, bits: IntFlag) -> bool:
+        """Is one of `bits` set? For code that asks in every scan: an IntFlag's own operators are slow."""
+        return bool(self[name] & bits.value)
 
     def text(self, name: str) -> str:
         """A string register, up to its first zero; bytes that are not printable ASCII become `?`."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import IntEnum, IntFlag
 from typing import Literal
 
@@ -186,9 +187,13 @@ class Block:
     size: int
     writer: Literal["plc", "appliance"]
     registers: tuple[Register, ...]
+    _named: Mapping[str, Register] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_named", {register.name: register for register in self.registers})
 
     def __getitem__(self, name: str) -> Register:
-        return next(r for r in self.registers if r.name == name)
+        return self._named[name]
 
 
 def _u16(name: str, offset: int, meaning: str) -> Register:

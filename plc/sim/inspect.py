@@ -32,10 +32,8 @@ class FbInspect:
 
     def scan(self, stat: Image, new: NewPart | None, encoder: int, hb_ok: bool, now_s: float) -> SimResult | None:
         """One scan. new: a part came to the camera in it. Returns the new part's result, a reject so far."""
-        if stat["RES_SEQ"] != stat["RES_SEQ_TAIL"]:  # torn: nothing of it counts
-            valid = False
-        else:
-            valid = bool(Status(stat["STATUS"]) & Status.RESULTS_VALID)
+        torn = stat["RES_SEQ"] != stat["RES_SEQ_TAIL"]  # nothing of it counts
+        valid = not torn and stat.any_set("STATUS", Status.RESULTS_VALID)
         result = self._admit(new, encoder) if new is not None else None
         if result is not None:
             result.why = self._why_not(stat, valid, hb_ok)
@@ -60,7 +58,7 @@ class FbInspect:
         return SimResult(id_, new.part_id, encoder=encoder, test_part=new.test_part)
 
     def _idle(self, stat: Image, result: SimResult | None, valid: bool, hb_ok: bool, now_s: float) -> None:
-        if not self._control & Control.TRIGGER:  # one that is set by hand is left alone
+        if not self.ctrl.any_set("CONTROL", Control.TRIGGER):  # one that is set by hand is left alone
             self._ack(valid)  # leftovers are discarded, else deadlock
         if result is None or result.why:
             return
@@ -82,11 +80,11 @@ class FbInspect:
         """What keeps a new part from being triggered; "" for nothing."""
         if self.step is not Step.IDLE:
             return "the part before it is still at work"
-        if not self._control & Control.TRIGGER_ENABLE:
+        if not self.ctrl.any_set("CONTROL", Control.TRIGGER_ENABLE):
             return "TRIGGER_ENABLE is 0"
         if not hb_ok:
             return "no heartbeat of an appliance"
-        if not Status(stat["STATUS"]) & Status.TRIGGER_READY:
+        if not stat.any_set("STATUS", Status.TRIGGER_READY):
             return f"not READY: {meaning('OFFLINE_REASON', stat['OFFLINE_REASON']) or 'busy'}"
         return "an older result still stands" if valid else ""
 
@@ -97,7 +95,7 @@ class FbInspect:
         self._scans += 1
         self.ctrl["TRIGGER_ID"] = part.trigger_id
         age_s = now_s - part.edge_s
-        if Status(stat["STATUS"]) & Status.TRIGGER_ACK and stat["TRIGGER_ID_ACK"] == part.trigger_id:
+        if stat.any_set("STATUS", Status.TRIGGER_ACK) and stat["TRIGGER_ID_ACK"] == part.trigger_id:
             if not self._acked:
                 self._acked, self._late_ack, part.ack_s = True, age_s > self.cfg.ack_timeout_s, now_s
             self._set(Control.TRIGGER, self.habits.hold_trigger)
@@ -125,7 +123,7 @@ class FbInspect:
         self._ack(valid)
         if self.habits.hold_trigger:
             return
-        gone = not valid and not Status(stat["STATUS"]) & Status.TRIGGER_ACK
+        gone = not valid and not stat.any_set("STATUS", Status.TRIGGER_ACK)
         patience_s = UNACKNOWLEDGED_S if self.habits.never_ack else self.cfg.result_timeout_s
         if gone or now_s - self._released_s > patience_s:
             self._set(Control.TEST_PART, False)
@@ -137,17 +135,14 @@ class FbInspect:
     def _ack(self, on: bool) -> None:
         self._set(Control.RESULTS_ACK, on and not self.habits.never_ack)
 
-    @property
-    def _control(self) -> Control:
-        return Control(self.ctrl["CONTROL"])
-
     def _set(self, bit: Control, on: bool) -> None:
         set_bit(self.ctrl, bit, on)
 
 
 def set_bit(ctrl: Image, bit: Control, on: bool) -> None:
-    control = Control(ctrl["CONTROL"])
-    ctrl["CONTROL"] = control | bit if on else control & ~bit
+    """On plain numbers, for this is done several times a scan."""
+    control, mask = ctrl["CONTROL"], bit.value
+    ctrl["CONTROL"] = control | mask if on else control & ~mask
 
 
 def good(stat: Image, trigger_id: int, ctrl: Image, number: int) -> bool:

@@ -140,6 +140,8 @@ class PlcProgram:
     def _take_habits(self) -> None:
         """Bits that a fault script holds. What no script touched is left to whoever sets it by hand."""
         now, before, ctrl = self.habits, self._habits_before, self.ctrl
+        if now == before:
+            return
         if now.hide_signature != before.hide_signature:
             ctrl["SIGNATURE"] = 0 if now.hide_signature else self.signature
         if now.disable != before.disable:
