@@ -145,9 +145,7 @@ def make_bundle(run: Path, bundle: Path, station: Path) -> None:
     """
     data = run / "pictures"
     rows = render_data(data)
-    describe_run(
-        run, rows, size=DenseConfig(run).size, minutes=str(DenseConfig(run).minutes), git_commit=source_commit()
-    )
+    describe_run(run, rows, size=DenseConfig(run).size, steps=DenseConfig(run).steps, git_commit=source_commit())
     built = build(run, data, run / "demo.bundle", BuildOptions(), TerminalSteps())
     with tempfile.TemporaryDirectory() as name:
         private, public = keygen(Path(name))

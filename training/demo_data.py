@@ -77,7 +77,7 @@ def _write(data: Path, job: _Job) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def describe_run(run: Path, rows: list[SplitRow], *, size: int, minutes: str, git_commit: str) -> None:
+def describe_run(run: Path, rows: list[SplitRow], *, size: int, steps: int, git_commit: str) -> None:
     """Make the folder that training/dense.py filled a run that `inspector-deploy build` takes."""
     write_splits(run, rows)
     digest = hashlib.sha256()
@@ -87,7 +87,7 @@ def describe_run(run: Path, rows: list[SplitRow], *, size: int, minutes: str, gi
     write_run(run, Run(
         schema=1, product="demo-disc", classes=classes, network_size=(size, size), mean=MEAN, std=STD, roi=ROI,
         head="linear", initial_weights="none (random), taught densely on renders", git_commit=git_commit, seed=0,
-        config={"tool": "training.dense", "minutes": minutes},
+        config={"tool": "training.dense", "steps": str(steps)},
         dataset=DatasetInfo(digest.hexdigest(), len(rows), "splits.csv"), metrics={},
         licences=(Licence("rendered parts and network weights", "Apache-2.0", "inspector/demo/parts.py"),),
     ))  # fmt: skip

@@ -37,7 +37,7 @@ class DenseConfig:
     out: Path
     size: int = 96  # network input, pixels
     batch: int = 32
-    minutes: float = 100.0  # of wall clock, over all resumed runs; the schedule follows it
+    steps: int = 4700  # over all resumed runs; the schedule follows them, whatever else the machine does
     lr: float = 2e-3
     weight_decay: float = 1e-2
     ema: float = 0.998
@@ -122,7 +122,7 @@ def validate(net: nn.Module, size: int, per_kind: int = 80) -> dict[str, float]:
 
 
 def teach(cfg: DenseConfig) -> None:
-    """Train until `minutes` are used; a checkpoint at every evaluation, taken up again when it exists."""
+    """Train until `steps` are made; a checkpoint at every evaluation, taken up again when it exists."""
     torch.manual_seed(cfg.seed)
     cfg.out.mkdir(parents=True, exist_ok=True)
     run = _State(cfg)
@@ -130,13 +130,12 @@ def teach(cfg: DenseConfig) -> None:
     begun, before_s = time.monotonic(), run.used_s
     next_eval_s = before_s + cfg.eval_every_s
     for images, labels, classes in loader:
-        run.used_s = before_s + time.monotonic() - begun
-        progress = run.used_s / (cfg.minutes * 60)
-        if progress >= 1:
+        if run.step >= cfg.steps:
             break
-        loss = run.learn(images, labels, classes, progress)
+        loss = run.learn(images, labels, classes)
+        run.used_s = before_s + time.monotonic() - begun
         if run.step % 100 == 0:
-            print(f"{run.used_s / 60:6.1f} min  step {run.step}  loss {loss:.3f}", flush=True)
+            print(f"{run.used_s / 60:6.1f} min  step {run.step} of {cfg.steps}  loss {loss:.3f}", flush=True)
         if run.used_s > next_eval_s:
             next_eval_s = run.used_s + cfg.eval_every_s
             run.save()
@@ -158,8 +157,9 @@ class _State:
         if (cfg.out / "checkpoint.safetensors").exists():
             self._resume(cfg.out / "checkpoint.safetensors")
 
-    def learn(self, images: Tensor, labels: Tensor, classes: Tensor, progress: float) -> float:
-        """One step: warm-up and cosine by the share of time used, gradient clipped, slow average followed."""
+    def learn(self, images: Tensor, labels: Tensor, classes: Tensor) -> float:
+        """One step: warm-up and cosine over all steps, gradient clipped, slow average followed."""
+        progress = self.step / self.cfg.steps
         lr = self.cfg.lr * min(1, (self.step + 1) / 300) * 0.5 * (1 + math.cos(math.pi * progress))
         for group in self.optimizer.param_groups:
             group["lr"] = lr
@@ -220,11 +220,11 @@ def main() -> None:
     """Command line of `make demo-bundle`'s first stage."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="run folder; a checkpoint in it is taken up again")
-    parser.add_argument("--minutes", type=float, default=95.0, help="wall clock to spend, over all resumed runs")
+    parser.add_argument("--steps", type=int, default=4700, help="of 32 fresh parts, over all resumed runs; hours")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    teach(DenseConfig(out=args.out, minutes=args.minutes))
+    teach(DenseConfig(out=args.out, steps=args.steps))
 
 
 if __name__ == "__main__":
