@@ -7,6 +7,8 @@ add up to the cycle. The first commit runs beside grab and inference.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -21,6 +23,7 @@ from plc.server import RegisterServer
 from plc.sim import SimPlc, SimResult
 
 READ, WRITE = 3, 16
+SCANS_LEFT_OUT = 10  # in a row at most
 OF_THE_RECORD = {  # stage -> the stamps that it lies between, milliseconds since accept
     "first commit, beside the rest": ("accepted", "opened"),
     "hand-over": ("trigger", "opening"),  # lot and serial are read from the PLC
@@ -52,23 +55,38 @@ class WatchedServer(RegisterServer):
     """Notes when it answered which request."""
 
     log: list[tuple[float, int, int]]  # seconds, function, address
+    written: asyncio.Event
 
     def answer(self, body: bytes) -> ModbusPDU:
         reply = super().answer(body)
         self.log.append((time.monotonic(), body[0], int.from_bytes(body[1:3], "big")))
+        if body[0] == WRITE:
+            self.written.set()
         return reply
 
 
 @dataclass
 class WatchedPlc(SimPlc):
-    """The simulated PLC, which also says when its server was asked what."""
+    """The simulated PLC, which also says when its server was asked what.
+
+    Of its scans, one each `scan_s`, those that can change nothing are left out: none was written to it since the last.
+    A real PLC has a processor of its own; this one would take a tenth of one of the model's cores.
+    """
 
     watched: WatchedServer = field(init=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.server = self.watched = WatchedServer(self.memory)
-        self.watched.log = []
+        self.watched.log, self.watched.written = [], asyncio.Event()
+
+    async def _pause(self) -> None:
+        """To the next scan in time after a write, or to the one that sees to heartbeat and timeouts."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SCANS_LEFT_OUT * self.cfg.scan_s):
+                await self.watched.written.wait()
+        self.watched.written.clear()
+        await asyncio.sleep(self.cfg.scan_s - time.monotonic() % self.cfg.scan_s)
 
     async def inspect(self, part_id: int) -> SimResult:
         self.watched.log.clear()
