@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import Future
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 import structlog
@@ -28,6 +29,7 @@ from inspector.store.images import ImageArchive, StationArchive, View
 from inspector.store.journal import Journal
 from inspector.store.results import SqliteResults
 from inspector.threads import DeviceThread
+from inspector.wrong_accepts import WrongAcceptNotes
 from plc.handshake import Handshake, HealthInput
 from plc.station import StationPlace, StationPort
 
@@ -102,8 +104,8 @@ class Running:
     view: StationArchive
     judging: Judging
     gate: FrameGate
+    wrong_accepts: WrongAcceptNotes
     _gaps_seen: int = 0  # lost triggers that a person took note of
-    _noted: set[tuple[int, int]] = field(default_factory=set)  # wrong accepts that are on record
 
     def take(self, judging: Judging) -> None:
         """From the next part on `judging` judges: gate, recipe, limits and record swapped together, between awaits."""
@@ -116,12 +118,8 @@ class Running:
 
     def tell_health(self) -> None:
         """Health to the PLC; what the PLC says of its own doings to health."""
-        hs, health, journal = self.port.handshake, self.health, self.shared.journal
-        utc_ms = int(self.shared.clock.utc_s() * 1000)
-        for part in [p for p in hs.wrong_parts if p not in self._noted]:
-            self._noted.add(part)
-            journal.submit(journal.wrong_accepts.note, self.section.id, *part, utc_ms)
-        health.wrongly_accepted(hs.wrong_parts)
+        hs, health = self.port.handshake, self.health
+        health.wrongly_accepted(self.wrong_accepts.to_show(hs.wrong_parts))
         health.warn("test_part", "TEST_PART stands for too long" if hs.test_part_expired else None, *TEST_PART, "high")
         state = health.state()
         self.port.set_health(
@@ -133,9 +131,9 @@ class Running:
     def acknowledged(self) -> None:
         """The PLC said CLEAR_ERROR."""
         journal = self.shared.journal
-        if self._noted or self.health.wrong:
+        if self.wrong_accepts or self.health.wrong:
             journal.submit(journal.wrong_accepts.acknowledge, self.section.id, int(self.shared.clock.utc_s() * 1000))
-        self._noted.clear()
+        self.wrong_accepts.forget()
         self._gaps_seen = self.port.handshake.counts["ID_GAPS"]
         self.health.acknowledge()
 
@@ -211,7 +209,13 @@ def finish_station(begun: Begun, port: StationPort, archive: ImageArchive) -> Ru
         judge=judging.judge(gate), results=begun.results, archive=view,
         failpoint=shared.failpoint, watch=watch,
     )  # fmt: skip
-    return Running(section, shared, station, port, link, health, board, view, judging, gate)
+    notes = WrongAcceptNotes(shared.clock, partial(note_wrong_accept, shared, section.id), port.handshake.wrong_parts)
+    return Running(section, shared, station, port, link, health, board, view, judging, gate, notes)
+
+
+def note_wrong_accept(shared: Shared, station: str, part: tuple[int, int]) -> Future[None]:
+    """Begin to commit that the PLC took this (trigger id, part id) as good and must not have."""
+    return shared.journal.submit(shared.journal.wrong_accepts.note, station, *part, int(shared.clock.utc_s() * 1000))
 
 
 def view_of(section: StationConfig, judging: Judging) -> View:
