@@ -114,7 +114,7 @@ def test_a_pass_that_was_told_in_time_before_the_stop_stands_and_is_not_told_aga
     found = stopped[stage]
     assert found.before == found.told == [(Verdict.PASS, Reason.NONE)]
     assert (found.hit.verdict, found.hit.code) == ("good", Verdict.PASS), (
-        "the PLC read it while the heartbeat was fresh"
+        "the PLC read it at once"
     )
 
 

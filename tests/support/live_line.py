@@ -30,6 +30,7 @@ START_S = 25.0  # two cores that others use as well
 PATIENT = SimConfig(ack_timeout_s=2, result_timeout_s=5, heartbeat_timeout_s=2, ready_timeout_s=START_S)
 RENDERED = 'kind = "rendered"'
 DEMO_KEY = tomllib.loads(Path("configs/demo.toml").read_text())["bundle"]["trusted_keys"][0]
+PATIENT_LINK = "request_timeout_ms = 4000\nheartbeat_timeout_ms = 4000"
 DEMO = f'[bundle]\nfile = "demo"\ntrusted_keys = ["{DEMO_KEY}"]'
 STATION = """
 [paths]
@@ -39,8 +40,7 @@ run = "{folder}/run"
 [[plc.links]]
 host = "127.0.0.1"
 port = {port}
-request_timeout_ms = 4000
-heartbeat_timeout_ms = 4000
+{link}
 
 [[stations]]
 id = "st1"
@@ -70,6 +70,7 @@ class LiveLine:
     """One station's folder, its PLC and, while it runs, its daemon.
 
     told: every result that ever stood valid in the PLC's memory, as (trigger id, code, reason), seen at each write.
+    acknowledged: every trigger id that was ever acknowledged there.
     """
 
     def __init__(self, folder: Path, sim: SimPlc) -> None:
@@ -79,6 +80,7 @@ class LiveLine:
         self.db = folder / "state" / "results.db"
         self.process: asyncio.subprocess.Process | None = None
         self.told: list[tuple[int, int, int]] = []
+        self.acknowledged: set[int] = set()
         self.held: list[SimResult] = []
         self._good = parts_of(Kind.GOOD)
         self._ending = AsyncExitStack()
@@ -86,14 +88,18 @@ class LiveLine:
 
     def configure(
         self, *, deadline_ms: int = 4000, ack_timeout_ms: int = 10_000, camera: str = RENDERED, bundle: str = "",
-        more: str = "", station: str = "",
+        more: str = "", station: str = "", port: int = 0, link: str = PATIENT_LINK,
     ) -> None:  # fmt: skip
-        """Write the station's file; without `bundle` it judges with a small one that is signed here."""
+        """Write the station's file; without `bundle` it judges with a small one that is signed here.
+
+        port: where the daemon finds the PLC, if not at the PLC itself; in the server direction where it listens.
+        """
         if not bundle:
             bundle = signed_bundle(self.folder / "tiny.bundle")
         self.config.write_text(
             STATION.format(
-                folder=self.folder, port=self.sim.port, deadline_ms=deadline_ms, grab_timeout_ms=deadline_ms // 2,
+                folder=self.folder, port=port or self.sim.port, link=link,
+                deadline_ms=deadline_ms, grab_timeout_ms=deadline_ms // 2,
                 ack_timeout_ms=ack_timeout_ms, camera=camera, bundle=bundle, station=station,
             )
             + more
@@ -229,6 +235,8 @@ class LiveLine:
         if address != STAT.base or len(words) != STAT.size:
             return
         stat = Image(STAT, words)
+        if stat["STATUS"] & Status.TRIGGER_ACK:
+            self.acknowledged.add(stat["TRIGGER_ID_ACK"])
         if stat["STATUS"] & Status.RESULTS_VALID:
             told = stat["RES_TRIGGER_ID"], stat["RESULT_CODE"], stat["REASON"]
             if told not in self.told[-1:]:
@@ -246,6 +254,8 @@ class LiveLine:
         passed = {r["trigger_id"] for r in rows if r["decided_code"] == Verdict.PASS}
         for id_, code, _ in self.told:
             assert code != Verdict.PASS or id_ in passed, f"I1: the PLC's memory showed PASS for {id_}, no row does"
+        without = self.acknowledged - {r["trigger_id"] for r in rows}
+        assert not settled or not without, f"I2: acknowledged, and no row: {without}"
         slots = Slots(self.folder / "state" / "bundles")
         for product in slots.products():
             assert slots.active([trusted_key(KEY), *load_keys([DEMO_KEY], ())], product) is not None, "I5"
