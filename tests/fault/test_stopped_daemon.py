@@ -113,9 +113,7 @@ def test_a_part_in_which_the_daemon_stood_still_beyond_the_deadline_is_never_pas
 def test_a_pass_that_was_told_in_time_before_the_stop_stands_and_is_not_told_again(stopped, stage):
     found = stopped[stage]
     assert found.before == found.told == [(Verdict.PASS, Reason.NONE)]
-    assert (found.hit.verdict, found.hit.code) == ("good", Verdict.PASS), (
-        "the PLC read it at once"
-    )
+    assert (found.hit.verdict, found.hit.code) == ("good", Verdict.PASS), "the PLC read it at once"
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -146,7 +146,9 @@ class Traffic:
             "judged": lambda: stat("TRIGGER_ID_ACK", acked, valid),
             "record": lambda: stat("RES_TRIGGER_ID", none, valid),
             "flags": lambda: stat("RES_TRIGGER_ID", valid, none),
-            "result ack": lambda: stat("RES_TRIGGER_ID", valid, none) and sim.ctrl.any_set("CONTROL", Control.RESULTS_ACK),
+            "result ack": lambda: (
+                stat("RES_TRIGGER_ID", valid, none) and sim.ctrl.any_set("CONTROL", Control.RESULTS_ACK)
+            ),
         }
         return points[point]
 
