@@ -21,6 +21,7 @@ class Fault(StrEnum):
     TIMEOUT = "timeout"  # no frame within the grab timeout
     LATE = "late"  # the driver holds the frame back until the part's deadline is over
     HANG = "hang"  # the driver's call does not come back
+    SLOW = "slow"  # the frame takes 0.4 s longer
     LOST = "lost"  # unplugged, from now on
     REBOOTED = "rebooted"  # started anew with settings of its own, and keeps them
     FROZEN = "frozen"  # the frame before once more, as if it were new

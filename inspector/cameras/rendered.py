@@ -18,6 +18,7 @@ from inspector.demo.parts import Light, render
 from inspector.threads import DeviceThread
 
 LATE_S = 0.05  # how long after the part's deadline a late frame comes
+SLOW_S = 0.4
 DEFAULT_EXPOSURE_US = 10_000  # what the camera has after a restart
 _LIGHT = {
     Fault.BLACK: Light(exposure=0.0),
@@ -88,6 +89,8 @@ class RenderedCamera:
         if fault is Fault.HANG:
             self._closed.wait()
             raise CameraLost("rendered camera: closed while its driver hung")
+        if fault is Fault.SLOW:
+            time.sleep(SLOW_S)
         if fault is Fault.LATE:
             time.sleep(max(0.0, trigger.deadline_mono_s - self.clock.monotonic_s()) + LATE_S)
         if fault is Fault.HALF_FRAME:

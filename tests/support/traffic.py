@@ -6,21 +6,24 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from inspector.cameras.faults import Fault
 from plc.fault_proxy import FaultProxy, Side
 from plc.registers import STAT, Control, Status
 from plc.sim import SimConfig, SimPlc, SimResult
 from plc.sim_client import SimClientPlc
 from plc.wire import Wire
-from tests.support.live_line import START_S, LiveLine, broken
+from tests.support.live_line import START_S, LiveLine, broken, standing
 
 DEADLINE_MS = 1200
-JUDGED_AFTER_S = 0.05  # after the acknowledge; the judge stands still for STALL_MS then
-STALL_MS = 120
+SLOWLY = ("acknowledged", "judged")  # points at which the camera is slow: a new session stands before the verdict
+JUDGED_AFTER_S = 0.05  # after the acknowledge
 SETTLED_S = 0.15  # health is told, and what is on its way has come
 PLC = SimConfig(ack_timeout_s=1, result_timeout_s=1.6, heartbeat_timeout_s=1, ready_timeout_s=START_S)
+NOTHING = (0, 0, 0)
 CLIENT_LINK = "request_timeout_ms = 800\nheartbeat_timeout_ms = 1500\nreconnect_max_ms = 400"
 SERVER_LINK = 'mode = "server"\ncomm_timeout_ms = 800\nheartbeat_timeout_ms = 1500'
 
@@ -85,6 +88,7 @@ class Traffic:
         self._came: Callable[[], bool] | None = None
         self._begin: Callable[[], None] = _nothing
         self._there = asyncio.Event()
+        self._began = 0  # how much had been told when the fault began
         self._wrote = line.sim.server._on_write
         line.sim.server._on_write = self._on_write
         sim: Any = line.sim
@@ -92,36 +96,45 @@ class Traffic:
 
     async def hit(self, fault: TrafficFault, point: str, part_id: int) -> Hit:
         """Break the traffic of this part at `point`, and mend it after the fault's time."""
-        line, id_, began, untouched = self.line, self.line.sim.next_id, [0], self._touched()
-
-        def begin() -> None:
-            fault.begin(self.proxy, self._dies)
-            began[0] = len(line.told)
-
+        line, id_ = self.line, self.line.sim.next_id
         await self.settled()
-        first = len(line.told)
-        self._there.clear()
-        self._begin = begin if point in ("record", "flags", "result ack", "acknowledged") else _nothing
-        self._came = self._of(point, id_)
-        if point == "edge":
-            begin()
+        first, untouched, slow = len(line.told), self._touched(), line.folder / Fault.SLOW
+        self._arm(fault, point, id_)
+        if point in SLOWLY:
+            slow.touch()
         playing = asyncio.create_task(line.play(part_id))
         try:
             await asyncio.wait_for(self._there.wait(), 10)
             if point == "judged":
                 await asyncio.sleep(JUDGED_AFTER_S)
-                begin()
+                self._break(fault)
             await asyncio.sleep(fault.lasts_s)
         finally:
             self._came = None
             self.proxy.heal()
             result = await playing
+            slow.unlink(missing_ok=True)
         ready_again_s = await self.settled()
         assert result.trigger_id == id_ and result.edge_s, "the part was never triggered"
-        told = [
-            [(c, r) for i, c, r in part if i == id_] for part in (line.told[first : began[0]], line.told[began[0] :])
-        ]
-        return Hit(result, *told, self._touched() - untouched, ready_again_s)
+        told = [[(c, r) for i, c, r in line.told[since:to] if i == id_] for since, to in (
+            (first, self._began), (self._began, None)
+        )]  # fmt: skip
+        return Hit(result, told[0], told[1], self._touched() - untouched, ready_again_s)
+
+    def _arm(self, fault: TrafficFault, point: str, id_: int) -> None:
+        """The fault begins when the point comes: the edge finds it there already, and the judge is given a moment."""
+        self._there.clear()
+        self._came = self._of(point, id_)
+        self._begin = _nothing
+        if point == "edge":
+            self._break(fault)
+        elif point != "judged":
+            self._begin = partial(self._break, fault)
+
+    def _break(self, fault: TrafficFault) -> None:
+        fault.begin(self.proxy, self._dies)
+        self.line.told.append(NOTHING)  # what stands on from before is told again
+        self._began = len(self.line.told)
 
     def _touched(self) -> int:
         return sum(self.proxy.counts[what] for what in ("cut", "reset", "vanished", "duplicated", "accepted"))
@@ -176,9 +189,9 @@ async def traffic(folder: Path, *, server_port: int = 0) -> AsyncIterator[Traffi
     try:
         line = LiveLine(folder, plc)
         try:
-            stalled = broken({"checked": f"stall:{STALL_MS}"})
+            slow = broken(camera=standing(folder, Fault.SLOW))
             line.configure(
-                deadline_ms=DEADLINE_MS, more=stalled, port=server_port or proxy.port,
+                deadline_ms=DEADLINE_MS, more=slow, port=server_port or proxy.port,
                 link=SERVER_LINK if server_port else CLIENT_LINK,
             )  # fmt: skip
             await line.start()
