@@ -24,6 +24,7 @@ class LinkState:
     offline_reason: OfflineReason
     error_code: Reason = Reason.NONE  # as the PLC reads it
     protocol_error: bool = False  # of the PLC's program; READY is 0 meanwhile
+    notice: str = ""  # what a person should see to although the link may work: its certificates
 
 
 @dataclass(slots=True)
@@ -72,7 +73,8 @@ class PlcLink:
         ok = status.connected and live and not hs.owner_doubted and not silent
         why = "does not echo our heartbeat: stopped, or the addresses are another station's" if live else "does not run"
         text = f"{status.text}, but its program {why}" if silent else status.text
-        return LinkState(ok, text, told, Reason(hs.stat["ERROR_CODE"]), hs.protocol_error)
+        text += f"; {status.refused}" if status.refused else ""
+        return LinkState(ok, text, told, Reason(hs.stat["ERROR_CODE"]), hs.protocol_error, status.notice)
 
     def record(self, decided: Inspection) -> Record:
         """The registers of section 3.2 of the contract, scaled and clamped.

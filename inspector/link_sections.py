@@ -21,6 +21,9 @@ class TlsConfig(Section):
     key: FilePath
     server_name: str = Field(default="", max_length=253, description="client: the name in the PLC's certificate")
     write_roles: tuple[str, ...] | None = Field(default=None, description="server: roles that may write; none: any")
+    allow_names: tuple[str, ...] | None = Field(
+        default=None, description="server: names in the certificates of those that may connect; none: any"
+    )
 
     @property
     def files(self) -> TlsFiles:

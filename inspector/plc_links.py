@@ -43,9 +43,12 @@ def _server_tls(section: LinkConfig) -> ServerTls | None:
     """Raises ConfigError: certificate or key cannot be used."""
     if section.tls is None:
         return None
-    roles = section.tls.write_roles
+    roles, names = section.tls.write_roles, section.tls.allow_names
     try:
-        return ServerTls(section.tls.files, write_roles=None if roles is None else frozenset(roles))
+        return ServerTls(
+            section.tls.files, write_roles=None if roles is None else frozenset(roles),
+            allow_names=None if names is None else frozenset(names),
+        )  # fmt: skip
     except TlsError as exc:
         raise ConfigError(f"[plc.links.tls] {exc}") from exc
 

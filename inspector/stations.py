@@ -50,6 +50,10 @@ GAP = (
     "Parts may have gone by without an inspection.",
     "Check the PLC's trigger and the load of its program; then acknowledge with CLEAR_ERROR.",
 )
+CERTIFICATE = (
+    "Once a certificate has ended or cannot be read, the next connection with the PLC fails.",
+    "Install new files under the same names; they are taken without a restart. `inspector check` reads them.",
+)
 EMPTY = (
     "It is not shown that an empty belt, half a part or a wrong part is refused.",
     "Build the next bundle with golden negatives.",
@@ -155,6 +159,7 @@ class Running:
             "plc", None if link.ok else f"PLC: {link.text}", "No part is inspected; the PLC rejects all.",
             "Check the PLC, its program and the network cable; the link comes back by itself.",
         )  # fmt: skip
+        health.warn("certificate", f"PLC link: {link.notice}" if link.notice else None, *CERTIFICATE)
         health.warn("light", self.gate.trend.text(), *DRIFTING)
         health.warn("protocol", "TRIGGER_ID was 0, or changed under TRIGGER" if hs.protocol_error else None, *PROTOCOL)
         health.warn("duplicate", "the PLC repeats its TRIGGER_ID" if hs.repeats_ids else None, *DUPLICATE)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
 from plc.client_station import ClientStation, LinkConfig, SharedWire
 from plc.station import LinkStatus, StationPlace, checked_places
-from plc.transport import connect_wire
+from plc.transport import CertificateWatch, connect_wire
 from plc.wire import LinkFault, Wire
 
 __all__ = ["ClientLink", "LinkConfig"]
 
 STOP_S = 0.2  # for the last write (row 28)
+CERTIFICATES_S = 2.0  # how often they are looked at
 
 
 class ClientLink:
@@ -39,6 +41,7 @@ class ClientLink:
             for place in checked_places(places)
         )
         self._delay_s = cfg.reconnect_min_s
+        self._certificates, self._certificates_s = CertificateWatch(cfg.carrier), -math.inf
         for station in self.stations:
             station.share = max(1.0, len(self.stations) / 2)
 
@@ -47,10 +50,13 @@ class ClientLink:
         while not self._stopped.is_set():
             fault = None
             try:
-                self._shared.set(await self._connect(self._rtt_s))
+                self._look_at_certificates(None)
+                wire = await self._connect(self._rtt_s)
+                self._shared.set(wire)
+                self._look_at_certificates(wire)
                 for station in self.stations:
                     station.connected()
-                await self._take_turns()
+                await self._take_turns(wire)
             except LinkFault as exc:
                 fault = str(exc)
             finally:
@@ -77,9 +83,17 @@ class ClientLink:
     async def _connect_carrier(self, rtt_s: deque[float]) -> Wire:
         return await connect_wire(self.cfg.carrier, self.cfg.request_timeout_s, self._now, rtt_s)
 
-    async def _take_turns(self) -> None:
+    def _look_at_certificates(self, wire: Wire | None) -> None:
+        self._certificates_s = self._now() + CERTIFICATES_S
+        notice = self._certificates.notice(wire, self._now())
+        for station in self.stations:
+            station.status.notice = notice
+
+    async def _take_turns(self, wire: Wire) -> None:
         """One exchange after another. Raises LinkFault."""
         while not self._stopped.is_set():
+            if self._now() >= self._certificates_s:
+                self._look_at_certificates(wire)
             self._shared.hurry.clear()
             station = self._next_in_turn(self._now())
             wait_s = station.due_s - self._now()

@@ -68,10 +68,6 @@ class SharedWire:
             raise LinkFault(self._ended)
         return self._wire
 
-    @property
-    def notice(self) -> str:
-        return self._wire.notice if self._wire is not None else ""
-
     async def read(self, address: int, count: int) -> list[int]:
         async with self.lock:
             return await self.wire.read(address, count)
@@ -242,7 +238,7 @@ class ClientStation(StationBase):
             return f"{self.cfg.where} shows no signature of station {hs.cfg.number} at {base}: wrong PLC or address"
         if hs.owner_doubted:
             return "another appliance writes to this PLC's result area: stopped writing"
-        notice = self._shared.notice
+        notice = self.status.notice
         return f"connected to {self.cfg.where}" + (f"; {notice}" if notice else "")
 
     async def _hand_out(self) -> None:

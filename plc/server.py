@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import ipaddress
 import logging
+import math
 import socket
 import ssl
 import time
@@ -75,6 +76,7 @@ class ModbusServer:
         self.log = log or SparseLog(logging.getLogger("plc.server"), monotonic_s)
         self.turned_s: float | None = None
         self.requests = self.writes = self.refused = self.malformed = 0
+        self.refusal: tuple[float, str] = -math.inf, ""  # the newest: when, who and why
         self._listening: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
         self._connections: set[Connection] = set()
@@ -158,12 +160,10 @@ class ModbusServer:
     def _admits(self, where: Sequence[object]) -> bool:
         host = str(where[0])
         if not self.access.allows(host):
-            self.refused += 1
-            self.log.warn("peer", f"refused a connection from {host}: not in allow_peers")
+            self.refuse("peer", f"refused a connection from {host}: not in allow_peers")
             return False
         if self.connections >= self.access.max_connections:
-            self.refused += 1
-            self.log.warn("cap", f"refused a connection from {host}: {self.connections} are open already")
+            self.refuse("cap", f"refused a connection from {host}: {self.connections} are open already")
             return False
         return True
 
@@ -176,12 +176,19 @@ class ModbusServer:
             )
         except OSError as exc:
             self._admitted.discard(peer)
+            secured = isinstance(exc, ssl.SSLError)
             why = explain(exc) if isinstance(exc, ssl.SSLError) else str(exc) or type(exc).__name__
-            self.log.warn("handshake", f"no connection with {peer.name}: {why}")
+            self.refuse(why if secured else "handshake", f"no connection with {peer.name}: {why}")
         except asyncio.CancelledError:
             self._admitted.discard(peer)
             sock.close()
             raise
+
+    def refuse(self, kind: str, text: str) -> None:
+        """Count and tell one that was not let in. kind: of the log's lines, of which few are written."""
+        self.refused += 1
+        self.refusal = self.now(), text
+        self.log.warn(kind, text)
 
     def opened(self, connection: Connection) -> None:
         self._connections.add(connection)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import struct
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, server: ModbusServer, peer: Peer, tls: ServerTls | None = None) -> None:
         self.peer, self._server, self._tls = peer, server, tls
         self._may_write = tls is None  # with TLS the certificate says it
+        self._why_not = ""
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
         self._answered_s = self._request_s = self._begun_s = server.now()
@@ -45,10 +47,21 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)  # it is what connect_accepted_socket makes
         self._transport = transport
-        if self._tls is not None:
-            self._may_write = self._tls.may_write(transport.get_extra_info("ssl_object"))
         self._server.opened(self)
+        if self._tls is not None and not self._let_in(self._tls, transport.get_extra_info("ssl_object")):
+            self.abort()
+            return
         self._look()
+
+    def _let_in(self, tls: ServerTls, secured: ssl.SSLObject) -> bool:
+        """False: its certificate is good, and not of one that may connect."""
+        if why := tls.refusal(secured):
+            self._server.refuse("name", f"refused the connection of {self.peer.name}: {why}")
+            return False
+        self._may_write = tls.may_write(secured)
+        if not self._may_write:
+            self._why_not = tls.why_not_write(secured)
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer is not None:
@@ -123,6 +136,7 @@ class Connection(asyncio.Protocol):
         if self._may_write or body[0] in READS:
             response = server.respond(body, self.peer)
         else:
+            server.refuse("role", f"refused a write of {self.peer.name}: {self._why_not}")
             response = ExceptionResponse(body[0] & 0x7F, ILLEGAL_FUNCTION)
         payload = response.function_code.to_bytes(1, "big") + response.encode()
         self._transport.write(struct.pack(">HHHB", transaction, 0, len(payload) + 1, unit) + payload)

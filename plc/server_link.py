@@ -27,6 +27,8 @@ from plc.wire import LinkFault
 
 STOP_S = 0.2  # for the owners to read ONLINE=0 (row 28)
 DIAG_S = 1.0
+CERTIFICATES_S = 2.0  # how often they are looked at
+REFUSAL_S = 60.0  # so long the page tells who was not let in
 TICK_S = 0.02  # the handshakes' own timeouts
 RETRY_S = 1.0  # until the address can be listened at
 WORD_ORDER = 0x12345678
@@ -204,7 +206,7 @@ class ServerLink:
         A loop that stood still finds its timer late and the sockets full: what lies there is as old as the moment at
         which the timer was due.
         """
-        beat_s = tick_s = diag_s = self._now()
+        beat_s = tick_s = diag_s = certificates_s = self._now()
         while not self._stopped.is_set():
             if self._bug is not None:
                 raise self._bug  # the process ends, and the PLC takes silence as a reject
@@ -223,9 +225,33 @@ class ServerLink:
                 diag_s = now + DIAG_S
                 for station in self.stations:
                     station.fill_diag()
+                self._tell_refusals(now)
+            if now >= certificates_s:
+                certificates_s = now + CERTIFICATES_S
+                self._look_at_certificates()
             due_s = self._now() + self._turn_s
             await asyncio.sleep(self._turn_s)
             self.server.turned_s = due_s
+
+    def _look_at_certificates(self) -> None:
+        """New ones are taken without a restart; what a person should see to is told."""
+        if self._tls is None:
+            return
+        self._tls.follow(self._say)
+        notice = "; ".join(self._tls.notices())
+        for station in self.stations:
+            station.status.notice = notice
+
+    def _say(self, text: str) -> None:
+        logging.getLogger("plc.server").warning("%s: %s", self.cfg.where, text)
+
+    def _tell_refusals(self, now: float) -> None:
+        """To the stations that nobody writes to: whoever should may be the one that is not let in."""
+        if isinstance(self.server, RtuServer):
+            return
+        at_s, text = self.server.refusal
+        for station in self.stations:
+            station.status.refused = text if station.owner is None and now - at_s < REFUSAL_S else ""
 
     async def _pause(self, seconds: float) -> None:
         try:

@@ -33,10 +33,16 @@ class Told:
 
 @dataclass(slots=True)
 class LinkStatus:
-    """For the page: what the link does, and how fast."""
+    """For the page: what the link does, and how fast.
+
+    notice: what a person should see to although the link may work ("" for nothing): its certificates. refused: who was
+    not let in lately, and why (server direction).
+    """
 
     connected: bool = False
     text: str = "not connected yet"
+    notice: str = ""
+    refused: str = ""
     faults: int = 0
     exceptions: int = 0  # Modbus exceptions from the PLC, or to it
     rtt_s: deque[float] = field(default_factory=lambda: deque(maxlen=1000))  # of the connection, newest 1000 requests

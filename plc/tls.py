@@ -7,6 +7,7 @@ Certificates are checked against one authority that the operator configured, nev
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,12 +39,13 @@ class TlsFiles:
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """What is told of a certificate. role None: it has none."""
+    """What is told of a certificate. role None: it has none. names: common name, DNS names and addresses."""
 
     name: str
     not_before: datetime
     not_after: datetime
     role: str | None
+    names: frozenset[str] = frozenset()
 
     def days_left(self, now: datetime) -> float:
         """Until it expires; negative: it has."""
@@ -64,10 +66,10 @@ def parse_certificate(der: bytes) -> Certificate:
         found = x509.load_der_x509_certificate(der)
         names = found.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
         name = str(names[0].value) if names else found.subject.rfc4514_string()
-        role = _role(found)
+        role, others = _role(found), _alternative_names(found)
     except (ValueError, x509.DuplicateExtension) as exc:
         raise TlsError(f"not a certificate that can be read: {exc}") from exc
-    return Certificate(name, found.not_valid_before_utc, found.not_valid_after_utc, role)
+    return Certificate(name, found.not_valid_before_utc, found.not_valid_after_utc, role, others | {name})
 
 
 def read_certificate(path: Path) -> Certificate:
@@ -86,10 +88,14 @@ def read_certificate(path: Path) -> Certificate:
         raise TlsError(f"{path}: {exc}") from exc
 
 
+def own_certificates(files: TlsFiles) -> tuple[Certificate, ...]:
+    """Ours and the authority's. Raises TlsError."""
+    return read_certificate(files.certificate), read_certificate(files.ca)
+
+
 def notices(files: TlsFiles, now: datetime) -> list[str]:
     """What will expire soon of our own files. Raises TlsError."""
-    found = (read_certificate(path).notice(now) for path in (files.certificate, files.ca))
-    return [text for text in found if text]
+    return [text for found in own_certificates(files) if (text := found.notice(now))]
 
 
 def client_context(files: TlsFiles) -> ssl.SSLContext:
@@ -98,43 +104,107 @@ def client_context(files: TlsFiles) -> ssl.SSLContext:
     return _loaded(context, files)
 
 
-class ServerTls:
-    """The contexts of a listening port. Only clients with a certificate of the authority get through the handshake.
+class FileWatch:
+    """Tells whether one of our files is another than when it was last asked."""
 
-    write_roles: roles that may write; None: every client that got through. Raises TlsError.
+    def __init__(self, files: TlsFiles) -> None:
+        self._paths = files.ca, files.certificate, files.key
+        self._seen = tuple(map(_mark, self._paths))
+
+    def changed(self) -> bool:
+        """Quick: the files are not read. A file that went away, came or got other rights has changed too."""
+        before, self._seen = self._seen, tuple(map(_mark, self._paths))
+        return before != self._seen
+
+
+class ServerTls:
+    """The context of a listening port. Only clients with a certificate of the authority get through the handshake.
+
+    context: for the next connection. Each reload makes one, whose sessions are its own: a client cannot resume one that
+    was begun under an authority that has been withdrawn. write_roles: roles that may write; None: every client that got through. allow_names: names (common name, DNS name or
+    address) one of which a client's certificate must have; None: any. Raises TlsError.
     """
 
-    def __init__(self, files: TlsFiles, *, write_roles: frozenset[str] | None = None) -> None:
-        self._files, self._write_roles = files, write_roles
-        self._newest = self._make()
-        self.context = self._make()  # what listens; each handshake goes on in the newest
-        self.context.sni_callback = self._use_newest
+    def __init__(
+        self,
+        files: TlsFiles,
+        *,
+        write_roles: frozenset[str] | None = None,
+        allow_names: frozenset[str] | None = None,
+    ) -> None:
+        self._files, self._write_roles, self._allow_names = files, write_roles, allow_names
+        self._watch, self._trouble = FileWatch(files), ""
+        self.context, self._own = self._make()
 
     def reload(self) -> None:
         """New files for the connections to come; those that stand stay. Raises TlsError: the old ones stay in use."""
-        self._newest = self._make()
+        try:
+            self.context, self._own = self._make()
+        except TlsError as exc:
+            self._trouble = f"{exc}; the former certificate stays in use"
+            raise
+        self._trouble = ""
+
+    def follow(self, say: Callable[[str], None]) -> None:
+        """Reload where a file has changed, and say what came of it. Milliseconds where one has, else microseconds."""
+        if not self._watch.changed():
+            return
+        try:
+            self.reload()
+        except TlsError:
+            say(self._trouble)
+        else:
+            say(f"certificates were renewed: {self._own[0].name!r} until {self._own[0].not_after:%Y-%m-%d}")
+
+    def refusal(self, peer: ssl.SSLObject) -> str:
+        """Why a client that got through the handshake is not let in; "" where it is."""
+        try:
+            found = self._certificate_of(peer)
+        except TlsError as exc:  # it may read, where names do not matter
+            return "" if self._allow_names is None else f"its certificate is {exc}"
+        if found.not_after < datetime.now(UTC):  # a session that is resumed is not checked again by OpenSSL
+            return f"its certificate {found.name!r} has expired"
+        if self._allow_names is None:
+            return ""
+        if found.names & self._allow_names:
+            return ""
+        return f"its certificate is of {_listed(found.names)}, and only {_listed(self._allow_names)} may connect"
 
     def may_write(self, peer: ssl.SSLObject) -> bool:
         """True if the client's role is one of write_roles. A certificate without role has no rights by role."""
         if self._write_roles is None:
             return True
-        der = peer.getpeercert(binary_form=True)
         try:
-            return der is not None and parse_certificate(der).role in self._write_roles
+            return self._certificate_of(peer).role in self._write_roles
         except TlsError:
             return False
 
-    def notices(self) -> list[str]:
-        """What will expire soon. Raises TlsError."""
-        return notices(self._files, datetime.now(UTC))
+    def why_not_write(self, peer: ssl.SSLObject) -> str:
+        """For the log, of a client that may not write."""
+        try:
+            found = self._certificate_of(peer)
+        except TlsError as exc:
+            return f"its certificate is {exc}"
+        role = f"has role {found.role!r}" if found.role is not None else "has no role"
+        return f"its certificate {found.name!r} {role}; who may write has {_listed(self._write_roles or ())}"
 
-    def _make(self) -> ssl.SSLContext:
+    def notices(self) -> list[str]:
+        """What a person should see to: files that cannot be used, what in use expires soon."""
+        now = datetime.now(UTC)
+        return [text for text in (self._trouble, *(found.notice(now) for found in self._own)) if text]
+
+    def _make(self) -> tuple[ssl.SSLContext, tuple[Certificate, ...]]:
         context = _loaded(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), self._files)
         context.verify_mode = ssl.CERT_REQUIRED
-        return context
+        return context, own_certificates(self._files)
 
-    def _use_newest(self, peer: ssl.SSLObject, name: str, context: ssl.SSLContext) -> None:
-        peer.context = self._newest
+    @staticmethod
+    def _certificate_of(peer: ssl.SSLObject) -> Certificate:
+        """Raises TlsError."""
+        der = peer.getpeercert(binary_form=True)
+        if der is None:
+            raise TlsError("missing")
+        return parse_certificate(der)
 
 
 REASONS = {  # OpenSSL's names of what an operator can mend
@@ -190,3 +260,26 @@ def _role(found: x509.Certificate) -> str | None:
     if len(raw) < 2 or raw[0] != UTF8_STRING or raw[1] > 127 or len(raw) != 2 + raw[1]:
         raise ValueError("its role is not a UTF8String of at most 127 bytes")
     return raw[2:].decode()
+
+
+def _alternative_names(found: x509.Certificate) -> frozenset[str]:
+    """DNS names and addresses. Raises ValueError: the extension cannot be read."""
+    try:
+        names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return frozenset()
+    addresses = names.get_values_for_type(x509.IPAddress)
+    return frozenset([*names.get_values_for_type(x509.DNSName), *map(str, addresses)])
+
+
+def _listed(names: Iterable[str]) -> str:
+    return " or ".join(map(repr, sorted(names))) or "nobody"
+
+
+def _mark(path: Path) -> tuple[int, ...]:
+    """Another one for every other content, owner or rights; () where there is no such file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

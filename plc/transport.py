@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
 from collections import deque
 from collections.abc import Callable
@@ -12,10 +13,11 @@ from typing import Literal
 
 from plc.rtu_wire import RtuWire
 from plc.serial_port import SerialConfig
-from plc.tls import HANDSHAKE_S, TlsError, TlsFiles, client_context, explain, notices, parse_certificate
+from plc.tls import HANDSHAKE_S, FileWatch, TlsError, TlsFiles, client_context, explain, notices, parse_certificate
 from plc.wire import LinkFault, Streams, StreamWire, Wire
 
 TransportKind = Literal["tcp", "tls", "rtu"]
+AGAIN_S = 3600.0  # a certificate comes nearer to its end by itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +81,41 @@ async def _secured(transport: TransportConfig, files: TlsFiles) -> Streams:
 
 
 def _notice(files: TlsFiles, wire: StreamWire) -> str:
-    """Certificates that will expire soon: ours, the authority's, the PLC's."""
+    """Certificates that will expire soon: ours, the authority's, the PLC's; and why the files would not do again."""
     der, now = wire.peer_certificate, datetime.now(UTC)
     try:
         found = [*notices(files, now), parse_certificate(der).notice(now) if der is not None else ""]
     except TlsError as exc:
         return str(exc)
     return "; ".join(text for text in found if text)
+
+
+class CertificateWatch:
+    """What a person should see to about the certificates of a connection, also while it stands for months.
+
+    Quick unless a file has changed or AGAIN_S have passed, then milliseconds. now: monotonic seconds.
+    """
+
+    def __init__(self, transport: TransportConfig) -> None:
+        self._files = transport.tls
+        self._watch = FileWatch(transport.tls) if transport.tls is not None else None
+        self._of: Wire | None = None
+        self._looked_s, self._notice = -math.inf, ""
+
+    def notice(self, wire: Wire | None, now: float) -> str:
+        """wire: the connection, if there is one."""
+        if self._files is None or self._watch is None:
+            return ""
+        if self._watch.changed() or wire is not self._of or now - self._looked_s > AGAIN_S:
+            self._of, self._looked_s = wire, now
+            self._notice = self._look(self._files, wire)
+        return self._notice
+
+    def _look(self, files: TlsFiles, wire: Wire | None) -> str:
+        try:
+            client_context(files)
+        except TlsError as exc:
+            return f"{exc}; the next connection will fail"
+        if isinstance(wire, StreamWire):
+            return _notice(files, wire)
+        return "; ".join(notices(files, datetime.now(UTC)))

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import re
 import shutil
+import socket
 import ssl
 import time
 from collections import deque
@@ -307,6 +308,97 @@ async def test_new_certificates_count_from_the_next_connection_on_and_bad_ones_a
             async with wire_to(to(server, replace(old_client, ca=other_ca.path))) as wire:
                 await wire.read(0, 1)
         await told(caplog, "the other side's certificate is refused")
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_a_session_that_was_begun_under_a_withdrawn_authority_is_not_resumed(tmp_path, other_ca, version):
+    """A resumed session shows no certificate: OpenSSL would let it in without a look at the authority."""
+    ca = make_test_ca(tmp_path)
+    files, client = ca.issue("plc"), ca.issue("client")
+    tls, context = ServerTls(files), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.minimum_version = context.maximum_version = version
+    context.load_cert_chain(client.certificate, client.key)
+
+    def read(port: int, session: ssl.SSLSession | None) -> tuple[bytes, ssl.SSLSession | None]:
+        with socket.create_connection(("127.0.0.1", port), 5) as sock:
+            with context.wrap_socket(sock, session=session) as secured:
+                secured.sendall(bytes.fromhex("0001 0000 0006 01 03 0005 0001"))
+                return secured.recv(100), secured.session
+
+    async with plc_with(tls) as server:
+        answer, session = await asyncio.to_thread(read, server.port, None)
+        assert answer.endswith(b"\x00\x05") and session is not None
+        replace_files(files, other_ca.issue("plc"))
+        tls.reload()
+        requests = server.requests
+        with contextlib.suppress(OSError):
+            assert (await asyncio.to_thread(read, server.port, session))[0] == b""
+        assert server.requests == requests
+
+
+async def test_a_certificate_that_ended_since_its_session_began_is_refused_when_the_session_is_resumed(ca):
+    """OpenSSL checks it in a full handshake only."""
+    tls = ServerTls(ca.issue("plc"))
+    assert tls.refusal(shows(ca.issue("client"))) == ""
+    assert tls.refusal(shows(ca.issue("old", days=-1))) == "its certificate 'old' has expired"
+
+
+class shows:  # noqa: N801 - reads as a verb
+    """What the server asks of an ssl.SSLObject."""
+
+    def __init__(self, files: TlsFiles) -> None:
+        self._der = ssl.PEM_cert_to_DER_cert(files.certificate.read_text())
+
+    def getpeercert(self, binary_form: bool) -> bytes:
+        return self._der
+
+
+@pytest.mark.parametrize("names", [{"client"}, {"127.0.0.1"}, {"plc", "client"}])
+async def test_a_client_may_connect_under_its_common_name_or_an_alternative_name(ca, names):
+    tls = ServerTls(ca.issue("plc"), allow_names=frozenset(names))
+    async with plc_with(tls) as server, wire_to(to(server, ca.issue("client"))) as wire:
+        assert await wire.read(5, 2) == [5, 6]
+
+
+@pytest.mark.parametrize("names", [set(), {"cli"}, {"Client"}, {"client2"}])
+async def test_another_name_is_not_let_in_whatever_its_role(ca, names, caplog):
+    tls = ServerTls(ca.issue("plc"), allow_names=frozenset(names))
+    async with plc_with(tls) as server:
+        with pytest.raises(LinkFault):
+            async with wire_to(to(server, ca.issue("client", role="plc"))) as wire:
+                await wire.write(5, [1, 2])
+        assert server.memory.words[5:7] == [5, 6] and server.requests == 0
+        await told(caplog, "its certificate is of '127.0.0.1' or 'client', and only .* may connect")
+
+
+async def test_a_client_link_tells_of_its_certificates_while_its_connection_stands(tmp_path, monkeypatch):
+    monkeypatch.setattr("plc.client.CERTIFICATES_S", 0.05)
+    ca = make_test_ca(tmp_path)
+    plc, files = SimPlc(SimConfig(**PATIENT)), ca.issue("appliance")
+    await plc.server.start(tls=ServerTls(ca.issue("plc")))
+    try:
+        async with inspecting(TransportConfig("tls", port=plc.port, tls=files)) as judge:
+            status = judge.port.status
+            assert await plc.wait_ready(10)
+            assert status.notice == ""
+            replace_files(files, ca.issue("appliance2", days=9.1))
+            await plc_sees(plc, lambda: "'appliance2' expires in 9 days" in status.notice)
+            files.key.write_text("no key")
+            await plc_sees(plc, lambda: "appliance.key: not the key of" in status.notice)
+            assert status.notice.endswith("; the next connection will fail") and status.connected
+            replace_files(files, ca.issue("appliance3"))
+            await plc_sees(plc, lambda: status.notice == "")
+            assert status.faults == 0
+    finally:
+        await plc.close()
+
+
+async def plc_sees(plc: SimPlc, true) -> None:
+    end = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < end
+        await plc.idle_for(0.02)
 
 
 async def test_a_missing_file_of_ours_is_a_fault_of_the_link_and_not_of_the_program(ca, free_port, tmp_path):
