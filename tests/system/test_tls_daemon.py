@@ -145,7 +145,21 @@ async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Serv
     bundle = signed_bundle(folder / "tiny.bundle")
     config.write_text(STATION.format(folder=folder, port=port, tls=own, bundle=bundle))
     async with daemon(config):
+        await listens(port, folder / "daemon.log")
         yield Served(folder, port, ca, own)
+
+
+async def listens(port: int, log: Path) -> None:
+    end = time.monotonic() + START_S
+    while True:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except ConnectionRefusedError:
+            assert time.monotonic() < end, last_words(log)
+            await asyncio.sleep(0.05)
+        else:
+            writer.transport.abort()
+            return
 
 
 def install(new: TlsFiles, own: TlsFiles) -> None:
