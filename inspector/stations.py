@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import Future
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -12,6 +12,7 @@ import structlog
 
 from inspector.board import About, Board
 from inspector.cameras.open import open_camera
+from inspector.clock_sync import ClockWatch
 from inspector.config import AppConfig
 from inspector.core.errors import StoreError
 from inspector.core.ports import Camera, Clock
@@ -74,6 +75,7 @@ class Shared:
     store: DeviceThread
     judges: Judges
     failpoint: Failpoints
+    clock_unsynced: Callable[[], bool] = field(default_factory=ClockWatch)
 
 
 @dataclass(slots=True)
@@ -128,9 +130,10 @@ class Running:
         state = health.state()
         self.port.set_health(
             HealthInput(
-                state.ready, state.offline_reason, state.error_code, storage_warn=not self.view.archive.state.ok
+                state.ready, state.offline_reason, state.error_code,
+                storage_warn=not self.view.archive.state.ok, clock_unsynced=self.shared.clock_unsynced(),
             )
-        )
+        )  # fmt: skip
 
     def acknowledged(self) -> None:
         """The PLC said CLEAR_ERROR."""

@@ -19,7 +19,7 @@ from inspector.control import connect_control
 from inspector.demo.parts import Kind, kind_of
 from inspector.health import EXIT_HUNG
 from inspector.recipes import checksum_of
-from plc.registers import OfflineReason
+from plc.registers import OfflineReason, Status2
 from plc.sim import SimConfig, SimPlc
 from tests.support.disks import quick_folder
 from tests.support.tiny_bundle import make_bundle, make_key, trusted_key
@@ -210,6 +210,18 @@ async def test_a_part_may_be_out_of_sight_for_as_long_as_configured(tmp_path, ma
         assert running.health.state().ready
         await asyncio.sleep(1.2)
         assert running.health.state().ready is ready
+
+
+async def test_the_plc_is_told_whether_the_clock_is_kept_and_ready_does_not_depend_on_it(tmp_path):
+    async with open_box(load_config(station(tmp_path, 9, ""))) as box:
+        (running,) = box.stations
+        for part in ("camera", "model", "store"):
+            running.health.ok(part)
+        for unsynced in (True, False, True):
+            box.shared.clock_unsynced = lambda unsynced=unsynced: unsynced
+            running.tell_health()
+            assert bool(running.port.handshake.stat["STATUS2"] & Status2.CLOCK_UNSYNCED) is unsynced
+            assert running.health.state().ready
 
 
 _HANGING = """
