@@ -16,6 +16,18 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
+from plc.carrier import (
+    BaudOption,
+    CaOption,
+    Carrier,
+    CarrierProblem,
+    CertOption,
+    KeyOption,
+    NameOption,
+    ParityOption,
+    StopOption,
+    TlsOption,
+)
 from plc.monitor_view import Clock, LinkView, edge_line, percentile_ms, screen
 from plc.observer import Edge, Observer, alarms
 from plc.target import (
@@ -38,8 +50,9 @@ Order = Literal["big", "little"]
 
 
 def monitor(
-    where: Annotated[str, typer.Argument(metavar="HOST:PORT", help="the PLC (client direction) or the appliance "
-                                         "(server direction); port 502 if none is given")],
+    where: Annotated[str, typer.Argument(metavar="HOST:PORT|DEVICE", help="the PLC (client direction) or the "
+                                         "appliance (server direction); port 502 if none is given. Or a serial line, "
+                                         "as /dev/ttyUSB0")],
     station: Annotated[int, typer.Option(help="number; its blocks begin at (number - 1) * 200", min=1, max=8)] = 1,
     ctrl_base: Annotated[int | None, typer.Option(help="where CTRL begins instead, 0-based", min=0, max=65515)] = None,
     stat_base: Annotated[int | None, typer.Option(help="where STAT begins; else CTRL + 20", min=0, max=65491)] = None,
@@ -49,6 +62,14 @@ def monitor(
     once: Annotated[bool, typer.Option("--once", help="print both images and end")] = False,
     as_json_: Annotated[bool, typer.Option("--json", help="for programs: one object, or one an edge")] = False,
     seconds: Annotated[float | None, typer.Option(help="end after so long", min=0)] = None,
+    tls: TlsOption = False,
+    ca: CaOption = None,
+    cert: CertOption = None,
+    key: KeyOption = None,
+    server_name: NameOption = "",
+    baud: BaudOption = 115_200,
+    parity: ParityOption = "even",
+    stop_bits: StopOption = 1,
 ) -> None:  # fmt: skip
     """Show both images of a station by name, live.
 
@@ -56,6 +77,7 @@ def monitor(
     (function 3), and connects again by itself; Ctrl-C ends it. What comes and
     goes between two looks is not seen. Where the output is no terminal, each
     edge is a line. Status 1: nobody answered, or no signature of the station.
+    A serial line has one master: look at it while the other master is off.
 
     Examples:
 
@@ -64,10 +86,15 @@ def monitor(
       inspector-plc monitor 192.168.10.5 --station 2 --ctrl-base 1000
 
       inspector-plc monitor 127.0.0.1:5020 --once --json
+
+      inspector-plc monitor 192.168.10.20 --tls --ca ca.pem --cert me.pem --key me.key
+
+      inspector-plc monitor /dev/ttyUSB0 --baud 19200 --unit-id 7
     """
     try:
-        target = parse_target(where, station, ctrl_base, stat_base, None, unit_id, word_order)
-    except TargetProblem as exc:
+        carrier = Carrier(tls, ca, cert, key, server_name, baud, parity, stop_bits)
+        target = parse_target(where, station, ctrl_base, stat_base, None, unit_id, word_order, carrier)
+    except (CarrierProblem, TargetProblem) as exc:
         typer.echo(str(exc), err=True)
         raise typer.Exit(2) from exc
     watch = Monitor(target, interval_ms / 1000)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,11 +10,23 @@ from typing import Annotated, Literal
 
 import typer
 
+from plc.carrier import (
+    BaudOption,
+    CaOption,
+    Carrier,
+    CarrierProblem,
+    CertOption,
+    KeyOption,
+    NameOption,
+    ParityOption,
+    StopOption,
+    TlsOption,
+)
 from plc.images import Image
 from plc.registers import CTRL, IDENT, SIGNATURE, STAT, Block, Register, Status
 from plc.target import Reader, Seen, Target, TargetProblem, parse_target, shows_any_signature, signature_problem, whose
 from plc.values import Assignment, NameProblem, parse_assignment, signatures, spelled
-from plc.wire import ExceptionReply, LinkFault, Wire
+from plc.wire import ExceptionReply, LinkFault
 
 HEARTBEAT_WAIT_S = 0.3  # an appliance's heartbeat moves every 100 ms
 Order = Literal["big", "little"]
@@ -42,7 +53,8 @@ class Write:
 
 
 def poke(
-    where: Annotated[str, typer.Argument(metavar="HOST:PORT", help="the PLC or the appliance; port 502 if none")],
+    where: Annotated[str, typer.Argument(metavar="HOST:PORT|DEVICE", help="the PLC or the appliance; port 502 if "
+                                         "none. Or a serial line, as /dev/ttyUSB0")],
     what: Annotated[list[str], typer.Argument(metavar="NAME=VALUE...", help="TRIGGER_ID=17, CONTROL.TRIGGER=1, LOT=A7; "
                                               "decimal, or hexadecimal as 0xA101")],
     station: Annotated[int, typer.Option(help="number; its blocks begin at (number - 1) * 200", min=1, max=8)] = 1,
@@ -51,6 +63,14 @@ def poke(
     ident_base: Annotated[int | None, typer.Option(help="where IDENT begins; else + 140", min=0, max=65505)] = None,
     unit_id: Annotated[int, typer.Option(help="Modbus unit id", min=0, max=255)] = 1,
     word_order: Annotated[Order, typer.Option(help="of 32-bit values")] = "big",
+    tls: TlsOption = False,
+    ca: CaOption = None,
+    cert: CertOption = None,
+    key: KeyOption = None,
+    server_name: NameOption = "",
+    baud: BaudOption = 115_200,
+    parity: ParityOption = "even",
+    stop_bits: StopOption = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be written, and write nothing")] = False,
 ) -> None:  # fmt: skip
     """Write registers by name, for commissioning; shows each before and after.
@@ -68,11 +88,16 @@ def poke(
       inspector-plc poke 127.0.0.1:5020 TRIGGER_ID=17 PART_ID=4711 CONTROL.TRIGGER=1
 
       inspector-plc poke 192.168.10.20 SIGNATURE=0xA101
+
+      inspector-plc poke 192.168.10.20 TRIGGER_ID=17 --tls --ca ca.pem --cert me.pem --key me.key
+
+      inspector-plc poke /dev/ttyUSB0 TRIGGER_ID=17 --baud 19200 --unit-id 7
     """
     try:
-        target = parse_target(where, station, ctrl_base, stat_base, ident_base, unit_id, word_order)
+        carrier = Carrier(tls, ca, cert, key, server_name, baud, parity, stop_bits)
+        target = parse_target(where, station, ctrl_base, stat_base, ident_base, unit_id, word_order, carrier)
         assignments = [parse_assignment(text) for text in what]
-    except (TargetProblem, NameProblem) as exc:
+    except (CarrierProblem, TargetProblem, NameProblem) as exc:
         typer.echo(str(exc), err=True)
         raise typer.Exit(2) from exc
     try:
@@ -90,9 +115,18 @@ def poke(
     raise typer.Exit(0 if taken else 1)
 
 
+class Poker(Reader):
+    """A reader that writes too, on the same connection: a serial line has no other, and a server frees what an owner
+    wrote as soon as its connection is over."""
+
+    async def write(self, write: Write) -> None:
+        """Raises LinkFault."""
+        await self._wire.write(write.address, write.words)
+
+
 async def _poke(target: Target, assignments: Sequence[Assignment], *, dry_run: bool) -> bool:
     """True: what was written was read back. Raises Refused, LinkFault."""
-    reader = await Reader.connect(target, deque(maxlen=100))
+    reader = await Poker.connect(target, deque(maxlen=100))
     try:
         seen = await reader.images()
         typer.echo(f"{target} is {whose(target, seen, is_appliance=reader.is_appliance)}")
@@ -103,7 +137,7 @@ async def _poke(target: Target, assignments: Sequence[Assignment], *, dry_run: b
             typer.echo(f"{would} {write.name} at {write.address}: {write.before} -> {write.after}")
         if dry_run:
             return True
-        return await _write(reader, target, writes)
+        return await _write(reader, writes)
     finally:
         reader.close()
 
@@ -175,13 +209,9 @@ def assign(image: Image, assignment: Assignment) -> None:
         image[place.register.name] = old | place.bit if value else old & ~place.bit
 
 
-async def _write(reader: Reader, target: Target, writes: Sequence[Write]) -> bool:
-    wire = await Wire.connect(target.host, target.port, target.unit_id, 2.0, time.monotonic, deque(maxlen=10))
-    try:
-        for write in writes:
-            await wire.write(write.address, write.words)
-    finally:
-        wire.abort()
+async def _write(reader: Poker, writes: Sequence[Write]) -> bool:
+    for write in writes:
+        await reader.write(write)
     right = True
     for write in writes:
         block = write.assignments[0].place.block

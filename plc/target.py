@@ -9,9 +9,15 @@ import re
 import time
 from collections import deque
 from dataclasses import dataclass
+from typing import Self
 
+from plc.carrier import PLAIN, Carrier, CarrierProblem, is_device
 from plc.images import Image, WordOrder
 from plc.registers import CTRL, DEVICE, IDENT, SIGNATURE, STAT, Block
+from plc.serial_port import SerialConfig
+from plc.tls import PORT as TLS_PORT
+from plc.tls import TlsFiles
+from plc.transport import TransportConfig, TransportKind, connect_wire
 from plc.values import signatures
 from plc.wire import ExceptionReply, Wire
 
@@ -26,7 +32,7 @@ class TargetProblem(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where one station lies. Bases are 0-based, as on the wire."""
+    """Where one station lies. Bases are 0-based, as on the wire. serial: then host and port are of no meaning."""
 
     host: str
     port: int
@@ -37,6 +43,14 @@ class Target:
     ident_base: int = 140
     unit_id: int = 1
     word_order: WordOrder = "big"
+    tls: TlsFiles | None = None
+    server_name: str = ""
+    serial: SerialConfig | None = None
+
+    @property
+    def transport(self) -> TransportConfig:
+        kind: TransportKind = "rtu" if self.serial is not None else "tls" if self.tls is not None else "tcp"
+        return TransportConfig(kind, self.host, self.port, self.unit_id, self.tls, self.server_name, self.serial)
 
     def base(self, block: Block) -> int:
         return {
@@ -48,23 +62,39 @@ class Target:
         }[block.name]
 
     def __str__(self) -> str:
+        if self.serial is not None:
+            return f"{self.serial.device} unit {self.unit_id}"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
 
 
 def parse_target(
     where: str, station: int, ctrl_base: int | None, stat_base: int | None, ident_base: int | None, unit_id: int,
-    word_order: WordOrder,
+    word_order: WordOrder, carrier: Carrier = PLAIN,
 ) -> Target:  # fmt: skip
-    """Bases that are not given follow from that of CTRL, and it from the station. Raises TargetProblem."""
-    found = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([^\s:\[\]]+))(?::(\d+))?", where)
-    if found is None or not 0 < int(found[3] or 502) <= 0xFFFF:
-        raise TargetProblem(f'"{where}" is no HOST:PORT, such as 192.168.10.5:502')
+    """where: HOST:PORT, or the device of a serial line. Bases that are not given follow from that of CTRL, and it from
+    the station. Raises TargetProblem."""
     first = (station - 1) * SPAN if ctrl_base is None else ctrl_base
-    return Target(
-        found[1] or found[2], int(found[3] or 502), station,
+    bases = (
         first, first + STAT.base if stat_base is None else stat_base,
-        first + DIAG_OFFSET, first + IDENT.base if ident_base is None else ident_base, unit_id, word_order,
+        first + DIAG_OFFSET, first + IDENT.base if ident_base is None else ident_base,
+    )  # fmt: skip
+    if is_device(where):
+        if not 1 <= unit_id <= 247:
+            raise TargetProblem(f"units on a serial line are 1 to 247, not {unit_id}: --unit-id")
+        try:
+            return Target("", 0, station, *bases, unit_id, word_order, serial=carrier.line(where))
+        except CarrierProblem as exc:
+            raise TargetProblem(str(exc)) from exc
+    default = TLS_PORT if carrier.tls else 502
+    found = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([^\s:\[\]]+))(?::(\d+))?", where)
+    if found is None or not 0 < int(found[3] or default) <= 0xFFFF:
+        raise TargetProblem(
+            f'"{where}" is no HOST:PORT, such as 192.168.10.5:502, and no serial line, such as /dev/ttyUSB0'
+        )
+    return Target(
+        found[1] or found[2], int(found[3] or default), station, *bases, unit_id, word_order, carrier.files,
+        carrier.server_name,
     )  # fmt: skip
 
 
@@ -85,9 +115,9 @@ class Reader:
         self.is_appliance = False
 
     @classmethod
-    async def connect(cls, target: Target, rtt_s: deque[float], timeout_s: float = TIMEOUT_S) -> Reader:
+    async def connect(cls, target: Target, rtt_s: deque[float], timeout_s: float = TIMEOUT_S) -> Self:
         """Raises LinkFault: nobody answers."""
-        wire = await Wire.connect(target.host, target.port, target.unit_id, timeout_s, time.monotonic, rtt_s)
+        wire = await connect_wire(target.transport, timeout_s, time.monotonic, rtt_s)
         reader = cls(target, wire, rtt_s)
         try:
             device = await reader.block(DEVICE)
