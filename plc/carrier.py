@@ -13,23 +13,46 @@ from plc.tls import TlsFiles
 
 Parity = Literal["none", "even", "odd"]
 QUIET_S = 0.5
-TCP, RTU = "TLS", "serial line"  # panels of --help
+TLS, RTU = "TLS", "serial line"  # panels of --help
 
-TlsOption = Annotated[bool, typer.Option("--tls", help="Modbus/TCP Security, port 802 if none is given; needs --ca, "
-                                         "--cert and --key", rich_help_panel=TCP)]
-CaOption = Annotated[Path | None, typer.Option("--ca", help="PEM file of the authority that signed the other side's "
-                                               "certificate", dir_okay=False, rich_help_panel=TCP)]
-CertOption = Annotated[Path | None, typer.Option("--cert", help="PEM file of our certificate, with its chain",
-                                                 dir_okay=False, rich_help_panel=TCP)]
-KeyOption = Annotated[Path | None, typer.Option("--key", help="PEM file of its key, not encrypted", dir_okay=False,
-                                                rich_help_panel=TCP)]
-NameOption = Annotated[str, typer.Option("--server-name", help="what the other side's certificate is made out to, where "
-                                         "that is not HOST", rich_help_panel=TCP)]
-BaudOption = Annotated[int, typer.Option("--baud", help="speed of the line", min=1200, max=4_000_000,
-                                         rich_help_panel=RTU)]
+TlsOption = Annotated[
+    bool,
+    typer.Option(
+        "--tls",
+        help="Modbus/TCP Security, port 802 if none is given; needs --ca, --cert and --key",
+        rich_help_panel=TLS,
+    ),
+]
+CaOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--ca",
+        help="PEM file of the authority that signed the other side's certificate",
+        dir_okay=False,
+        rich_help_panel=TLS,
+    ),
+]
+CertOption = Annotated[
+    Path | None,
+    typer.Option("--cert", help="PEM file of our certificate, with its chain", dir_okay=False, rich_help_panel=TLS),
+]
+KeyOption = Annotated[
+    Path | None,
+    typer.Option("--key", help="PEM file of its key, not encrypted", dir_okay=False, rich_help_panel=TLS),
+]
+NameOption = Annotated[
+    str,
+    typer.Option(
+        "--server-name",
+        help="what the other side's certificate is made out to, where that is not HOST",
+        rich_help_panel=TLS,
+    ),
+]
+BaudOption = Annotated[
+    int, typer.Option("--baud", help="speed of the line", min=1200, max=4_000_000, rich_help_panel=RTU)
+]
 ParityOption = Annotated[Parity, typer.Option("--parity", help="of the line", rich_help_panel=RTU)]
 StopOption = Annotated[int, typer.Option("--stop-bits", help="of the line", min=1, max=2, rich_help_panel=RTU)]
-# fmt: skip
 
 
 class CarrierProblem(ValueError):

@@ -124,17 +124,17 @@ class Monitor:
                 async with asyncio.timeout(RETRY_S):
                     await self.stopping.wait()
 
-    async def look(self, tell: Callable[[Edge], None], until_s: float | None = None) -> None:
-        """One connection, until it breaks or the time is up. Raises LinkFault."""
+    async def look(self, tell: Callable[[Edge], None], for_s: float | None = None) -> None:
+        """One connection, until it breaks or for_s after it was made, which may take longer. Raises LinkFault."""
         try:
             reader = await Reader.connect(self.target, self.rtt_s)
             try:
-                await self._read(reader, tell, until_s)
+                await self._read(reader, tell, None if for_s is None else time.monotonic() + for_s)
             finally:
                 reader.close()
         except LinkFault as exc:
             was, self.connected = self.connected, False
-            self.state = str(exc) + (f"; trying again every {RETRY_S:g} s" if until_s is None else "")
+            self.state = str(exc) + (f"; trying again every {RETRY_S:g} s" if for_s is None else "")
             if was:
                 tell(self.observer.lost(time.monotonic(), f"connection lost: {exc}"))
             raise
@@ -186,7 +186,7 @@ class Monitor:
 async def _once(watch: Monitor, *, as_json: bool) -> bool:
     """Look for a moment, print, and say whether this station is there."""
     try:
-        await watch.look(lambda edge: None, time.monotonic() + ONCE_S)
+        await watch.look(lambda edge: None, ONCE_S)
     except LinkFault as exc:
         if watch.observer.newest is None:
             typer.echo(f"nothing to see at {watch.target}: {exc}", err=True)

@@ -26,7 +26,6 @@ class SimClientPlc(SimPlc):
     False the cable is pulled.
     """
 
-    unit_id: int = 1
     refused: int = 0
     faults: int = 0
     wired: bool = True

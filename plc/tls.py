@@ -121,8 +121,9 @@ class ServerTls:
     """The context of a listening port. Only clients with a certificate of the authority get through the handshake.
 
     context: for the next connection. Each reload makes one, whose sessions are its own: a client cannot resume one that
-    was begun under an authority that has been withdrawn. write_roles: roles that may write; None: every client that got through. allow_names: names (common name, DNS name or
-    address) one of which a client's certificate must have; None: any. Raises TlsError.
+    was begun under an authority that has been withdrawn. write_roles: roles that may write; None: every client that got
+    through. allow_names: names (common name, DNS name or address) one of which a client's certificate must have; None:
+    any. Raises TlsError.
     """
 
     def __init__(

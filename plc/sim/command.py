@@ -12,10 +12,22 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from plc.carrier import (
+    RTU,
+    BaudOption,
+    CaOption,
+    Carrier,
+    CertOption,
+    KeyOption,
+    NameOption,
+    ParityOption,
+    StopOption,
+    TlsOption,
+)
 from plc.images import WordOrder
 from plc.registers import Reason, Verdict
 from plc.sim.belt import BeltConfig
@@ -24,6 +36,9 @@ from plc.sim.plc import SimPlc
 from plc.sim.script import ScriptError, parse, usage
 from plc.sim_client import SimClientPlc
 from plc.target import TargetProblem, parse_target
+from plc.tls import ServerTls, TlsError
+from plc.transport import TransportConfig
+from plc.wire import LinkFault
 
 COUNTS_PER_S = 1000.0  # of the encoder: a count is a millisecond of a belt that runs
 WORDS = {v.value: v.name for v in Verdict} | {0: "no result", 5: "TEST OK", 6: "TEST MISSED"}
@@ -45,7 +60,10 @@ class Job:
 def sim(
     port: Annotated[int, typer.Option(help="where the appliance finds this PLC on 127.0.0.1", min=0, max=65535)] = 5020,
     connect: Annotated[str, typer.Option(metavar="HOST:PORT", help="instead: be the client of an appliance that serves "
-                                         "there (server direction)")] = "",
+                                         "there (server direction); or a serial line, as /dev/ttyUSB0")] = "",
+    serial: Annotated[str, typer.Option("--serial", metavar="DEVICE", help="instead: be a unit on this serial line, "
+                                        "which the appliance asks (client direction)", rich_help_panel=RTU)] = "",
+    unit_id: Annotated[int, typer.Option(help="Modbus unit id; on a serial line 1 to 247", min=0, max=255)] = 1,
     parts: Annotated[int, typer.Option(help="how many parts to bring; 0 = until it is ended", min=0)] = 100,
     rate: Annotated[float, typer.Option(help="parts a second; 0 = as fast as the appliance answers", min=0)] = 0.0,
     scan_ms: Annotated[float, typer.Option(help="scan time of the PLC's program", min=0.5)] = 5.0,
@@ -66,6 +84,14 @@ def sim(
     production: Annotated[bool, typer.Option("--production", help="show the signature of a real PLC")] = False,
     as_json: Annotated[bool | None, typer.Option("--json/--text", help="one object, or a line, for each part; without: "
                                                  "text on a terminal, else JSON")] = None,
+    tls: TlsOption = False,
+    ca: CaOption = None,
+    cert: CertOption = None,
+    key: KeyOption = None,
+    server_name: NameOption = "",
+    baud: BaudOption = 115_200,
+    parity: ParityOption = "even",
+    stop_bits: StopOption = 1,
 ) -> None:  # fmt: skip
     """Play a PLC and its line, for an appliance to be tried on.
 
@@ -83,6 +109,10 @@ def sim(
 
       inspector-plc sim --connect 192.168.10.20:502 --rate 2
 
+      inspector-plc sim --connect 192.168.10.20 --tls --ca ca.pem --cert plc.pem --key plc.key
+
+      inspector-plc sim --serial /dev/ttyUSB0 --baud 115200 --unit-id 7
+
       inspector-plc sim --fault "at 20: stop 2 s" --fault "at 30: never ack"
 
       inspector-plc sim --recipe 1 --fault "at part 50: recipe 2"
@@ -99,10 +129,11 @@ def sim(
         moving = BeltConfig(COUNTS_PER_S, round(COUNTS_PER_S / rate), gate=gate_ms) if belt and rate else None
         if belt and moving is None:
             raise ValueError("--belt needs --rate: parts a second")
-        where = parse_target(connect, station, None, None, None, 1, "big") if connect else None
+        carrier = Carrier(tls, ca, cert, key, server_name, baud, parity, stop_bits)
+        carried = _carried(carrier, connect, serial, unit_id)
     except ScriptError as exc:
         _refuse(f"{faults or '--fault'}, {exc}")
-    except (OSError, UnicodeError, ValueError, TargetProblem) as exc:
+    except (OSError, UnicodeError, ValueError, TargetProblem, TlsError) as exc:
         _refuse(str(exc))
     cfg = SimConfig(
         station, not production, scan_ms / 1000, ack_ms / 1000, result_ms / 1000, ready_timeout_s=ready_s,
@@ -110,11 +141,29 @@ def sim(
     )  # fmt: skip
     json_wanted = not sys.stdout.isatty() if as_json is None else as_json
     teller = Teller(as_json=json_wanted)
-    kind = SimPlc if where is None else SimClientPlc
-    line = kind(cfg, on_result=teller.part, on_event=teller.event, script=script)
-    host, port = ("127.0.0.1", port) if where is None else (where.host, where.port)
+    told: dict[str, Any] = {"on_result": teller.part, "on_event": teller.event, "script": script}
+    line: SimPlc
+    if isinstance(carried, TransportConfig):
+        line, host, port = SimClientPlc(cfg, **told, transport=carried), carried.host, carried.port
+    else:
+        line, host = SimPlc(cfg, **told, unit_id=unit_id, **carried), "127.0.0.1"
     asyncio.run(_play(line, Job(host, port, ids, rate, moving, teller.event)))
     teller.end()
+
+
+def _carried(carrier: Carrier, connect: str, serial: str, unit_id: int) -> TransportConfig | dict[str, Any]:
+    """Over what the appliance is asked; or, where it asks, the fields of SimPlc. Raises TargetProblem, ValueError,
+    TlsError."""
+    if connect and serial:
+        raise ValueError("--connect and --serial: one of the two")
+    if connect or serial:
+        target = parse_target(connect or serial, 1, None, None, None, unit_id, "big", carrier)
+        if connect:
+            return target.transport
+        if target.serial is None:
+            raise ValueError(f"--serial {serial}: not a serial line, such as /dev/ttyUSB0")
+        return {"serial": target.serial}
+    return {"tls": ServerTls(carrier.files)} if carrier.files is not None else {}
 
 
 def _refuse(text: str) -> None:
@@ -149,8 +198,9 @@ async def _play(line: SimPlc, job: Job) -> None:
         await line.start(job.host, job.port)
     except OSError as exc:
         _refuse(f"cannot listen on 127.0.0.1:{job.port}: {exc.strerror or exc}")
-    does = "client of" if isinstance(line, SimClientPlc) else "Modbus TCP on"
-    job.event(f"simulated PLC of station {line.cfg.number}: {does} {job.host}:{line.port}; Ctrl-C ends it")
+    except LinkFault as exc:
+        _refuse(str(exc))
+    job.event(f"simulated PLC of station {line.cfg.number}: {_does(line, job.host)}; Ctrl-C ends it")
     try:
         if job.belt is not None:
             await line.run_belt(job.belt, job.parts)
@@ -158,6 +208,14 @@ async def _play(line: SimPlc, job: Job) -> None:
             await line.play(job.parts, 1 / job.rate if job.rate else 0.0)
     finally:
         await line.close()
+
+
+def _does(line: SimPlc, host: str) -> str:
+    if isinstance(line, SimClientPlc):
+        return f"client of {line.transport.where if line.transport is not None else host}"
+    if line.serial is not None:
+        return f"unit {line.unit_id} on {line.serial.device}"
+    return f"Modbus TCP on {host}:{line.port}" + (" (TLS)" if line.tls is not None else "")
 
 
 class Teller:

@@ -9,8 +9,11 @@ from typing import Any
 
 from plc.images import Image
 from plc.registers import CTRL, DIAG, IDENT, STAT
+from plc.rtu import RtuServer
+from plc.serial_port import SerialConfig
 from plc.server import Memory, RegisterServer
 from plc.sim.line import SimLine
+from plc.tls import ServerTls
 
 
 @dataclass
@@ -18,10 +21,15 @@ class SimPlc(SimLine):
     """Memory, server and program of one simulated PLC; `frozen` stops its program while the server answers on.
 
     beside: another one whose memory and server this program shares, as two stations of one PLC do; base: where there.
+    tls: who may connect, and with which certificate it answers. serial: a line that it answers on, as `unit_id`,
+    instead of a TCP port; there is no connection to be cut then.
     """
 
     beside: SimPlc | None = None
     base: int = 0
+    tls: ServerTls | None = None
+    serial: SerialConfig | None = None
+    unit_id: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -36,15 +44,25 @@ class SimPlc(SimLine):
         self._identified = [0] * IDENT.size
         self._ends: set[asyncio.Task[None]] = set()  # connections that are being cut
         self._listens = ("127.0.0.1", 0)
+        self._unit: RtuServer | None = None
         self._write()
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Raises OSError: the address is taken, or not ours."""
-        await self.server.start(host, port)
+        """Raises OSError: the address is taken, or not ours. LinkFault: the serial port cannot be opened."""
+        if self.serial is not None:
+            await self._listen_on_line(self.serial)
+            return
+        await self.server.start(host, port, tls=self.tls)
         self._listens = host, self.server.port
+
+    async def _listen_on_line(self, line: SerialConfig) -> None:
+        self._unit = RtuServer(line, self.unit_id, lambda body, peer: self.server.answer(body))
+        await self._unit.start()
 
     async def close(self) -> None:
         await asyncio.gather(*self._ends)
+        if self._unit is not None:
+            await self._unit.close()
         if self.beside is None:
             await self.server.close()
 
@@ -84,7 +102,10 @@ class SimPlc(SimLine):
         self._begin(self.server.drop_connections())
 
     def plug(self, plugged: bool) -> None:
-        self._begin(self.server.start(*self._listens) if plugged else self.server.close())
+        if self.serial is None:
+            self._begin(self.server.start(*self._listens, tls=self.tls) if plugged else self.server.close())
+        elif self._unit is not None:
+            self._begin(self._listen_on_line(self.serial) if plugged else self._unit.close())
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work, name="sim-link")

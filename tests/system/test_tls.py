@@ -321,10 +321,10 @@ async def test_a_session_that_was_begun_under_a_withdrawn_authority_is_not_resum
     context.load_cert_chain(client.certificate, client.key)
 
     def read(port: int, session: ssl.SSLSession | None) -> tuple[bytes, ssl.SSLSession | None]:
-        with socket.create_connection(("127.0.0.1", port), 5) as sock:
-            with context.wrap_socket(sock, session=session) as secured:
-                secured.sendall(bytes.fromhex("0001 0000 0006 01 03 0005 0001"))
-                return secured.recv(100), secured.session
+        plain = socket.create_connection(("127.0.0.1", port), 5)
+        with plain, context.wrap_socket(plain, session=session) as secured:
+            secured.sendall(bytes.fromhex("0001 0000 0006 01 03 0005 0001"))
+            return secured.recv(100), secured.session
 
     async with plc_with(tls) as server:
         answer, session = await asyncio.to_thread(read, server.port, None)
@@ -344,7 +344,7 @@ async def test_a_certificate_that_ended_since_its_session_began_is_refused_when_
     assert tls.refusal(shows(ca.issue("old", days=-1))) == "its certificate 'old' has expired"
 
 
-class shows:  # noqa: N801 - reads as a verb
+class shows:
     """What the server asks of an ssl.SSLObject."""
 
     def __init__(self, files: TlsFiles) -> None:
