@@ -141,14 +141,16 @@ async def test_the_server_direction_is_watched_beside_the_plc_and_never_in_its_w
         plc = SimClientPlc(SimConfig(ack_timeout_s=2, result_timeout_s=2, heartbeat_timeout_s=2))
         await plc.start(port=link.server.port)
         assert await plc.wait_ready(5)
-        playing = asyncio.create_task(plc.play(range(100, 120), 0.1))
-        code, out, _ = await monitor(f"127.0.0.1:{link.server.port}", "--once", "--json")
-        results = await playing
+        watching = asyncio.create_task(monitor(f"127.0.0.1:{link.server.port}", "--once", "--json"))
+        await plc.play([100, 101], 0.1)
+        while not watching.done():  # its start takes seconds where others use the cores
+            await plc.play([100, 101], 0.1)
+        code, out, _ = await watching
         await plc.close()
     found = json.loads(out)
     assert (code, found["problem"], found["is"]) == (0, "", "an appliance that serves (server direction)")
     assert found["plc_heartbeat_moves"] and found["appliance_heartbeat_moves"]
-    assert [r.verdict for r in results] == ["good", "reject"] * 10
+    assert [r.verdict for r in plc.results] == ["good", "reject"] * (len(plc.results) // 2)
     assert plc.refused == 0
 
 
