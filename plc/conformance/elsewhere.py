@@ -83,7 +83,6 @@ HOOKS = (
         ),
         "needs a serial line",
     ),
-    Elsewhere("62", "eight stations at 20 Hz", (), "measured in make bench"),
     Elsewhere("64", "the rules, each ablated", (
         f"{RULES}::test_without_these_rules_a_part_goes_on_wrongly_and_with_all_of_them_none_does",
         f"{RULES}::test_without_this_rule_the_line_stands_still_and_with_all_of_them_it_goes_on",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -12,15 +13,15 @@ from functools import partial
 from pathlib import Path
 
 from plc.client import ClientLink, LinkConfig
-from plc.conformance.appliance import HERE, Appliance, ApplianceSettings, Here, Standing, Started
-from plc.conformance.bench import Plan, bench_for, chosen, even_and_odd
+from plc.conformance.appliance import HERE, Appliance, ApplianceSettings, Here, MakeLink, Standing, Started
+from plc.conformance.bench import Bench, Plan, bench_for, chosen, even_and_odd
 from plc.conformance.case import APPLIANCE, PLC, Case, Direction, Profile, Subject
 from plc.conformance.elsewhere import elsewhere, in_order
 from plc.conformance.fake_appliance import Listening, Polling, ProgramSettings, Side, program_bench
 from plc.conformance.fake_plc import PlcSettings
+from plc.conformance.own_process import as_process
 from plc.conformance.runner import Outcome, Report, run_all
 from plc.server_link import ServerConfig, ServerLink
-from plc.station import Link, StationPlace
 
 Told = Callable[[Outcome], None]
 LOCAL = "127.0.0.1"
@@ -35,6 +36,7 @@ _MODULES = {
         "cases_answers",
         "cases_server",
         "cases_recipes",
+        "cases_stations",
         "cases_soak",
     ),
     "plc": ("cases_program",),
@@ -91,7 +93,11 @@ async def judge_appliance(job: ApplianceJob, told: Told) -> Report:
     async with AsyncExitStack() as stack:
         plan, what = await stack.enter_async_context(_plan(job))
         report = Report("appliance", job.direction, job.profile, what)
-        await run_all(job.cases, report, plan.appliance.abilities, lambda case: bench_for(case, plan), told)
+        stopped, abilities = None, plan.appliance.abilities
+        if isinstance(plan.appliance, Here):
+            own = as_process(job.direction, _own_address(plan)[1], plan.appliance.settings, _log(job.folder))
+            stopped, abilities = replace(plan, appliance=own), abilities | {"pause"}
+        await run_all(job.cases, report, abilities, lambda case: _world(case, plan, stopped), told)
     for outcome in others:
         told(outcome)
     report.outcomes = in_order([*report.outcomes, *others])
@@ -170,21 +176,48 @@ def _appliance(job: ApplianceJob, plan: Plan, stack: AsyncExitStack) -> tuple[Ap
 
 def own_link(plan: Plan, settings: ApplianceSettings) -> Here:
     """Our own link of the plan's direction, in this process."""
-    if plan.direction == "client":
+    return Here(make_link(plan.direction, _own_address(plan), settings), settings)
+
+
+def _own_address(plan: Plan) -> tuple[str, int]:
+    """Client direction: where the link finds its PLC; server direction: where it listens."""
+    return (LOCAL, plan.proxy.port) if plan.direction == "client" else plan.address or (LOCAL, 0)
+
+
+def make_link(direction: str, address: tuple[str, int], settings: ApplianceSettings) -> MakeLink:
+    """Our own link, around the one station that it will be given."""
+    host, port = address
+    if direction == "client":
         client = LinkConfig(
-            host=LOCAL, port=plan.proxy.port, request_timeout_s=settings.request_timeout_s,
+            host=host, port=port, request_timeout_s=settings.request_timeout_s,
             reconnect_max_s=settings.reconnect_max_s, two_phase=settings.two_phase,
         )  # fmt: skip
-        return Here(lambda place: ClientLink(client, [place]), settings)
-    host, port = plan.address or (LOCAL, 0)
+        return lambda place: ClientLink(client, [place])
     server = ServerConfig(
         host, port, (LOCAL,), max_connections=settings.max_connections, comm_timeout_s=settings.comm_timeout_s
     )
+    return lambda place: ServerLink(server, [place])
 
-    def serving(place: StationPlace) -> Link:
-        return ServerLink(server, [place])
 
-    return Here(serving, settings)
+def _log(folder: Path | None) -> Path:
+    if folder is None:
+        return Path(os.devnull)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / "appliance.log"
+
+
+@asynccontextmanager
+async def _world(case: Case, plan: Plan, stopped: Plan | None) -> AsyncIterator[Bench]:
+    """stopped: the same appliance as a process, for the tests that stop one."""
+    if stopped is None or "pause" not in case.needs:
+        async with bench_for(case, plan) as bench:
+            yield bench
+        return
+    try:
+        async with bench_for(case, stopped) as bench:
+            yield bench
+    finally:
+        await stopped.appliance.stop()
 
 
 def _settings(job: ApplianceJob, default: ApplianceSettings) -> ApplianceSettings:

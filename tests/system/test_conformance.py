@@ -87,6 +87,13 @@ def test_every_number_of_section_8_is_in_that_report_and_nothing_passed_unjudged
     assert other & BROKEN == BROKEN - ({"39", "40"} if direction == "client" else BROKEN - {"39", "40"})
 
 
+@pytest.mark.parametrize("direction", BOTH)
+def test_a_stopped_process_and_eight_stations_are_judged_in_it_too(quick, direction):
+    _, report = quick[direction]
+    passed = {o["number"] for o in report["outcomes"] if o["status"] == "passed"}
+    assert {"23", "62"} <= passed
+
+
 # -- the real daemon ---------------------------------------------------------------------------------------------------
 
 STATION = """
