@@ -160,10 +160,10 @@ class ModbusServer:
     def _admits(self, where: Sequence[object]) -> bool:
         host = str(where[0])
         if not self.access.allows(host):
-            self.refuse("peer", f"refused a connection from {host}: not in allow_peers")
+            self.turn_away("peer", f"refused a connection from {host}: not in allow_peers")
             return False
         if self.connections >= self.access.max_connections:
-            self.refuse("cap", f"refused a connection from {host}: {self.connections} are open already")
+            self.turn_away("cap", f"refused a connection from {host}: {self.connections} are open already")
             return False
         return True
 
@@ -178,13 +178,13 @@ class ModbusServer:
             self._admitted.discard(peer)
             secured = isinstance(exc, ssl.SSLError)
             why = explain(exc) if isinstance(exc, ssl.SSLError) else str(exc) or type(exc).__name__
-            self.refuse(why if secured else "handshake", f"no connection with {peer.name}: {why}")
+            self.turn_away(why if secured else "handshake", f"no connection with {peer.name}: {why}")
         except asyncio.CancelledError:
             self._admitted.discard(peer)
             sock.close()
             raise
 
-    def refuse(self, kind: str, text: str) -> None:
+    def turn_away(self, kind: str, text: str) -> None:
         """Count and tell one that was not let in. kind: of the log's lines, of which few are written."""
         self.refused += 1
         self.refusal = self.now(), text

@@ -56,7 +56,7 @@ class Connection(asyncio.Protocol):
     def _let_in(self, tls: ServerTls, secured: ssl.SSLObject) -> bool:
         """False: its certificate is good, and not of one that may connect."""
         if why := tls.refusal(secured):
-            self._server.refuse("name", f"refused the connection of {self.peer.name}: {why}")
+            self._server.turn_away("name", f"refused the connection of {self.peer.name}: {why}")
             return False
         self._may_write = tls.may_write(secured)
         if not self._may_write:
@@ -136,7 +136,7 @@ class Connection(asyncio.Protocol):
         if self._may_write or body[0] in READS:
             response = server.respond(body, self.peer)
         else:
-            server.refuse("role", f"refused a write of {self.peer.name}: {self._why_not}")
+            server.turn_away("role", f"refused a write of {self.peer.name}: {self._why_not}")
             response = ExceptionResponse(body[0] & 0x7F, ILLEGAL_FUNCTION)
         payload = response.function_code.to_bytes(1, "big") + response.encode()
         self._transport.write(struct.pack(">HHHB", transaction, 0, len(payload) + 1, unit) + payload)

@@ -16,6 +16,7 @@ from plc.fault_proxy import FaultProxy
 from plc.handshake import Handshake
 from plc.parts import HandshakeConfig, HealthInput, Record
 from plc.registers import IDENT, STAT, OfflineReason, Reason, Verdict
+from plc.server import ModbusServer
 from plc.server_link import ServerConfig, ServerLink
 from plc.sim import SimConfig, SimPlc
 from plc.sim_client import SimClientPlc
@@ -115,8 +116,9 @@ async def _eight(bench: Bench) -> AsyncIterator[list[SimPlc]]:
     scanning: list[SimPlc] = [SimClientPlc(_slow(n)) for n in numbers]
     async with _judged(serving):
         await serving.listening.wait()
+        port = serving.server.port if isinstance(serving.server, ModbusServer) else 0
         for plc in scanning:
-            await plc.start(LOCAL, serving.server.port)
+            await plc.start(LOCAL, port)
         try:
             yield scanning
         finally:
