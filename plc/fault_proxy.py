@@ -11,40 +11,22 @@ import contextlib
 import random
 import socket
 import struct
+import time
 from collections import Counter
 from dataclasses import dataclass, field
-from enum import Enum
 
-HEADER = 6  # transaction, protocol, length
-MAX_LENGTH = 260  # of unit id and PDU; longer is no Modbus frame
+from plc.fault_lane import HEADER, Lane, Passage, Side, Watch, rest_of, transaction_of
+
+__all__ = ["FaultProxy", "Lane", "Side", "reset"]
+
 SWAP_WAIT_S = 0.1  # a request that waits for the next one to overtake it goes on alone after that
-
-Side = Enum("Side", "CLIENT SERVER")  # who said it: CLIENT sends requests, SERVER replies
-
-
-@dataclass(slots=True)
-class Lane:
-    """The faults of one direction. Counts (duplicate, reorder, corrupt) are of frames to come; they count down.
-
-    black_hole: bytes vanish, the sockets stay. drip_s: one byte at a time, that far apart. hold: frames are kept for
-    `deliver_held`.
-    """
-
-    delay_s: float = 0.0
-    jitter_s: float = 0.0
-    drip_s: float | None = None
-    black_hole: bool = False
-    hold: bool = False
-    duplicate: int = 0
-    reorder: int = 0
-    corrupt: int = 0
 
 
 class FaultProxy:
     """Listens on 127.0.0.1 and forwards to `target`, which may change between connections.
 
     refuse: new connections are reset at once, as if nobody listened. counts: accepted, refused, cut, reset, duplicated,
-    reordered, corrupted, held, vanished (frames), request_N (frames of function N).
+    reordered, corrupted, held, vanished (frames), request_N (frames of function N). watch: hears of every frame.
     """
 
     def __init__(self, target: tuple[str, int] | None = None, *, seed: int = 0) -> None:
@@ -53,6 +35,7 @@ class FaultProxy:
         self.refuse = False
         self.counts: Counter[str] = Counter()
         self.random = random.Random(seed)
+        self.watch: Watch | None = None
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._pipes: set[_Pipe] = set()
@@ -87,6 +70,12 @@ class FaultProxy:
         """All faults off; connections that stand stay as they are."""
         self.requests, self.replies, self.refuse = Lane(), Lane(), False
 
+    def wrong(self) -> str:
+        """The faults that are switched on, in words; "" for none."""
+        refused = "refused" if self.refuse else ""
+        lanes = {"requests": str(self.requests), "replies": str(self.replies), "new connections": refused}
+        return "; ".join(f"{name}: {wrong}" for name, wrong in lanes.items() if wrong)
+
     def lane(self, side: Side) -> Lane:
         """The faults of what `side` says."""
         return self.requests if side is Side.CLIENT else self.replies
@@ -95,12 +84,14 @@ class FaultProxy:
 
     def cut(self) -> None:
         """Close every connection in order (FIN to both ends)."""
+        self._tell("cut")
         for pipe in list(self._pipes):
             self.counts["cut"] += 1
             pipe.close()
 
     def reset(self) -> None:
         """Reset every connection (RST to both ends)."""
+        self._tell("reset")
         for pipe in list(self._pipes):
             self.counts["reset"] += 1
             pipe.reset(Side.CLIENT)
@@ -117,11 +108,13 @@ class FaultProxy:
 
     def half_open(self, side: Side) -> None:
         """`side` lost its power: its socket is gone, the other end is not told and its bytes vanish."""
+        self._tell(f"half-open: the {side.name.lower()} lost its power")
         for pipe in list(self._pipes):
             pipe.forget(side)
 
     def orphan(self) -> None:
         """Reset the clients' ends only: the servers keep the old connections, for `deliver_held`."""
+        self._tell("the clients' ends are reset, the servers keep theirs")
         for pipe in list(self._pipes):
             pipe.orphaned = True
             pipe.reset(Side.CLIENT)
@@ -132,8 +125,12 @@ class FaultProxy:
         for pipe in list(self._pipes):
             frames += len(pipe.held)
             while pipe.held:
-                await pipe.send(Side.SERVER, pipe.held.pop(0))
+                await pipe.send(Side.SERVER, *pipe.held.pop(0))
         return frames
+
+    def _tell(self, what: str) -> None:
+        if self.watch is not None:
+            self.watch.happened(what)
 
     # -- connections ---------------------------------------------------------------------------------------------------
 
@@ -163,12 +160,14 @@ class FaultProxy:
             reset(writer)
             return
         self.counts["accepted"] += 1
-        pipe = _Pipe(self, (reader, writer), (server_reader, server_writer))
+        pipe = _Pipe(self, self.counts["accepted"], (reader, writer), (server_reader, server_writer))
         self._pipes.add(pipe)
+        self._tell(f"connection {pipe.number} begins")
         try:
             await pipe.run()
         finally:
             self._pipes.discard(pipe)
+            self._tell(f"connection {pipe.number} is over")
             server_writer.transport.abort()
 
 
@@ -180,15 +179,16 @@ class _Pipe:
     """One connection through the proxy."""
 
     proxy: FaultProxy
+    number: int
     client: Streams
     server: Streams
     orphaned: bool = False
-    held: list[bytes] = field(default_factory=list)
+    held: list[tuple[bytes, float]] = field(default_factory=list)  # and when they came
     _gone: set[Side] = field(default_factory=set)  # ends that lost their power
     _doubled: Counter[int] = field(
         default_factory=Counter
     )  # by transaction: replies beyond the first that nobody wants
-    _overtaken: bytes | None = None
+    _overtaken: tuple[bytes, float] | None = None
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as pumps:
@@ -212,16 +212,25 @@ class _Pipe:
         self._gone.add(side)
         self.reset(side)
 
-    async def send(self, to: Side, data: bytes) -> None:
+    async def send(self, to: Side, data: bytes, came_s: float, fate: str = "passed") -> None:
         """Write to one end; what its peer cannot take any more is lost, as on a real wire."""
         writer = self._streams(to)[1]
         if to in self._gone or writer.is_closing():
-            self.proxy.counts["vanished"] += 1
+            self._lost(_other(to), data, came_s)
             return
+        self.tell(_other(to), fate, data, came_s)  # first: the write may be answered before it returns
         try:
             await self._write(writer, data, self.proxy.lane(_other(to)).drip_s)
         except ConnectionError:
-            self.proxy.counts["vanished"] += 1
+            self._lost(_other(to), data, came_s)
+
+    def _lost(self, side: Side, data: bytes, came_s: float) -> None:
+        self.proxy.counts["vanished"] += 1
+        self.tell(side, "lost", data, came_s)
+
+    def tell(self, side: Side, fate: str, data: bytes, came_s: float) -> None:
+        if self.proxy.watch is not None:
+            self.proxy.watch.passed(Passage(self.number, side, fate, came_s, time.monotonic(), data))
 
     async def _write(self, writer: asyncio.StreamWriter, data: bytes, drip_s: float | None) -> None:
         pieces = [data] if drip_s is None else [data[i : i + 1] for i in range(len(data))]
@@ -259,54 +268,62 @@ class _Pipe:
                 async with asyncio.timeout(wait_s):
                     header = await reader.readexactly(HEADER)  # loses nothing when it is given up
             except TimeoutError:  # nobody overtakes it
-                alone, self._overtaken = self._overtaken or b"", None
-                await self.send(Side.SERVER, alone)
+                alone, self._overtaken = self._overtaken, None
+                if alone is not None:
+                    await self.send(Side.SERVER, *alone)
                 continue
             except asyncio.IncompleteReadError as exc:
                 return exc.partial
-            return header + await _rest(reader, header)
+            return header + await rest_of(reader, header)
 
     async def _pass_on(self, side: Side, frame: bytes) -> None:
-        lane, counts = self.proxy.lane(side), self.proxy.counts
+        lane, counts, came_s = self.proxy.lane(side), self.proxy.counts, time.monotonic()
         if side is Side.CLIENT and len(frame) > HEADER + 1:
             counts[f"request_{frame[HEADER + 1]}"] += 1
         if lane.delay_s or lane.jitter_s:
             await asyncio.sleep(lane.delay_s + self.proxy.random.uniform(0, lane.jitter_s))
-        if lane.black_hole or (side is Side.SERVER and self._unwanted(frame)):
-            counts["vanished"] += 1
+        if lane.black_hole:
+            self._lost(side, frame, came_s)
             return
+        if side is Side.SERVER and self._unwanted(frame):
+            counts["vanished"] += 1
+            self.tell(side, "unwanted", frame, came_s)
+            return
+        fate = "passed"
         if lane.corrupt:
             lane.corrupt -= 1
             counts["corrupted"] += 1
-            frame = self._flipped(frame)
+            frame, fate = self._flipped(frame), "corrupted"
         if lane.hold:
             counts["held"] += 1
-            self.held.append(frame)
+            self.held.append((frame, came_s))
+            self.tell(side, "held", frame, came_s)
             return
-        for one in self._in_order(side, lane, frame):
-            await self.send(_other(side), one)
+        for one, its_s in self._in_order(side, lane, frame, came_s):
+            await self.send(_other(side), one, its_s, fate)
 
-    def _in_order(self, side: Side, lane: Lane, frame: bytes) -> list[bytes]:
+    def _in_order(self, side: Side, lane: Lane, frame: bytes, came_s: float) -> list[tuple[bytes, float]]:
+        now = (frame, came_s)
         if side is not Side.CLIENT:
-            return [frame]
+            return [now]
         if self._overtaken is not None:
             late, self._overtaken = self._overtaken, None
             self.proxy.counts["reordered"] += 1
-            return [frame, late]
+            return [now, late]
         if lane.reorder:
             lane.reorder -= 1
-            self._overtaken = frame
+            self._overtaken = now
             return []
         if lane.duplicate:
             lane.duplicate -= 1
             self.proxy.counts["duplicated"] += 1
-            self._doubled[_transaction(frame)] = 2
-            return [frame, frame]
-        return [frame]
+            self._doubled[transaction_of(frame)] = 2
+            return [now, now]
+        return [now]
 
     def _unwanted(self, reply: bytes) -> bool:
         """The second answer to a doubled request: its sender asked once."""
-        transaction = _transaction(reply)
+        transaction = transaction_of(reply)
         if not self._doubled[transaction]:
             return False
         self._doubled[transaction] -= 1
@@ -328,17 +345,3 @@ def reset(writer: asyncio.StreamWriter) -> None:
 
 def _other(side: Side) -> Side:
     return Side.SERVER if side is Side.CLIENT else Side.CLIENT
-
-
-def _transaction(frame: bytes) -> int:
-    return int.from_bytes(frame[:2], "big")
-
-
-async def _rest(reader: asyncio.StreamReader, header: bytes) -> bytes:
-    _, protocol, length = struct.unpack(">HHH", header)
-    if protocol != 0 or not 2 <= length <= MAX_LENGTH:
-        return await reader.read(4096)
-    try:
-        return await reader.readexactly(length)
-    except asyncio.IncompleteReadError as exc:
-        return exc.partial

@@ -14,11 +14,13 @@ from plc.conformance.checker import Checker, named
 from plc.conformance.fake_plc import ENABLE, FakePlc, Piece, PlcSettings, Seen, counted
 from plc.conformance.ports import MemoryPort, WirePort
 from plc.conformance.raw import RawModbus
+from plc.conformance.tape import Tape
 from plc.fault_proxy import FaultProxy
 from plc.registers import Control, Reason, Status, Verdict
 
 SETTLE_S = 20.0  # until an appliance is READY before a test
 START_S = 40.0  # the same, where its process starts
+SEED = 63
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ def chosen(good: list[int], bad: list[int]) -> Pieces:
 class Plan:
     """One run of the suite against one appliance. ids: of triggers, never repeated but on purpose.
 
-    address: of an appliance that serves (server direction), without the proxy.
+    address: of an appliance that serves (server direction), without the proxy. seed: of the faults at random.
     """
 
     direction: Direction
@@ -54,6 +56,7 @@ class Plan:
     address: tuple[str, int] | None = None
     plc: PlcSettings = field(default_factory=PlcSettings)
     ids: Iterator[int] = field(default_factory=lambda: counted(1))
+    seed: int = SEED
 
 
 @dataclass(eq=False)
@@ -64,7 +67,8 @@ class Bench:
     plc: FakePlc
     port: MemoryPort | WirePort
     checker: Checker
-    steps: Steps = field(default_factory=Steps)
+    steps: Steps
+    tape: Tape
 
     @property
     def direction(self) -> Direction:
@@ -204,6 +208,9 @@ async def bench_for(case: Case, plan: Plan) -> AsyncIterator[Bench]:
     polls = plan.direction == "client"
     checker = Checker(plan.plc.number, complete=polls, two_phase=plan.appliance.settings.two_phase)
     plan.proxy.heal()
+    steps = Steps()
+    tape = Tape(steps.begun_s, plan.proxy.wrong)
+    checker.on_broken, plan.proxy.watch = tape.broken, tape
     if plan.direction == "client":
         memory = MemoryPort(checker)
         await memory.start()
@@ -213,7 +220,7 @@ async def bench_for(case: Case, plan: Plan) -> AsyncIterator[Bench]:
         port = WirePort(checker, ("127.0.0.1", plan.proxy.port))
         plan.proxy.target = plan.address
     async with FakePlc(plan.plc, port, checker, plan.ids) as plc:
-        bench = Bench(plan, plc, port, checker)
+        bench = Bench(plan, plc, port, checker, steps, tape)
         if isinstance(plan.appliance, Here):
             plan.appliance.judge.in_view = lambda: plc.in_view.good if plc.in_view is not None else None
             plan.appliance.judge.delay_s = 0.0
@@ -229,6 +236,6 @@ async def bench_for(case: Case, plan: Plan) -> AsyncIterator[Bench]:
         finally:
             if isinstance(plan.appliance, Here):
                 await plan.appliance.kill()
-            plan.proxy.target = None
+            plan.proxy.target = plan.proxy.watch = None
             plan.proxy.reset()
             await asyncio.sleep(0)

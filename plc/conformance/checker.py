@@ -1,7 +1,8 @@
 """The one checker that runs on every test: it reads both images as they pass, and knows the contract's rules.
 
-It needs nothing but the wire: each image of CTRL that the appliance got to see, each image of STAT that it showed, and
-which part was in view. A broken rule is a Violation; it ends no test, but no test passes with one.
+It needs nothing but the wire: each image of CTRL that the appliance got to see, each image of STAT that it showed, the
+connection of each, and which part was in view. A broken rule is a Violation; it ends no test, but no test passes with
+one.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ REFUSALS = (  # of these an id may get one more without a second inspection
     Reason.STALE_TRIGGER, Reason.DUPLICATE_ID, Reason.LINK_LOST, Reason.RESTARTED,
 )  # fmt: skip
 MAX_BEAT_STEP = 1000
+REMEMBERED = 32  # connections, the newest
 KEPT = 60  # last images of STAT, for the report
 
 
@@ -44,12 +46,27 @@ class Trigger:
     acked: bool = False
     taken: bool = False  # the PLC reported it as good
     excused: str = ""  # why no verdict is owed
-    verdicts: list[tuple[int, int]] = field(default_factory=list)  # (code, reason), in order
+    verdicts: list[tuple[int, int]] = field(default_factory=list)  # (code, reason), in the order of their sending
+    told_on: list[int] = field(default_factory=list)  # the connection of each
+
+
+@dataclass(slots=True)
+class Connection:
+    """What passed on one connection.
+
+    Only within one does the order of images mean anything: what an ended connection had on its way may reach the PLC
+    after the first bytes of its successor, and no appliance can help that.
+    """
+
+    number: int  # the newer, the higher
+    ctrl: deque[Image] = field(default_factory=lambda: deque(maxlen=2))  # newest last
+    stat: Image | None = None  # the newest
 
 
 class Checker:
     """Feed `stat` and `ctrl` in the order in which they passed; `settled` at the end of a test.
 
+    connection: which one an image came or went by, numbered as the PLC accepted them; 0 where there is but one.
     complete: every image is seen (client direction); else they are sampled. two_phase: the record must stand, flags
     down, in the write before the one that raises the flags (P6); needs `complete`.
     """
@@ -68,16 +85,15 @@ class Checker:
         self.triggers: list[Trigger] = []
         self.images: deque[tuple[float, Image]] = deque(maxlen=KEPT)
         self.counts: Counter[str] = Counter()
-        self._stat: Image | None = None
-        self._ctrl: deque[Image] = deque(maxlen=2)  # newest last
-        self._loaded: list[int] | None = None  # the record of the newest image with flags down
-        self._fresh = True  # of a new life or session: sequence and heartbeat may begin anywhere
+        self._stat: Image | None = None  # what the PLC shows now, whoever wrote it
+        self._connections: dict[int, Connection] = {}
         self._verdict = (0, 0)
-        self._disordered = False
+        self.on_broken: Callable[[Violation], None] = lambda violation: None
 
     def broken(self, rule: str, told: str) -> None:
         if (violation := Violation(rule, told)) not in self.violations:
             self.violations.append(violation)
+            self.on_broken(violation)
 
     # -- what passes ---------------------------------------------------------------------------------------------------
 
@@ -87,10 +103,10 @@ class Checker:
         self.triggers.append(Trigger(id_, good, test_part, ready))
         return self.triggers[-1]
 
-    def ctrl(self, words: list[int]) -> None:
+    def ctrl(self, words: list[int], connection: int = 0) -> None:
         """An image of CTRL that the appliance got to see."""
         image = Image(CTRL, words)
-        self._ctrl.append(image)
+        self._on(connection).ctrl.append(image)
         if not Control(image["CONTROL"]) & Control.TRIGGER_ENABLE:
             self.excuse("TRIGGER_ENABLE = 0")
         seen = image["PLC_VERDICT_ID"], image["PLC_VERDICT"]
@@ -99,47 +115,46 @@ class Checker:
             if seen[1] == GOOD:
                 self._taken_as_good(seen[0])
 
-    def stat(self, words: list[int]) -> None:
+    def stat(self, words: list[int], connection: int = 0) -> None:
         """An image of STAT that the appliance showed."""
-        prev, stat = self._stat, Image(STAT, words)
+        by, stat = self._on(connection), Image(STAT, words)
+        before, by.stat = by.stat, stat
+        prev, self._stat = before or self._stat, stat
         self.counts["stat"] += 1
-        if prev is not None and prev.words == stat.words:
+        if before is not None and before.words == stat.words:
             return
-        self._stat = stat
         self.images.append((self._now(), stat))
         status = Status(stat["STATUS"])
         self._bits(status, stat)
-        self._ready(status, stat)
+        self._ready(status, stat, by)
         self._acknowledged(status, stat)
-        if not status & Status.RESULTS_VALID:
-            self._loaded = stat.words[RECORD]
-        else:
+        if status & Status.RESULTS_VALID:
             self._valid(status, stat)
             if prev is None or not prev["STATUS"] & Status.RESULTS_VALID or _key(prev) != _key(stat):
-                self._published(prev, stat)
-        if prev is not None and not self._fresh and not self._disordered:
-            self._sequence(prev, stat)
-        self._fresh = False
+                self._published(prev, stat, by)
+        if before is not None:
+            self._sequence(before, stat)
 
-    def write(self, address: int, words: list[int], stat_base: int, diag_base: int) -> None:
+    def write(self, address: int, words: list[int], stat_base: int, diag_base: int, connection: int = 0) -> None:
         """Client direction: a write that reached the PLC, before it is taken as an image."""
         if (address, len(words)) == (stat_base, STAT.size):
-            self.stat(words)
+            self.stat(words, connection)
         elif address != diag_base:
             self.broken("P4, P5: whole STAT or DIAG only", f"{len(words)} registers written at {address}")
 
     def session(self, why: str) -> None:
-        """The connection or the appliance begins anew: what is in flight may end unanswered."""
-        self.excuse(why)
-        self._fresh, self._loaded = True, None
-        self._ctrl.clear()
+        """The session or the appliance begins anew: what is in flight may end unanswered.
 
-    def disorder(self, on: bool) -> None:
-        """Bytes of an old session are on their way to the PLC: until it is over no order of images is demanded.
-
-        A PASS that comes so is its part's own verdict, told late; for a part that may not pass it stays a wrong accept.
+        Where images are sampled, sequence and heartbeat may begin anywhere; where each is seen, its connection says so.
         """
-        self._disordered, self._fresh = on, True
+        self.excuse(why)
+        if not self._complete:
+            self._connections.clear()
+
+    def _on(self, number: int) -> Connection:
+        if number not in self._connections and len(self._connections) >= REMEMBERED:
+            del self._connections[min(self._connections)]
+        return self._connections.setdefault(number, Connection(number))
 
     def excuse(self, why: str) -> None:
         """No verdict is owed any more for what has none yet."""
@@ -167,7 +182,7 @@ class Checker:
         if status & Status.ERROR and not stat["ERROR_CODE"]:
             self.broken("ERROR has a code", f"STATUS {named(status)}, ERROR_CODE 0")
 
-    def _ready(self, status: Status, stat: Image) -> None:
+    def _ready(self, status: Status, stat: Image, by: Connection) -> None:
         if not status & Status.TRIGGER_READY:
             if not stat["OFFLINE_REASON"] and not status & Status.ONLINE:
                 self.broken("OFFLINE_REASON says why", f"STATUS {named(status)}, OFFLINE_REASON 0")
@@ -175,8 +190,8 @@ class Checker:
         busy = status & (RESULT | Status.ACQUIRING | Status.SYSTEM_BUSY)
         if busy or not status & Status.ONLINE or stat["OFFLINE_REASON"]:
             self.broken("READY only when free and online", f"{named(status)}, OFFLINE_REASON {stat['OFFLINE_REASON']}")
-        seen = [Control(image["CONTROL"]) for image in self._ctrl]
-        if len(seen) == 2 and not self._disordered and not any(map(_permits_ready, seen)):
+        seen = [Control(image["CONTROL"]) for image in by.ctrl]
+        if len(seen) == 2 and not any(map(_permits_ready, seen)):
             self.broken(
                 "READY needs ENABLE, no TRIGGER, no RESULTS_ACK", f"READY while CONTROL was {named(seen[-1])} twice"
             )
@@ -208,14 +223,12 @@ class Checker:
         if status & Status.TRIGGER_ACK and not stat["TRIGGER_ID_ACK"]:
             self.broken("TRIGGER_ID_ACK with TRIGGER_ACK", "0")
 
-    def _published(self, prev: Image | None, stat: Image) -> None:
-        """A result has just become valid."""
+    def _published(self, prev: Image | None, stat: Image, by: Connection) -> None:
+        """A result has just become valid; prev: the image before it."""
         id_, code, reason = stat["RES_TRIGGER_ID"], stat["RESULT_CODE"], stat["REASON"]
         self.counts["results"] += 1
-        if self._disordered:
-            self._told_late(id_, code)
-            return
-        if self._two_phase and self._loaded not in (None, stat.words[RECORD]):  # None: nothing was seen before it
+        stood = prev is not None and not prev["STATUS"] & Status.RESULTS_VALID
+        if self._two_phase and not (stood and prev is not None and prev.words[RECORD] == stat.words[RECORD]):
             self.broken("P6: record before flags", f"id {id_} became VALID without its record in the write before")
         trigger = self._awaiting(id_)
         if trigger is None:
@@ -226,20 +239,20 @@ class Checker:
             if newer is None or self.triggers.index(newer) < self.triggers.index(trigger):
                 self.broken("VALID only after ACK", f"id {id_} was never acknowledged")
         trigger.acked = True
-        refusal = code == Verdict.NOT_INSPECTED and reason in REFUSALS
-        if trigger.verdicts and not refusal:
-            self.broken("P9: one verdict per accepted id", f"id {id_}: {trigger.verdicts}, then {code}/{reason}")
-        trigger.verdicts.append((code, reason))
+        self._told(trigger, (code, reason), by)
         if code == Verdict.PASS:
             self._passed(trigger)
 
-    def _told_late(self, id_: int, code: int) -> None:
-        trigger = self._newest(id_)
-        if code != Verdict.PASS or trigger is None:
-            return
-        if not trigger.good:
-            self.broken("no wrong accept", f"late PASS for id {id_}, whose part is none that may pass")
-        trigger.verdicts.insert(0, (code, 0))
+    def _told(self, trigger: Trigger, verdict: tuple[int, int], by: Connection) -> None:
+        """One verdict for an id, then refusals only. What an older connection told was sent before what a newer did."""
+        at = sum(number <= by.number for number in trigger.told_on)
+        before = list(trigger.verdicts)
+        trigger.verdicts.insert(at, verdict)
+        trigger.told_on.insert(at, by.number)
+        if any(code != Verdict.NOT_INSPECTED or reason not in REFUSALS for code, reason in trigger.verdicts[1:]):
+            told = f"id {trigger.id}: {before}, then {verdict[0]}/{verdict[1]}"
+            late = " by an older connection" if at < len(before) else ""
+            self.broken("P9: one verdict per accepted id", told + late)
 
     def _passed(self, trigger: Trigger) -> None:
         self.counts["passes"] += 1

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from plc.conformance.bench import SEED
 from plc.conformance.case import Case, Direction
 from plc.conformance.elsewhere import HOOKS, ReportError
 from plc.conformance.fake_appliance import ProgramSettings
@@ -69,6 +70,9 @@ def conformance(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="what the subject is configured to: deadline_s=0.15")
     ] = None,
+    seed: Annotated[
+        int, typer.Option(help="of the faults at random (test 63): the same faults in the same order", min=0)
+    ] = SEED,
     hooks: Annotated[
         Path | None, typer.Option(help="JUnit file of the system tests, for the tests that live there")
     ] = None,
@@ -95,7 +99,7 @@ def conformance(
         if sut is Sut.appliance:
             job = ApplianceJob(
                 **common, start=start, config=config, folder=report, good=_numbers(good_parts), bad=_numbers(bad_parts),
-                simulated=simulated, settings=_settings(settings or []), hooks=hooks, only=wanted,
+                simulated=simulated, settings=_settings(settings or []), hooks=hooks, only=wanted, seed=seed,
             )  # fmt: skip
             with _hushed():
                 done = asyncio.run(judge_appliance(job, lambda outcome: typer.echo(line(outcome))))

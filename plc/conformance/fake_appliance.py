@@ -12,6 +12,7 @@ from typing import Protocol
 from plc.conformance.case import Case, CaseFailed, Direction, Profile, Steps
 from plc.conformance.checker import Checker
 from plc.conformance.raw import Lost, RawModbus, Refused
+from plc.conformance.tape import Tape
 from plc.images import Image, clear_record, seal_record
 from plc.registers import CTRL, DIAG, SIGNATURE, SIMULATOR_SIGNATURE, STAT, Control, Status, VisionState
 from plc.server import Memory, RegisterServer
@@ -254,6 +255,7 @@ class ProgramBench:
     program: ProgramSettings
     steps: Steps = field(default_factory=Steps)
     checker: Checker | None = None  # a lying appliance breaks its rules on purpose
+    tape: Tape | None = None
 
     async def part(self, answer: Answer | None = None) -> Heard:
         return await self.appliance.part(answer or Answer(), self.program.part_s, self.program.verdict_s)

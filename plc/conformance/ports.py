@@ -18,8 +18,10 @@ from pymodbus.pdu.register_message import (
 
 from plc.conformance.checker import Checker
 from plc.conformance.raw import READ, WRITE, Lost, RawModbus, Refused
+from plc.pdu import Peer
 from plc.registers import CTRL, DIAG, IDENT, STAT
 from plc.server import Memory, RegisterServer
+from plc.server_connection import Connection
 
 RECONNECT_S = 0.05
 Wrong = Enum("Wrong", "SHORT LONG FUNCTION ECHO")  # replies that are none
@@ -50,15 +52,32 @@ class Port(Protocol):
 class FaultyServer(RegisterServer):
     """A register server that can answer wrongly. refuse: exception numbers for the next requests, 0 = a right answer.
 
-    served: called with each image of CTRL that was read; it is what the appliance knows.
+    served: called with each image of CTRL that was read; it is what the appliance knows. asking: the number of the
+    connection whose request is answered just now, counted as they were accepted.
     """
 
     def __init__(self, memory: Memory, *, max_connections: int = 8, on_write: Callable[[int, list[int]], None]) -> None:
         super().__init__(memory, max_connections=max_connections, idle_timeout_s=120.0, on_write=on_write)
+        self.respond = self._respond
+        self.asking = self._accepted = 0
+        self._numbers: dict[Peer, int] = {}
         self.refuse: deque[int] = deque()
         self.wrong: deque[Wrong] = deque()
         self.served: Callable[[list[int]], None] = lambda words: None
         self.reads_of_ctrl = 0
+
+    def opened(self, connection: Connection) -> None:
+        self._accepted += 1
+        self._numbers[connection.peer] = self._accepted
+        super().opened(connection)
+
+    def closed(self, connection: Connection) -> None:
+        self._numbers.pop(connection.peer, None)
+        super().closed(connection)
+
+    def _respond(self, body: bytes, peer: Peer) -> ModbusPDU:
+        self.asking = self._numbers[peer]
+        return self.answer(body)
 
     def answer(self, body: bytes) -> ModbusPDU:
         if self.refuse and (code := self.refuse.popleft()):
@@ -93,14 +112,14 @@ class MemoryPort:
         writable = range(STAT.base, IDENT.base)
         self.memory = Memory(writable=lambda address: address in writable)
         self.server = FaultyServer(self.memory, max_connections=max_connections, on_write=self._wrote)
-        self.server.served = checker.ctrl
+        self.server.served = lambda words: checker.ctrl(words, self.server.asking)
         self.wrote: Callable[[], None] = lambda: None  # called after each write of the appliance
 
     async def start(self) -> None:
         await self.server.start()
 
     def _wrote(self, address: int, words: list[int]) -> None:
-        self._checker.write(address, words, STAT.base, DIAG.base)
+        self._checker.write(address, words, STAT.base, DIAG.base, self.server.asking)
         self.wrote()
 
     def _area(self, base: int, size: int) -> list[int]:

@@ -15,6 +15,7 @@ from plc.conformance.case import Step
 from plc.conformance.runner import Outcome, Report
 
 STATUSES = ("failed", "passed", "not run", "elsewhere", "not applicable")
+NEW_LINE = "\n"
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")
 
 
@@ -38,7 +39,8 @@ def summary(report: Report) -> str:
 def heading(report: Report) -> str:
     began = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(report.began_utc_s))
     ran = f"{report.subject}, {report.direction} direction, {report.profile} profile"
-    return f"PLC contract, section 8: {ran}; {report.what}; {began}"
+    seed = "" if report.seed is None else f"; seed {report.seed}"
+    return f"PLC contract, section 8: {ran}; {report.what}{seed}; {began}"
 
 
 def line(outcome: Outcome) -> str:
@@ -54,6 +56,7 @@ def as_text(report: Report) -> str:
             lines += [f"{outcome.number} {outcome.title}: {outcome.status}"]
             lines += [f"  {s.at_s:7.3f} s  {'ok ' if s.ok else 'NOT'}  {_told(s)}" for s in outcome.steps]
             lines += [f"  rule broken: {v.rule}: {v.told}" for v in outcome.violations]
+            lines += [f"  {line}" for trace in outcome.traces for line in trace.lines()]
     return "\n".join([*lines, "", f"{summary(report)} in {report.seconds:.0f} s", ""])
 
 
@@ -101,7 +104,7 @@ td.n, td.s { font-variant-numeric: tabular-nums; white-space: nowrap; }
 .failed, .no { color: var(--bad); font-weight: 600; } .passed { color: var(--good); font-weight: 600; }
 .elsewhere, .not { color: var(--dim); } .why { color: var(--dim); margin: .1rem 0; overflow-wrap: anywhere; }
 details table { font-size: 13px; margin: .4rem 0 .8rem; } details td { overflow-wrap: anywhere; }
-summary { cursor: pointer; }
+summary { cursor: pointer; } pre { font-size: 12px; overflow-x: auto; }
 """
 
 
@@ -145,4 +148,5 @@ def _steps(outcome: Outcome) -> str:
         f'<p class="failed">Rule broken: {escape(v.rule)}: {escape(v.told)}</p>' for v in outcome.violations
     )
     head = "<th>At</th><th>Sent</th><th>Expected</th><th>Came</th>"
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{broken}"
+    wire = "".join(f"<pre>{escape(NEW_LINE.join(trace.lines()))}</pre>" for trace in outcome.traces)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{broken}{wire}"

@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 from plc.conformance.appliance import ABILITIES
 from plc.conformance.case import Case, CaseFailed, Direction, Profile, Step, Steps, Subject
 from plc.conformance.checker import Checker, Violation
+from plc.conformance.tape import Tape, Trace
 
 CASE_LIMIT_S = {"quick": 120.0, "full": 900.0, "soak": 100_000.0}
 Status = Literal["passed", "failed", "not applicable", "not run", "elsewhere"]
@@ -29,11 +30,12 @@ class Outcome:
     seconds: float = 0.0
     steps: tuple[Step, ...] = ()
     violations: tuple[Violation, ...] = ()
+    traces: tuple[Trace, ...] = ()  # the wire around the first of them
 
 
 @dataclass(slots=True)
 class Report:
-    """One run."""
+    """One run. seed: of the faults at random; None: nothing was at random."""
 
     subject: Subject
     direction: Direction
@@ -42,6 +44,7 @@ class Report:
     outcomes: list[Outcome] = field(default_factory=list)
     began_utc_s: float = field(default_factory=time.time)
     seconds: float = 0.0
+    seed: int | None = None
 
     def count(self, status: Status) -> int:
         return sum(outcome.status == status for outcome in self.outcomes)
@@ -60,6 +63,9 @@ class World(Protocol):
 
     @property
     def checker(self) -> Checker | None: ...
+
+    @property
+    def tape(self) -> Tape | None: ...
 
 
 Open = Callable[[Case], AbstractAsyncContextManager[World]]
@@ -94,7 +100,8 @@ async def run_case(case: Case, open_world: Open, limit_s: float) -> Outcome:
     status: Status = "failed" if why else "passed"
     if not why and not steps:
         status, why = "failed", "the test left no evidence"
-    return Outcome(case.number, case.title, status, why, time.monotonic() - begun, steps, violations)
+    traces = world.tape.traces() if world is not None and world.tape is not None else ()
+    return Outcome(case.number, case.title, status, why, time.monotonic() - begun, steps, violations, traces)
 
 
 async def run_all(

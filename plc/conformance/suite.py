@@ -14,13 +14,14 @@ from pathlib import Path
 
 from plc.client import ClientLink, LinkConfig
 from plc.conformance.appliance import HERE, Appliance, ApplianceSettings, Here, MakeLink, Standing, Started
-from plc.conformance.bench import Bench, Plan, bench_for, chosen, even_and_odd
+from plc.conformance.bench import SEED, Bench, Plan, bench_for, chosen, even_and_odd
 from plc.conformance.case import APPLIANCE, PLC, Case, Direction, Profile, Subject
 from plc.conformance.elsewhere import elsewhere, in_order
 from plc.conformance.fake_appliance import Listening, Polling, ProgramSettings, Side, program_bench
 from plc.conformance.fake_plc import PlcSettings
 from plc.conformance.own_process import as_process
 from plc.conformance.runner import Outcome, Report, run_all
+from plc.fault_proxy import FaultProxy
 from plc.server_link import ServerConfig, ServerLink
 
 Told = Callable[[Outcome], None]
@@ -72,6 +73,7 @@ class ApplianceJob:
     settings: Mapping[str, float] = field(default_factory=dict)
     hooks: Path | None = None
     only: frozenset[str] = frozenset()
+    seed: int = SEED
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ async def judge_appliance(job: ApplianceJob, told: Told) -> Report:
     others = elsewhere(job.only, job.direction, job.hooks)
     async with AsyncExitStack() as stack:
         plan, what = await stack.enter_async_context(_plan(job))
-        report = Report("appliance", job.direction, job.profile, what)
+        report = Report("appliance", job.direction, job.profile, what, seed=job.seed)
         stopped, abilities = None, plan.appliance.abilities
         if isinstance(plan.appliance, Here):
             own = as_process(job.direction, _own_address(plan)[1], plan.appliance.settings, _log(job.folder))
@@ -144,8 +146,9 @@ async def _plan(job: ApplianceJob) -> AsyncIterator[tuple[Plan, str]]:
     async with AsyncExitStack() as stack:
         pieces = chosen(job.good, job.bad) if job.good else even_and_odd()
         plan = Plan(
-            job.direction, job.profile, Standing(ApplianceSettings()), pieces, plc=PlcSettings(number=job.number)
-        )
+            job.direction, job.profile, Standing(ApplianceSettings()), pieces, FaultProxy(seed=job.seed),
+            plc=PlcSettings(number=job.number), seed=job.seed,
+        )  # fmt: skip
         host, port = job.listen or (LOCAL, 0)
         await plan.proxy.start(port if job.direction == "client" else 0, host if job.direction == "client" else LOCAL)
         stack.push_async_callback(plan.proxy.close)

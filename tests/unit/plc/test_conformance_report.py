@@ -20,19 +20,26 @@ from plc.conformance.elsewhere import HOOKS, ReportError, elsewhere, in_order
 from plc.conformance.report import as_html, as_json, as_junit, as_text, write_reports
 from plc.conformance.runner import Outcome, Report, run_all, run_case, why_not
 from plc.conformance.suite import all_cases
+from plc.conformance.tape import Entry, Tape, Trace
 
 REPOSITORY = Path(__file__).parents[3]
 STEPS = (
     Step(0.1, "TRIGGER with id 7", "1/0", "1/0", True),
     Step(0.2, "<b>id 7</b> again & again", "4/104", "no \x00 result", False),
 )
+TRACE = Trace("P9", "two", 0.21, "cut", (
+    Entry(0.2, 3, "client", "passed", 0.15, "   17 write STAT: ONLINE", "0011"),
+    Entry(0.21, 0, "", "", 0.0, "RULE BROKEN: P9: two", ""),
+))  # fmt: skip
 
 
 def report() -> Report:
-    made = Report("appliance", "client", "quick", "a <test>")
+    made = Report("appliance", "client", "quick", "a <test>", seed=63)
     made.outcomes = [
         Outcome("1", "a nominal cycle", "passed", "", 1.25, STEPS[:1]),
-        Outcome("11", "the same id twice", "failed", "expected 4/104\nmore", 2.0, STEPS, (Violation("P9", "two"),)),
+        Outcome(
+            "11", "the same id twice", "failed", "expected 4/104\nmore", 2.0, STEPS, (Violation("P9", "two"),), (TRACE,)
+        ),
         Outcome("22", "killed at each point", "elsewhere", "needs a hook: tests/fault/x.py::y"),
         Outcome("23", "stopped", "not run", "no process"),
         Outcome("36", "pipelined requests", "not applicable", "only in the server direction"),
@@ -45,6 +52,16 @@ def test_json_holds_every_outcome_with_what_was_sent_expected_and_came():
     assert [o["status"] for o in read["outcomes"]] == ["passed", "failed", "elsewhere", "not run", "not applicable"]
     assert read["ok"] is False and read["outcomes"][1]["violations"] == [{"rule": "P9", "told": "two"}]
     assert read["outcomes"][0]["steps"][0]["sent"] == "TRIGGER with id 7"
+
+
+def test_every_report_holds_the_wire_around_a_broken_rule_and_the_seed():
+    trace = json.loads(as_json(report()))["outcomes"][1]["traces"][0]
+    assert (trace["rule"], trace["fault"], trace["entries"][0]["data"]) == ("P9", "cut", "0011")
+    page = Page()
+    page.feed(as_html(report()))
+    for text in (as_text(report()), page.text):
+        assert "0.2000 s  #3 ->    17 write STAT: ONLINE after 150 ms" in text
+        assert "0.2100 s  ---- RULE BROKEN: P9: two" in text and "seed 63" in text
 
 
 def test_junit_counts_failures_and_skips_what_was_not_judged():
@@ -112,7 +129,7 @@ def test_a_run_in_which_nothing_passed_is_not_ok():
 
 class Bare:
     def __init__(self) -> None:
-        self.steps, self.checker = Steps(), Checker()
+        self.steps, self.checker, self.tape = Steps(), Checker(), Tape()
 
 
 def made(run, **more) -> Case:
