@@ -232,3 +232,7 @@ async def test_an_appliance_without_this_rule_fails_the_test_that_is_there_for_i
     )
     (outcome,) = [o for o in report.outcomes if o.status != "not applicable"]
     assert outcome.status == "failed" and says in outcome.why
+    for violation, trace in zip(outcome.violations, outcome.traces, strict=False):
+        at = [entry.told for entry in trace.entries].index(f"RULE BROKEN: {violation.rule}: {violation.told}")
+        assert trace.entries[at - 1].said_by == "client", "the write that broke it"
+    assert bool(outcome.traces) == bool(outcome.violations)

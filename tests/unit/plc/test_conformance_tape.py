@@ -9,13 +9,14 @@ from types import SimpleNamespace
 import pytest
 
 from plc.conformance import cases_soak
-from plc.conformance.checker import Violation
+from plc.conformance.checker import Checker, Violation
+from plc.conformance.ports import MemoryPort
 from plc.conformance.raw import RawModbus, frame, read_pdu, write_pdu
 from plc.conformance.tape import AFTER, BEFORE, MAX_TRACES, Tape, frame_text
 from plc.fault_lane import Passage, Side
 from plc.fault_proxy import FaultProxy
-from plc.images import Image
-from plc.registers import CTRL, STAT, Control, Status
+from plc.images import Image, seal_record
+from plc.registers import CTRL, SIGNATURE, STAT, Control, Status
 from plc.server import Memory, RegisterServer
 
 RULE = Violation("P6", "flags first")
@@ -118,6 +119,35 @@ async def test_both_sides_and_every_fate_at_the_proxy_are_on_the_tape():
     assert trace.entries[4].late_s >= 0.05
     marks = [e.told for e in trace.entries if not e.said_by]
     assert marks == ["connection 1 begins", "reset", "connection 1 is over", "RULE BROKEN: P6: flags first"]
+
+
+async def test_the_checker_learns_by_which_connection_an_image_came_and_which_is_the_older():
+    """Flags of an ended connection, after its successor's first image: right if their record came before them there."""
+    checker = Checker(complete=True, two_phase=True)
+    port = MemoryPort(checker)
+    await port.start()
+    record, flagged, other = (Image(STAT) for _ in range(3))
+    for image in (record, flagged, other):
+        image["STAT_SIGNATURE"], image["STATUS"] = SIGNATURE + 1, Status.ONLINE | Status.TRIGGER_ACK
+        image["TRIGGER_ID_ACK"] = 5
+    for image in (record, flagged):
+        image["RES_TRIGGER_ID"], image["RESULT_CODE"] = 5, 1
+        seal_record(image, 1)
+    flagged["STATUS"] |= Status.RESULTS_VALID | Status.PASS
+    checker.trigger(5, good=True).ready = True
+    old, new = [await RawModbus.connect("127.0.0.1", port.server.port) for _ in range(2)]
+    try:
+        await old.write(STAT.base, record.words)
+        await new.write(STAT.base, other.words)
+        await old.write(STAT.base, flagged.words)
+        assert checker.violations == []
+        await new.write(STAT.base, flagged.words)
+        told_twice = ["P6: record before flags", "P9: one verdict per accepted id"]
+        assert [v.rule for v in checker.violations] == told_twice
+    finally:
+        await old.close()
+        await new.close()
+        await port.close()
 
 
 async def test_a_seed_brings_the_same_faults_in_the_same_order_and_another_seed_others(monkeypatch):
