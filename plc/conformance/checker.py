@@ -44,6 +44,7 @@ class Trigger:
     test_part: bool
     ready: bool  # the PLC was shown READY when it raised TRIGGER
     acked: bool = False
+    acked_on: int | None = None  # the oldest connection that showed its ACK
     taken: bool = False  # the PLC reported it as good
     excused: str = ""  # why no verdict is owed
     verdicts: list[tuple[int, int]] = field(default_factory=list)  # (code, reason), in the order of their sending
@@ -127,7 +128,7 @@ class Checker:
         status = Status(stat["STATUS"])
         self._bits(status, stat)
         self._ready(status, stat, by)
-        self._acknowledged(status, stat)
+        self._acknowledged(status, stat, by)
         if status & Status.RESULTS_VALID:
             self._valid(status, stat)
             if prev is None or not prev["STATUS"] & Status.RESULTS_VALID or _key(prev) != _key(stat):
@@ -196,7 +197,7 @@ class Checker:
                 "READY needs ENABLE, no TRIGGER, no RESULTS_ACK", f"READY while CONTROL was {named(seen[-1])} twice"
             )
 
-    def _acknowledged(self, status: Status, stat: Image) -> None:
+    def _acknowledged(self, status: Status, stat: Image, by: Connection) -> None:
         if not status & Status.TRIGGER_ACK:
             return
         found = self._newest(stat["TRIGGER_ID_ACK"])
@@ -206,6 +207,7 @@ class Checker:
             self.broken("ACK only for a trigger that came", f"TRIGGER_ACK for id {stat['TRIGGER_ID_ACK']}")
         else:
             found.acked = True
+            found.acked_on = by.number if found.acked_on is None else min(found.acked_on, by.number)
 
     def _valid(self, status: Status, stat: Image) -> None:
         """What must hold in every image that shows a result."""
@@ -241,7 +243,7 @@ class Checker:
         trigger.acked = True
         self._told(trigger, (code, reason), by)
         if code == Verdict.PASS:
-            self._passed(trigger)
+            self._passed(trigger, by)
 
     def _told(self, trigger: Trigger, verdict: tuple[int, int], by: Connection) -> None:
         """One verdict for an id, then refusals only. What an older connection told was sent before what a newer did."""
@@ -254,8 +256,10 @@ class Checker:
             late = " by an older connection" if at < len(before) else ""
             self.broken("P9: one verdict per accepted id", told + late)
 
-    def _passed(self, trigger: Trigger) -> None:
+    def _passed(self, trigger: Trigger, by: Connection) -> None:
         self.counts["passes"] += 1
+        if trigger.acked_on is not None and by.number > trigger.acked_on:
+            self.broken("P8: no PASS crosses a session", f"PASS for id {trigger.id}, acknowledged before a reconnect")
         if trigger.test_part:
             self.broken("P11: a test part is never product", f"PASS for id {trigger.id}")
         if not trigger.good:

@@ -372,8 +372,8 @@ def test_the_first_image_of_a_connection_shows_no_new_result():
     line = in_flight()
     line.checker.session("cut")
     line.by = 2
-    line.load(5)
-    line.show(VALID | Status.PASS)
+    line.load(5, 2, Reason.CLASS)
+    line.show(VALID | Status.FAIL)
     assert rules(line) == ["P6: record before flags"]
 
 
@@ -426,7 +426,22 @@ def test_a_pass_that_a_successor_tells_after_another_verdict_breaks_the_rule():
         line.by = 2
         line.show(Status.ONLINE)
         line.publish(5)
-        assert rules(line) == ["P9: one verdict per accepted id"]
+        assert rules(line) == ["P9: one verdict per accepted id", "P8: no PASS crosses a session"]
+
+
+def test_a_pass_of_a_successor_for_an_id_that_was_acknowledged_before_it_breaks_the_rule():
+    for loaded_before in (False, True):
+        line = in_flight()
+        if loaded_before:
+            line.load(5)
+            line.show(ACKED)
+        line.checker.session("cut")
+        line.by = 2
+        if loaded_before:
+            line.show(VALID | Status.PASS)
+        else:
+            line.publish(5)
+        assert rules(line) == ["P8: no PASS crosses a session"]
 
 
 def test_a_verdict_that_comes_late_is_still_the_only_one_beside_refusals():

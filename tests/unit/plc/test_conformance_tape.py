@@ -142,8 +142,7 @@ async def test_the_checker_learns_by_which_connection_an_image_came_and_which_is
         await old.write(STAT.base, flagged.words)
         assert checker.violations == []
         await new.write(STAT.base, flagged.words)
-        told_twice = ["P6: record before flags", "P9: one verdict per accepted id"]
-        assert [v.rule for v in checker.violations] == told_twice
+        assert [v.rule.split(":")[0] for v in checker.violations] == ["P6", "P9", "P8"]
     finally:
         await old.close()
         await new.close()
