@@ -128,6 +128,11 @@ class FaultProxy:
                 await pipe.send(Side.SERVER, *pipe.held.pop(0))
         return frames
 
+    def bury(self) -> None:
+        """What `orphan` left ends at the servers too, which may take only so many connections."""
+        for pipe in [pipe for pipe in self._pipes if pipe.orphaned]:
+            pipe.reset(Side.SERVER)
+
     def _tell(self, what: str) -> None:
         if self.watch is not None:
             self.watch.happened(what)
@@ -185,9 +190,7 @@ class _Pipe:
     orphaned: bool = False
     held: list[tuple[bytes, float]] = field(default_factory=list)  # and when they came
     _gone: set[Side] = field(default_factory=set)  # ends that lost their power
-    _doubled: Counter[int] = field(
-        default_factory=Counter
-    )  # by transaction: replies beyond the first that nobody wants
+    _doubled: Counter[int] = field(default_factory=Counter)  # by transaction: surplus replies to come
     _overtaken: tuple[bytes, float] | None = None
 
     async def run(self) -> None:

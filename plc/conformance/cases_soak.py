@@ -143,6 +143,7 @@ async def _old_bytes(bench: Bench, dice: random.Random) -> None:
     await asyncio.sleep(dice.uniform(0.1, 0.5))
     await proxy.deliver_held()
     await asyncio.sleep(0.3)
+    proxy.bury()
     _session(bench)
 
 

@@ -52,6 +52,22 @@ async def test_delay_holds_replies_back_for_its_time():
         assert time.monotonic() - begun >= 0.1
 
 
+async def test_orphans_stay_at_the_server_until_they_are_buried():
+    """Eight of them once kept an appliance out of a PLC that takes eight connections."""
+    async with behind_a_proxy() as (proxy, server):
+        async with connected(proxy) as raw:
+            await raw.read(1, 1)
+            proxy.orphan()
+            assert await raw.closed(1.0)
+        async with connected(proxy) as again:
+            await again.read(1, 1)
+            assert (proxy.live, server.connections) == (2, 2)
+            proxy.bury()
+            await asyncio.sleep(0.05)
+            assert (proxy.live, server.connections) == (1, 1)
+            assert await again.read(1, 1) == [1]
+
+
 @pytest.mark.parametrize("fault", ["cut", "reset"])
 async def test_a_cut_ends_both_connections_and_a_new_one_works(fault):
     async with behind_a_proxy() as (proxy, server):
