@@ -144,8 +144,8 @@ COMMAND_RESULT = {
 PLC_VERDICT = {
     0: "nothing decided yet",
     1: "good: the part went on",
-    2: "reject: a result came, and it was not good (after RESULT_CODE 4 also 3: the appliance makes no difference)",
-    3: "not inspected: never triggered, or no result in time; treated as a reject",
+    2: "reject: a result came, and it was not good (also after RESULT_CODE 4: the appliance makes no difference)",
+    3: "not inspected: never triggered, no result in time, or RESULT_CODE 4; treated as a reject",
     4: "bypassed: the part went on without inspection (key switch)",
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from plc.images import Image, seal_record
-from plc.registers import SIGNATURE, STAT, Control, Status
+from plc.registers import SIGNATURE, STAT, Control, Status, Verdict
 from plc.sim import Inputs, NewPart, PlcProgram, SimConfig, good
 from plc.sim.parts import GOOD, NOT_INSPECTED, REJECT, SimResult
 
@@ -99,6 +99,11 @@ def test_a_whole_good_result_is_good_and_is_acknowledged(bench: Bench) -> None:
 def test_less_than_everything_is_a_reject(status: Status, code: int, registers: dict[str, int]) -> None:
     bench = Bench(recipe=1)
     assert bench.bring(7, status, code, **registers).plc_verdict == REJECT
+
+
+def test_what_the_appliance_could_not_inspect_is_told_as_not_inspected() -> None:
+    """As FB_Track does: PLC_VERDICT 3 for RESULT_CODE 4."""
+    assert Bench(recipe=1).bring(7, Status.FAIL, Verdict.NOT_INSPECTED).plc_verdict == NOT_INSPECTED
 
 
 @pytest.mark.parametrize("name", ["RES_XOR", "RES_SEQ_TAIL"])

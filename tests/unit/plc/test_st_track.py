@@ -29,13 +29,13 @@ class Track:
             inputs = {}
         return self.block
 
-    def part(self, good: bool | None, *, test: bool = False) -> None:
+    def part(self, good: bool | None, *, test: bool = False, inspected: bool = True) -> None:
         """A part at the camera, and its result two scans later; None: no result."""
         self.id += 1
         self.scan(newPart=True, newIsTest=test)
         self.scan()
         if good is not None:
-            self.scan(resultDone=True, resultGood=good)
+            self.scan(resultDone=True, resultGood=good, resultInspected=inspected)
 
     def to_gate(self, good: bool | None, **kwargs: Any) -> tuple[bool, bool, int]:
         """One part alone, to the middle of the gate: (passGate, eject, PLC_VERDICT)."""
@@ -65,6 +65,7 @@ def test_what_the_gate_did_is_told_with_the_id():
     assert Track().to_gate(True) == (True, False, 1)
     assert Track().to_gate(False) == (False, True, 2)
     assert Track().to_gate(None) == (False, True, 3)
+    assert Track().to_gate(False, inspected=False) == (False, True, 3), "the appliance says that it could not: 4/..."
 
 
 def test_two_parts_too_close_to_each_other_go_on_only_if_both_are_good():
@@ -285,6 +286,19 @@ def test_after_a_start_only_a_challenge_part_that_was_caught_opens_the_line_agai
     line.good_share, line.inputs["testPart"] = 1.0, False
     line.bring(3)
     assert line.check() == 3
+
+
+def test_a_part_that_the_appliance_could_not_inspect_is_told_as_not_inspected_as_the_simulated_plc_does():
+    """RESULT_CODE 4, here because the deadline passed, on the whole station; of a defect PLC_VERDICT says 2."""
+    line = Line(good_share=1.0, judge_ms=250, pitch_ms=600)
+    line.settle(400)
+    line.bring(1)
+    line.settle(700)
+    assert line.told == [(1, 4)] and line.verdicts[-1] == (1, 3)
+    line.judge_ms, line.good_share = 25, 0.0
+    line.bring(1)
+    line.settle(700)
+    assert line.told[-1] == (2, 2) and line.verdicts[-1] == (2, 2)
 
 
 def test_a_challenge_part_that_would_have_passed_opens_nothing():
