@@ -52,7 +52,7 @@ def line(outcome: Outcome) -> str:
 def as_text(report: Report) -> str:
     lines = [heading(report), "", *map(line, report.outcomes), ""]
     for outcome in report.outcomes:
-        if outcome.steps:
+        if outcome.steps or outcome.violations:
             lines += [f"{outcome.number} {outcome.title}: {outcome.status}"]
             lines += [f"  {s.at_s:7.3f} s  {'ok ' if s.ok else 'NOT'}  {_told(s)}" for s in outcome.steps]
             lines += [f"  rule broken: {v.rule}: {v.told}" for v in outcome.violations]
@@ -81,7 +81,8 @@ def as_junit(report: Report) -> str:
             name=f"{outcome.number} {outcome.title}", time=f"{outcome.seconds:.3f}",
         )  # fmt: skip
         if outcome.status == "failed":
-            ET.SubElement(case, "failure", message=_xml(outcome.why.splitlines()[0])).text = _xml(outcome.why)
+            told = [outcome.why, *(line for trace in outcome.traces for line in trace.lines())]
+            ET.SubElement(case, "failure", message=_xml(outcome.why.splitlines()[0])).text = _xml("\n".join(told))
         elif outcome.status != "passed":
             ET.SubElement(case, "skipped", message=_xml(f"{outcome.status}: {outcome.why}"))
         if outcome.steps:

@@ -59,9 +59,11 @@ def test_every_report_holds_the_wire_around_a_broken_rule_and_the_seed():
     assert (trace["rule"], trace["fault"], trace["entries"][0]["data"]) == ("P9", "cut", "0011")
     page = Page()
     page.feed(as_html(report()))
-    for text in (as_text(report()), page.text):
+    junit = ET.fromstring(as_junit(report())).findall("testcase")[1].findtext("failure") or ""
+    for text in (as_text(report()), page.text, junit):
         assert "0.2000 s  #3 ->    17 write STAT: ONLINE after 150 ms" in text
-        assert "0.2100 s  ---- RULE BROKEN: P9: two" in text and "seed 63" in text
+        assert "0.2100 s  ---- RULE BROKEN: P9: two" in text
+    assert "seed 63" in as_text(report()) and "seed 63" in page.text
 
 
 def test_junit_counts_failures_and_skips_what_was_not_judged():
