@@ -13,6 +13,7 @@ from plc.conformance.fake_plc import ACK, TRIGGER
 from plc.fault_proxy import Side
 
 DAY_S = 24 * 3600.0
+JUDGED_S = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.02, 0.2, 0.4  # some parts are in flight longer than a reconnect takes
 PAUSE_S = 0.2, 1.5  # between two faults
 MIN_ACCEPTED = 0.3  # of the good parts: an appliance that rejects all is no inspection either
 
@@ -30,6 +31,8 @@ async def under_random_faults_no_part_passes_that_must_not(bench: Bench) -> None
             if not await bench.plc.ready(2.0):
                 judged["never READY"] += 1
                 continue
+            if bench.can("judge"):
+                bench.here.judge.delay_s = dice.choice(JUDGED_S)
             seen = await bench.plc.inspect(piece)
             judged["good taken as good" if seen.good else f"{'good' if piece.good else 'bad'} rejected"] += 1
             judged["good parts"] += piece.good
