@@ -211,6 +211,7 @@ def finish_station(begun: Begun, port: StationPort, archive: ImageArchive) -> Ru
     def watch(done: Inspection, error: BaseException | None) -> None:
         health.saw(done, error)
         board.saw(done)
+        running.tell_health()  # at once: a part that drops READY must not be followed by another trigger
 
     view, gate = StationArchive(archive, view_of(section, judging)), judging.gate(section.mode)
     station = Station(
@@ -219,7 +220,8 @@ def finish_station(begun: Begun, port: StationPort, archive: ImageArchive) -> Ru
         failpoint=shared.failpoint, watch=watch,
     )  # fmt: skip
     notes = WrongAcceptNotes(shared.clock, partial(note_wrong_accept, shared, section.id), port.handshake.wrong_parts)
-    return Running(section, shared, station, port, link, health, board, view, judging, gate, notes)
+    running = Running(section, shared, station, port, link, health, board, view, judging, gate, notes)
+    return running
 
 
 def note_wrong_accept(shared: Shared, station: str, part: tuple[int, int]) -> Future[None]:

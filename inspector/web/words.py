@@ -62,7 +62,9 @@ OFFLINE: Mapping[OfflineReason, Explained] = {
     OfflineReason.PLC_HEARTBEAT: Explained(
         "PLC gives no sign of life", "Check the network cable, and that the PLC is in RUN."
     ),
-    OfflineReason.CHECK_DUE: Explained("Check due or failed", "Have quality run the golden or challenge check."),
+    OfflineReason.CHECK_DUE: Explained(
+        "A check runs or has failed", "Wait for a self test; else hold the parts since the last good check."
+    ),
     OfflineReason.LATCHED_ERROR: Explained(
         "Stopped by an error", "Find the cause below, then acknowledge the error at the PLC."
     ),

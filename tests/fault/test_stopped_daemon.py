@@ -73,7 +73,6 @@ async def stopped_at(line: LiveLine, for_s: float) -> Stopped:
     at_stop = line.told[seen:]
     process.resume()
     hit = await playing
-    await line.sim.idle_for(0.3)  # health is told ten times a second: a commit that came late takes READY by then
     await line.ready()
     told = line.told[seen:]
     after = await line.play(line.next_good())
