@@ -1,50 +1,75 @@
-"""Limits from good pictures that nothing was fitted on, for a share of overkill of the whole decision.
+"""Limits from pictures that nothing was fitted on, for the whole decision: class, anomaly, confidence and novelty.
 
-Each good picture gets one number, its *strain*: how far the worse of its scores lies out in its own tail (novelty above
-or below, confidence below), in units of that tail's width. The limits are where the strain reaches its conformal
-quantile, so that the target holds for the decision as a whole and not for each limit by itself.
+Each picture gets one number, its strain (strain.py); a rule says how much of it good parts may have (choose.py); the
+limits are what that comes to. What the data cannot support is refused, with the number of parts that would.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
+from edge_deploy.choose import Rule, Target, Units, by_unit, choose, unit_numbers
 from edge_deploy.errors import DeployError
-from inspector.core.manifest import LimitSpec, LimitsSpec
-from inspector.core.stats import conformal_limit
+from edge_deploy.lots import Lots, left_out
+from edge_deploy.strain import (
+    AtLimits,
+    Scores,
+    Shape,
+    ShapeConfig,
+    own_strain,
+    refuse_inside,
+    scores_of,
+    shape_of,
+    wide_novelty,
+)
+from inspector.core.decide import decide
+from inspector.core.manifest import BoundSpec, LimitSpec, LimitsSpec, PromiseSpec
+from inspector.core.stats import clopper_pearson, parts_needed
 from inspector.core.types import Limits, Prediction
-
-Float = NDArray[np.float64]
+from plc.registers import Verdict
 
 
 @dataclass(frozen=True, slots=True)
 class CalibrationConfig:
-    """overkill: share of good parts that the whole decision may reject, 0..1.
+    """overkill: share of good parts that the whole decision may reject on average, 0..1, where no target is given.
 
-    tail: quantile that measures a tail's width. The low novelty limit lies `low_slack` times further out than the high
-    one: a score below all good parts means a stuck picture, not a strange part. min_confidence stays in `confidence`:
-    below, nearly any class would do; above, rounding on another CPU would decide. Where there are too few pictures for
-    the target, the limits lie at the worst good picture times `few_slack`, and the bounds say what that is worth.
+    target: a promise by overkill, escape or cost; None aims at `overkill` and promises nothing. few_slack: where there
+    are too few pictures for an aim, the limits lie at the worst good picture times this, and the bounds say what that
+    is worth.
     """
 
     overkill: float = 0.005
-    tail: float = 0.95
-    low_slack: float = 2.0
+    target: Target | None = None
     few_slack: float = 1.1
-    confidence: tuple[float, float] = (0.5, 0.99)
+    shape: ShapeConfig = field(default_factory=ShapeConfig)
+
+    @property
+    def chosen(self) -> Target:
+        return self.target or Target(Rule.AIM, self.overkill)
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Which pictures belong together (of one part, one lot, one day): they are counted as one.
+
+    good, and defects by kind: a name for each picture, in its order. lots: of the good pictures, where the lot is known
+    beside the group; None: the groups are the lots.
+    """
+
+    good: Sequence[str]
+    defects: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    lots: Sequence[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """Limits, still without bounds (those come from the test split), and what a person should know."""
+    """Limits, still without bounds from a test split, and what a person should know. lots: None where not known."""
 
     limits: LimitsSpec
     notes: tuple[str, ...]
+    lots: Lots | None = None
 
 
 def calibrate(
@@ -52,41 +77,42 @@ def calibrate(
     negatives: Mapping[str, Sequence[Prediction]],
     good_labels: frozenset[str],
     cfg: CalibrationConfig = CalibrationConfig(),
+    *,
+    defects: Mapping[str, Sequence[Prediction]] | None = None,
+    groups: Groups | None = None,
 ) -> Calibrated:
-    """good: predictions of held-out good pictures; negatives: by kind, {} where built without.
+    """good: predictions of held-out good pictures; negatives: by kind, {} where built without; defects: by kind.
 
-    Raises DeployError: no good pictures, none of them recognised, or a negative inside the limits.
+    Raises DeployError: the data cannot support the target; no good pictures, none of them recognised; a score that is
+    not finite; a negative inside the limits.
     """
-    right = [p for p in good if p.label in good_labels]
-    if len(right) < max(2, len(good) / 2):
-        raise DeployError(
-            f"only {len(right)} of {len(good)} good calibration pictures are classed as good: "
-            "train longer or look at the labels; there is nothing to set limits from"
-        )
-    novelty, unsure = np.array([p.novelty_score for p in right]), np.array([_unsure(p.confidence) for p in right])
-    middle, above, below = _tails(novelty, cfg.tail)
-    unsure_middle, unsure_above, _ = _tails(unsure, cfg.tail)
-    tails = [
-        (novelty - middle) / above,
-        (middle - novelty) / below / cfg.low_slack,
-        (unsure - unsure_middle) / unsure_above,
-    ]
-    k, notes = _reach(np.max(tails, axis=0), len(good) - len(right), cfg)
-    low, high = middle - k * cfg.low_slack * below, middle + k * above
-    confidence = float(np.clip(_sure(unsure_middle + k * unsure_above), *cfg.confidence))
-    _refuse_inside(negatives, low, high)
-    scores = [p.novelty_score for predictions in negatives.values() for p in predictions]
+    data = _Data(good, defects or {}, negatives, good_labels, groups)
+    scores = scores_of(good, good_labels, "good calibration pictures")
+    of_defects = scores_of(data.all_defects, good_labels, "defect pictures")
+    strange = scores_of(data.all_negatives, good_labels, "negatives")
+    _refuse_few(scores)
+    shape = _shape(data, scores, strange, cfg)
+    unit_of = unit_numbers(data.good_units, len(scores))
+    units = Units(
+        by_unit(own_strain(scores, unit_of, shape), unit_of, worst=True),
+        by_unit(shape.strain(of_defects), unit_numbers(data.defect_units, len(of_defects)), worst=False),
+    )
+    choice = choose(units, cfg.chosen, data.unit, cfg.few_slack)
+    at = shape.limits(choice.k)
+    refuse_inside(data.strange_scores, at.novelty_low, at.novelty_high)
+    stopped = of_defects.of(of_defects.called_good & (of_defects.confidence >= at.min_confidence))
+    lots = None if groups is None else left_out(scores, shape, groups.good, groups.lots or groups.good, choice.k)
     limits = LimitsSpec(
-        min_confidence=LimitSpec(confidence, (min(cfg.confidence[0], confidence), 1.0)),
-        novelty_low=LimitSpec(low, (_halfway(low, [s for s in scores if s < low], low - (middle - low)), middle)),
-        novelty_high=LimitSpec(high, (middle, _halfway(high, [s for s in scores if s > high], high + (high - middle)))),
-        max_anomaly_score=None,
-        novelty_median=middle,
-        anomaly_median=None,
-        chosen_by=f"overkill {cfg.overkill:.2%} of the whole decision, {len(good)} good pictures",
+        *_limit_specs(at, shape, strange, stopped),
+        novelty_median=shape.novelty.middle,
+        anomaly_median=None if shape.anomaly is None else shape.anomaly.middle,
+        chosen_by=_in_words(cfg.chosen, data, units),
         bounds=(),
     )
-    return Calibrated(limits, notes)
+    lost = int((units.good > choice.k).sum())
+    bounds = _bounds(data, default_limits(limits, good_labels), lost, choice.confidence)
+    promise = _promise(cfg.chosen, data, bounds, lots)
+    return Calibrated(replace(limits, promise=promise), choice.notes + _notes(cfg.chosen, groups, lots), lots)
 
 
 def default_limits(spec: LimitsSpec, good_labels: frozenset[str]) -> Limits:
@@ -100,52 +126,98 @@ def default_limits(spec: LimitsSpec, good_labels: frozenset[str]) -> Limits:
     )
 
 
-def _reach(strain: Float, misclassed: int, cfg: CalibrationConfig) -> tuple[float, tuple[str, ...]]:
-    """How far out the limits lie, in tail widths; misclassed good pictures have strained beyond any limit."""
-    n, largest = len(strain) + misclassed, float(strain.max())
-    beyond = np.full(misclassed, 1e9)
-    try:
-        k = conformal_limit(np.concatenate([strain, beyond]), cfg.overkill)
-    except ValueError as exc:
-        return largest * cfg.few_slack, (f"{exc}; the limits lie at the worst good picture and a little",)
-    if k <= largest:
-        return k, ()
-    share = f"{misclassed} of {n} good calibration pictures are classed as defects"
-    return largest, (f"{share}: an overkill of {cfg.overkill:.2%} is out of reach of any limit",)
+@dataclass(frozen=True, slots=True)
+class _Data:
+    """What is calibrated on. Raises DeployError: a group is missing for some pictures."""
+
+    good: Sequence[Prediction]
+    defects: Mapping[str, Sequence[Prediction]]
+    negatives: Mapping[str, Sequence[Prediction]]
+    good_labels: frozenset[str]
+    groups: Groups | None
+
+    def __post_init__(self) -> None:
+        if self.groups is None:
+            return
+        named = [(len(self.groups.good), len(self.good)), (len(self.groups.lots or self.good), len(self.good))]
+        named += [(len(self.groups.defects.get(kind, ())), len(found)) for kind, found in self.defects.items()]
+        if any(names != pictures for names, pictures in named):
+            raise DeployError("each good picture and each defect needs the name of its group")
+
+    @property
+    def unit(self) -> Literal["picture", "group"]:
+        return "picture" if self.groups is None else "group"
+
+    @property
+    def all_defects(self) -> list[Prediction]:
+        return [p for found in self.defects.values() for p in found]
+
+    @property
+    def all_negatives(self) -> list[Prediction]:
+        return [p for found in self.negatives.values() for p in found]
+
+    @property
+    def strange_scores(self) -> dict[str, list[float]]:
+        """Novelty scores of negatives, by kind."""
+        return {kind: [p.novelty_score for p in found] for kind, found in self.negatives.items()}
+
+    @property
+    def good_units(self) -> Sequence[str] | None:
+        return None if self.groups is None else self.groups.good
+
+    @property
+    def defect_units(self) -> Sequence[str] | None:
+        """A part's group may show defects of several kinds: it is one unit."""
+        return None if self.groups is None else [name for kind in self.defects for name in self.groups.defects[kind]]
 
 
-def _refuse_inside(negatives: Mapping[str, Sequence[Prediction]], low: float, high: float) -> None:
-    inside = {
-        kind: [p.novelty_score for p in found if low <= p.novelty_score <= high] for kind, found in negatives.items()
-    }
-    told = [
-        f"{len(scores)} of {len(negatives[kind])} {kind} (scores {min(scores):.3g} to {max(scores):.3g})"
-        for kind, scores in inside.items()
-        if scores
-    ]
-    if told:
+def _refuse_few(scores: Scores) -> None:
+    right = int(scores.called_good.sum())
+    if len(scores) < 2:
         raise DeployError(
-            f"negatives lie inside the novelty limits {low:.3g} to {high:.3g}: {'; '.join(told)}. A picture without a "
-            "whole, right part could pass. Look at these pictures first (is one of them a good part?); more good and "
-            "defect pictures make the limits tighter; --overkill sets how many good parts they may cost"
+            f"{len(scores)} good picture(s) to set limits from: at least 2, and {parts_needed(0.01)} for 1 %"
+        )
+    if right < max(2, len(scores) / 2):
+        raise DeployError(
+            f"only {right} of {len(scores)} good calibration pictures are classed as good: "
+            "train longer or look at the labels; there is nothing to set limits from"
         )
 
 
-def _tails(values: Float, tail: float) -> tuple[float, float, float]:
-    """Median, and the widths of the upper and the lower tail; never zero, so that equal scores give a limit too."""
-    low, middle, high = (float(q) for q in np.quantile(values, [1 - tail, 0.5, tail]))
-    smallest = max(1e-6, 1e-3 * abs(middle))
-    return middle, max(high - middle, smallest), max(middle - low, smallest)
+def _shape(data: _Data, scores: Scores, strange: Scores, cfg: CalibrationConfig) -> Shape:
+    """Raises DeployError: wide limits of novelty are wanted, and negatives lie so near that good parts are lost."""
+    if scores.anomaly is None:
+        return shape_of(scores, None, cfg.shape)
+    low, high = wide_novelty(scores, strange.novelty.tolist(), cfg.shape)
+    right = scores.novelty[scores.called_good]
+    target = cfg.chosen
+    share = target.value if target.rule in (Rule.AIM, Rule.OVERKILL) else cfg.overkill
+    if ((right < low) | (right > high)).sum() > share * len(right):
+        refuse_inside(data.strange_scores, float(right.min()), float(right.max()))
+    return shape_of(scores, (low, high), cfg.shape)
 
 
-def _unsure(confidence: float) -> float:
-    """Log odds of being wrong: confidence piles up at 1, this does not."""
-    p = min(max(confidence, 1e-7), 1 - 1e-7)
-    return math.log((1 - p) / p)
+def _limit_specs(
+    at: AtLimits, shape: Shape, strange: Scores, stopped: Scores
+) -> tuple[LimitSpec, LimitSpec, LimitSpec, LimitSpec | None]:
+    """Confidence, novelty low and high, anomaly: each with the range in which a recipe may move it.
 
-
-def _sure(unsure: float) -> float:
-    return 1 / (1 + math.exp(unsure))
+    stopped: defects that class and confidence would let pass.
+    """
+    low, high, middle, least = at.novelty_low, at.novelty_high, shape.novelty.middle, shape.cfg.confidence[0]
+    below, beyond = strange.novelty[strange.novelty < low], strange.novelty[strange.novelty > high]
+    anomaly = None
+    if at.max_anomaly_score is not None and shape.anomaly is not None:
+        limit, usual = at.max_anomaly_score, shape.anomaly.middle
+        caught = stopped.anomaly[stopped.anomaly > limit] if stopped.anomaly is not None else ()
+        loosest = _halfway(limit, [float(s) for s in caught], limit + abs(limit - usual))
+        anomaly = LimitSpec(limit, (min(usual, limit), loosest))
+    return (
+        LimitSpec(at.min_confidence, (min(least, at.min_confidence), 1.0)),
+        LimitSpec(low, (_halfway(low, below.tolist(), low - (middle - low)), middle)),
+        LimitSpec(high, (middle, _halfway(high, beyond.tolist(), high + (high - middle)))),
+        anomaly,
+    )
 
 
 def _halfway(limit: float, beyond: Sequence[float], furthest: float) -> float:
@@ -154,3 +226,65 @@ def _halfway(limit: float, beyond: Sequence[float], furthest: float) -> float:
         return furthest
     nearest = min(beyond, key=lambda score: abs(score - limit))
     return min(furthest, (limit + nearest) / 2) if nearest > limit else max(furthest, (limit + nearest) / 2)
+
+
+def _bounds(data: _Data, limits: Limits, lost: int, confidence: float) -> tuple[BoundSpec, ...]:
+    """In units. lost: good ones that strain too much; all else is counted by the line's own rule at these limits.
+
+    NOT_INSPECTED is part of overkill, and a line of its own too.
+    """
+    verdicts = [decide(p, limits).verdict for p in data.good]
+    names = data.good_units or list(map(str, range(len(verdicts))))
+    of = len(set(names))
+    unseen = {name for name, v in zip(names, verdicts, strict=True) if v is Verdict.NOT_INSPECTED}
+    bounds = [_bound("overkill", lost, of, confidence), _bound("not_inspected", len(unseen), of, confidence)]
+    escaped: set[str] = set()
+    all_names: set[str] = set()
+    for number, (kind, found) in enumerate(data.defects.items()):
+        of_kind = data.groups.defects[kind] if data.groups else [f"{number}:{i}" for i in range(len(found))]
+        passed = {n for n, p in zip(of_kind, found, strict=True) if decide(p, limits).verdict is Verdict.PASS}
+        bounds.append(_bound(f"escape:{kind}", len(passed), len(set(of_kind)), confidence))
+        escaped, all_names = escaped | passed, all_names | set(of_kind)
+    if data.defects:
+        bounds.insert(2, _bound("escape", len(escaped), len(all_names), confidence))
+    return tuple(bounds)
+
+
+def _bound(name: str, failures: int, of: int, confidence: float) -> BoundSpec:
+    return BoundSpec(name, failures, of, clopper_pearson(failures, of, confidence, "upper").high)
+
+
+def _promise(target: Target, data: _Data, bounds: tuple[BoundSpec, ...], lots: Lots | None) -> PromiseSpec:
+    named = None if data.groups is None else len(set(data.groups.lots or data.groups.good))
+    return PromiseSpec(
+        rule=target.rule.value,
+        value=target.value,
+        unit=data.unit,
+        bounds=bounds,
+        lots=named,
+        left_out=None if lots is None else lots.share,
+        median_lot_upper_95=None if lots is None else lots.median_lot_upper,
+    )
+
+
+def _in_words(target: Target, data: _Data, units: Units) -> str:
+    worth = "on average, not promised" if target.rule is Rule.AIM else "with 95 % confidence"
+    words = {
+        Rule.AIM: f"an overkill of {target.value:.2%} of the whole decision, {worth}",
+        Rule.OVERKILL: f"an overkill of at most {target.value:.2%} of the whole decision, {worth}",
+        Rule.ESCAPE: f"an escape of at most {target.value:.2%}, {worth}",
+        Rule.COST: f"the least cost, one escape worth {target.value:g} overkills, by bounds {worth}",
+    }[target.rule]
+    grouped = "" if data.groups is None else f" in {len(units.good)} groups"
+    seen = f"{len(data.good)} good pictures{grouped}"
+    if len(units.defects):
+        grouped = "" if data.groups is None else f" in {len(units.defects)} groups"
+        seen += f", {len(data.all_defects)} of defects{grouped}"
+    return f"{words}; {seen}"
+
+
+def _notes(target: Target, groups: Groups | None, lots: Lots | None) -> tuple[str, ...]:
+    if groups is None or (lots is not None and lots.median_lot_upper is not None):
+        return ()
+    count = 1 if lots is None else len(lots.lots)
+    return (f"{count} lots are no promise between lots; that needs at least {parts_needed(0.5)}",)

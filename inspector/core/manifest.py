@@ -69,10 +69,23 @@ class LimitSpec:
 class BoundSpec:
     """One promise with what the data supports, e.g. overkill of the whole decision."""
 
-    name: str  # overkill, escape:<class>, negatives ...
+    name: str  # overkill, not_inspected, escape:<class>, negatives ...
     failures: int
     of: int
     upper_95: float  # one-sided Clopper-Pearson
+
+
+@dataclass(frozen=True, slots=True)
+class PromiseSpec:
+    """How the limits were chosen, and what that is worth on the very pictures they were chosen on."""
+
+    rule: Literal["aim", "overkill", "escape", "cost"]  # aim: a share on average; nothing was promised
+    value: float  # the share, 0..1; of a cost: how many overkills one escape is worth
+    unit: Literal["picture", "group"]  # what is counted: a group is lost with its first picture that is rejected
+    bounds: tuple[BoundSpec, ...]  # overkill, not_inspected, escape; of a cost they hold together
+    lots: int | None  # how many the good pictures are from; None: not known
+    left_out: float | None  # share of good pictures that limits reject which were set without their lot
+    median_lot_upper_95: float | None  # half of all lots lose at most this share; None below 5 lots
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +98,7 @@ class LimitsSpec:
     anomaly_median: float | None  # m of the contract's ANOMALY scaling
     chosen_by: str  # the rule in words: "overkill 0.5 %"
     bounds: tuple[BoundSpec, ...]
+    promise: PromiseSpec | None = None  # None: made before bundles carried it
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +204,7 @@ class Manifest:
 
 
 for _cls in (
-    BundleFile, ClassEntry, InputSpec, ViewSpec, OutputSpec, LimitSpec, BoundSpec, LimitsSpec, ZoneLimits, Expected,
-    Golden, GoldenTolerance, CalibrationSpec, TrainingSpec, Licence, Manifest,
+    BundleFile, ClassEntry, InputSpec, ViewSpec, OutputSpec, LimitSpec, BoundSpec, PromiseSpec, LimitsSpec, ZoneLimits,
+    Expected, Golden, GoldenTolerance, CalibrationSpec, TrainingSpec, Licence, Manifest,
 ):  # fmt: skip
     setattr(_cls, "__pydantic_config__", _STRICT)  # noqa: B010 - the class has no such attribute to type
