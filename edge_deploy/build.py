@@ -16,11 +16,12 @@ import numpy as np
 import torch
 
 from edge_deploy import golden
-from edge_deploy.calibrate import Calibrated, CalibrationConfig, calibrate, default_limits
+from edge_deploy.calibrate import Calibrated, CalibrationConfig, default_limits
 from edge_deploy.convert import NetworkInput, embed_preprocessing, resnet50_of, to_ir
 from edge_deploy.drift import Scores, drift_on
 from edge_deploy.errors import DeployError
 from edge_deploy.fuse import NoveltyHead, SvmConfig, attach, fit_novelty
+from edge_deploy.held_out import calibrate_on
 from edge_deploy.manifest import describe
 from edge_deploy.pack import pack
 from edge_deploy.pictures import Picture, Pictures, load_pictures
@@ -210,9 +211,14 @@ def _predict_by_truth(ctx: _Context, networks: _Networks, which: Sequence[Pictur
 def _calibrate(
     ctx: _Context, held_out: Sequence[Prediction], negatives: Mapping[str, Sequence[Prediction]]
 ) -> Calibrated:
-    pairs = zip(ctx.pictures.val, held_out, strict=True)
-    good = [prediction for picture, prediction in pairs if picture.truth in ctx.run.acceptable]
-    return calibrate(good, {} if ctx.options.no_negatives else negatives, ctx.run.acceptable, ctx.options.calibration)
+    return calibrate_on(
+        ctx.pictures.val,
+        held_out,
+        {} if ctx.options.no_negatives else negatives,
+        ctx.run.acceptable,
+        ctx.options.calibration,
+        grouped=ctx.pictures.groups is not None,
+    )
 
 
 def _zones(ctx: _Context) -> tuple[ZoneLimits, ...]:

@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from inspector.core.errors import InspectorError
 
+if TYPE_CHECKING:
+    from edge_deploy.choose import Target
+
 EXTRA = ("torch", "torchvision", "safetensors", "nncf", "sklearn", "matplotlib")  # of the extra `train`
+
+PROMISES = ("overkill", "escape", "cost")
+OVERKILL = typer.Option(help="promise: at most this share of good parts is rejected, e.g. 0.5%")
+ESCAPE = typer.Option(help="promise: at most this share of defects as shown passes, e.g. 1%")
+COST = typer.Option(help="least cost by upper bounds, of an escape against an overkill, e.g. 50:1")
 
 app = typer.Typer(
     name="inspector-deploy",
@@ -34,7 +42,12 @@ def build(
     target_cpu: Annotated[
         str, typer.Option(help="avx2: any CPU with AVX2; native: CPUs with VNNI, as this one")
     ] = "avx2",
-    overkill: Annotated[str, typer.Option(help="share of good parts that may be rejected, e.g. 0.5%")] = "0.5%",
+    overkill: Annotated[str | None, OVERKILL] = None,
+    escape: Annotated[str | None, ESCAPE] = None,
+    cost: Annotated[str | None, COST] = None,
+    aim: Annotated[
+        str, typer.Option(help="without any of these three: overkill that limits aim at on average, with no promise")
+    ] = "0.5%",
     no_negatives: Annotated[
         bool, typer.Option("--no-negatives", help="build without; report and page show it")
     ] = False,
@@ -49,6 +62,10 @@ def build(
     """Convert, quantise, fit, calibrate, qualify and pack; a person then approves.
 
     Example: inspector-deploy build runs/disc --data pictures --out disc-3.bundle --version 3
+
+    With a promise, refused where the held-out pictures cannot support it:
+
+    inspector-deploy build runs/disc --data pictures --out disc-3.bundle --overkill 1%
     """
     with _clear_errors():
         from edge_deploy.build import BuildOptions
@@ -66,7 +83,7 @@ def build(
             parents=tuple(parent or ()),
             sizes=sizes,
             threads=threads,
-            calibration=CalibrationConfig(overkill=share_of(overkill)),
+            calibration=CalibrationConfig(overkill=share_of(aim), target=target_of(overkill, escape, cost)),
         )
         built = build_bundle(run, data, out, options, TerminalSteps())
         for note in built.notes:
@@ -77,6 +94,54 @@ def build(
             )
         typer.echo(f"{built.bundle} is built and not approved. Read {built.report}, then:")
         typer.echo(f"  inspector-deploy approve {built.bundle} --key KEY")
+
+
+@app.command()
+def calibrate(
+    bundle: Annotated[Path, typer.Argument(help="a bundle, approved or not; it stays as it is")],
+    data: Annotated[Path, typer.Argument(help="folder of held-out pictures: good/, and one for each kind of defect")],
+    overkill: Annotated[str | None, OVERKILL] = None,
+    escape: Annotated[str | None, ESCAPE] = None,
+    cost: Annotated[str | None, COST] = None,
+    group_by: Annotated[
+        str | None,
+        typer.Option(help="what counts as one: CSV of picture and group, or a regular expression in the file name"),
+    ] = None,
+    lots: Annotated[str | None, typer.Option(help="lots for the table, told like --group-by; else the groups")] = None,
+    out: Annotated[Path | None, typer.Option(help="the new, unsigned bundle; without it, nothing is written")] = None,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads")] = 2,
+) -> None:
+    """Choose other limits for a bundle on pictures that nothing was fitted on, and say what they promise.
+
+    One of --overkill, --escape and --cost. What the pictures cannot support is refused, with the number that would.
+
+    Examples:
+
+    inspector-deploy calibrate disc-3.bundle pictures/held_out --overkill 0.5%
+
+    inspector-deploy calibrate disc-3.bundle pictures/held_out --escape 1% --group-by 'part(\\d+)'
+
+    inspector-deploy calibrate disc-3.bundle pictures/held_out --cost 50:1 --lots lots.csv --out disc-4.bundle
+    """
+    with _clear_errors():
+        target = target_of(overkill, escape, cost)
+        if target is None:
+            raise typer.BadParameter("say what to promise: one of --overkill 0.5%, --escape 1% or --cost 50:1")
+        from edge_deploy.calibrate import CalibrationConfig
+        from edge_deploy.recalibrate import RecalibrateOptions, recalibrate
+        from edge_deploy.steps import TerminalSteps
+        from edge_deploy.told import told
+
+        options = RecalibrateOptions(CalibrationConfig(target=target), group_by, lots, threads)
+        found = recalibrate(bundle, data, options, out, TerminalSteps())
+        for line in told(found):
+            typer.echo(line)
+        typer.echo("A bundle cannot tell what it was trained on: these figures hold if none of the pictures was.")
+        if out is None:
+            typer.echo("Nothing was written; --out X.bundle writes the bundle with these limits.")
+        else:
+            typer.echo(f"{out} is version {found.manifest.version} and not approved. If it is what you want:")
+            typer.echo(f"  inspector-deploy approve {out} --key KEY")
 
 
 @app.command()
@@ -125,6 +190,32 @@ def approve(
 
         key_id = sign(bundle, key, typer.prompt("passphrase", hide_input=True) if with_passphrase else None)
         typer.echo(f"{bundle} is approved with key {key_id}; any box that trusts this key takes it")
+
+
+def target_of(overkill: str | None, escape: str | None, cost: str | None) -> Target | None:
+    """None: none of the three is given. Raises typer.BadParameter: more than one, or not a share or cost."""
+    from edge_deploy.choose import Rule, Target
+
+    given = [(rule, text) for rule, text in zip(PROMISES, (overkill, escape, cost), strict=True) if text is not None]
+    if len(given) > 1:
+        raise typer.BadParameter("--overkill, --escape and --cost exclude each other: choose one")
+    return (
+        Target(Rule(given[0][0]), _cost_of(given[0][1]) if cost is not None else share_of(given[0][1]))
+        if given
+        else None
+    )
+
+
+def _cost_of(text: str) -> float:
+    """'50:1' -> 50.0: what an escape is worth in overkills."""
+    try:
+        escape, overkill = (float(part) for part in text.split(":"))
+        ratio = escape / overkill
+    except (ValueError, ZeroDivisionError) as exc:
+        raise typer.BadParameter(f"--cost {text!r}: write what an escape and an overkill cost, e.g. 50:1") from exc
+    if not (escape > 0 and 0 < ratio < float("inf")):
+        raise typer.BadParameter(f"--cost {text!r}: both costs are above 0")
+    return ratio
 
 
 def share_of(text: str) -> float:

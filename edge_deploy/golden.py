@@ -142,6 +142,11 @@ def _refuse_gaps(candidates: Sequence[Candidate], chosen: Sequence[Candidate]) -
     return tuple(f"no picture of {truth!r} is rejected clear of the limits: none is golden" for truth in left)
 
 
+def is_clear(p: Prediction, limits: Limits, reach: Sequence[float]) -> bool:
+    """No limit within `reach` (confidence, novelty, anomaly) of the prediction's scores."""
+    return _clear(p, limits, np.array(reach))
+
+
 def _as_it_should(c: Candidate, limits: Limits) -> bool:
     verdict = decide(c.prediction, limits).verdict
     if c.role == "good":

@@ -78,8 +78,7 @@ def sign(bundle: Path, key: Ed25519PrivateKey) -> str:
     except BundleError as exc:
         raise DeployError(f"{bundle} would be refused by every box: {exc}") from exc
     raw = canonical(manifest)
-    with tarfile.open(bundle, "r:") as tar:
-        files = {entry.name: _content(tar, entry) for entry in manifest.files}
+    files = _contents(bundle, manifest)
     write_tar(bundle, {MANIFEST: raw, SIGNATURE: key.sign(raw), **files})
     return manifest.key_id
 
@@ -87,6 +86,22 @@ def sign(bundle: Path, key: Ed25519PrivateKey) -> str:
 def key_id(key: Ed25519PrivateKey) -> str:
     """The id by which a box knows `key`'s public half."""
     return key_id_of(key.public_key().public_bytes_raw())
+
+
+def unpack(bundle: Path, directory: Path) -> None:
+    """Write the files of a bundle, approved or not, into `directory`.
+
+    Raises DeployError: one is damaged. Raises BundleError: the manifest contradicts itself, or names no plain files.
+    """
+    manifest = read_manifest(bundle)
+    check_manifest(manifest)
+    for name, content in _contents(bundle, manifest).items():
+        (directory / name).write_bytes(content)
+
+
+def _contents(bundle: Path, manifest: Manifest) -> dict[str, bytes]:
+    with tarfile.open(bundle, "r:") as tar:
+        return {entry.name: _content(tar, entry) for entry in manifest.files}
 
 
 def _content(tar: tarfile.TarFile, entry: BundleFile) -> bytes:

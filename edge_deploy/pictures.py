@@ -20,10 +20,11 @@ SUFFIXES = {".png", ".jpg", ".jpeg"}
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One full camera picture. truth: its class, or what a negative shows."""
+    """One full camera picture. truth: its class, or what a negative shows. group: its part or lot, "" where unknown."""
 
     file: Path
     truth: str
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def load_pictures(data: Path, rows: Sequence[SplitRow], roi: Roi | None) -> Pict
         _check_unchanged(data / row.path, row.sha256)
 
     def of(split: Split) -> tuple[Picture, ...]:
-        return tuple(Picture(data / row.path, row.label) for row in rows if row.split == split)
+        return tuple(Picture(data / row.path, row.label, row.group) for row in rows if row.split == split)
 
     train, val, test = of("train"), of("val"), of("test")
     if not train or not val:

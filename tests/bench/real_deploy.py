@@ -23,7 +23,7 @@ KEYS = "keys"
 def build_and_approve(run: Path, data: Path, bundle: Path, root: Path, overkill: str) -> Path:
     """`inspector-deploy build`, `keygen` (once) and `approve`; these sets have no negatives. Returns the bundle."""
     bundle.unlink(missing_ok=True)
-    deploy("build", str(run), "--data", str(data), "--out", str(bundle), "--overkill", overkill, "--no-negatives")
+    deploy("build", str(run), "--data", str(data), "--out", str(bundle), "--aim", overkill, "--no-negatives")
     key = root / KEYS / "approve.key"
     if not key.exists():
         deploy("keygen", str(root / KEYS))
