@@ -12,7 +12,7 @@ from typing import Literal
 
 from edge_deploy.choose import Rule, Target, Units, by_unit, choose, unit_numbers
 from edge_deploy.errors import DeployError
-from edge_deploy.lots import Lots, left_out
+from edge_deploy.lots import LOTS_NEEDED, Lots, left_out
 from edge_deploy.strain import (
     AtLimits,
     Scores,
@@ -112,7 +112,7 @@ def calibrate(
     lost = int((units.good > choice.k).sum())
     bounds = _bounds(data, default_limits(limits, good_labels), lost, choice.confidence)
     promise = _promise(cfg.chosen, data, bounds, lots)
-    return Calibrated(replace(limits, promise=promise), choice.notes + _notes(cfg.chosen, groups, lots), lots)
+    return Calibrated(replace(limits, promise=promise), choice.notes + _notes(groups, lots), lots)
 
 
 def default_limits(spec: LimitsSpec, good_labels: frozenset[str]) -> Limits:
@@ -146,7 +146,11 @@ class _Data:
 
     @property
     def unit(self) -> Literal["picture", "group"]:
-        return "picture" if self.groups is None else "group"
+        """What counts as one. Groups of one picture each are pictures."""
+        if self.groups is None:
+            return "picture"
+        names = (self.good_units or [], self.defect_units or [])
+        return "picture" if all(len(set(of)) == len(of) for of in names) else "group"
 
     @property
     def all_defects(self) -> list[Prediction]:
@@ -275,16 +279,16 @@ def _in_words(target: Target, data: _Data, units: Units) -> str:
         Rule.ESCAPE: f"an escape of at most {target.value:.2%}, {worth}",
         Rule.COST: f"the least cost, one escape worth {target.value:g} overkills, by bounds {worth}",
     }[target.rule]
-    grouped = "" if data.groups is None else f" in {len(units.good)} groups"
+    grouped = "" if data.unit == "picture" else f" in {len(units.good)} groups"
     seen = f"{len(data.good)} good pictures{grouped}"
     if len(units.defects):
-        grouped = "" if data.groups is None else f" in {len(units.defects)} groups"
+        grouped = "" if data.unit == "picture" else f" in {len(units.defects)} groups"
         seen += f", {len(data.all_defects)} of defects{grouped}"
     return f"{words}; {seen}"
 
 
-def _notes(target: Target, groups: Groups | None, lots: Lots | None) -> tuple[str, ...]:
+def _notes(groups: Groups | None, lots: Lots | None) -> tuple[str, ...]:
     if groups is None or (lots is not None and lots.median_lot_upper is not None):
         return ()
     count = 1 if lots is None else len(lots.lots)
-    return (f"{count} lots are no promise between lots; that needs at least {parts_needed(0.5)}",)
+    return (f"{count} lots are no promise between lots; that needs at least {LOTS_NEEDED}",)

@@ -9,22 +9,33 @@ import numpy as np
 
 from edge_deploy.choose import by_unit, unit_numbers, without
 from edge_deploy.strain import Float, Scores, Shape, shape_of
-from inspector.core.stats import parts_needed, tolerance_limit
+from inspector.core.stats import clopper_pearson, parts_needed, tolerance_limit
+
+ABOVE_MEDIAN = 0.5 * 0.95
+LOTS_NEEDED = parts_needed(ABOVE_MEDIAN)  # 5
 
 
 @dataclass(frozen=True, slots=True)
 class Lot:
-    """Good pictures of one lot. rejected: by the limits; left_out: by limits that were set without this lot."""
+    """Good parts of one lot (its pictures, where nothing says which of them show one part).
+
+    rejected: by the limits; left_out: by limits that were set without this lot.
+    """
 
     name: str
-    pictures: int
+    parts: int
     rejected: int
     left_out: int
 
     @property
     def share(self) -> float:
-        """Of its pictures, those that limits set without it reject."""
-        return self.left_out / self.pictures
+        """Of its parts, those that limits set without it reject."""
+        return self.left_out / self.parts
+
+    @property
+    def upper(self) -> float:
+        """Upper 95 % bound of that share."""
+        return clopper_pearson(self.left_out, self.parts, side="upper").high
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +46,20 @@ class Lots:
 
     @property
     def share(self) -> float:
-        """Of all good pictures, those that limits set without their lot reject."""
-        return sum(lot.left_out for lot in self.lots) / sum(lot.pictures for lot in self.lots)
+        """Of all good parts, those that limits set without their lot reject."""
+        return sum(lot.left_out for lot in self.lots) / sum(lot.parts for lot in self.lots)
 
     @property
     def median_lot_upper(self) -> float | None:
         """Half of all lots lose at most this share, with 95 % confidence; None: fewer than 5 lots cannot say.
 
-        An order statistic of the lots' own shares: the worst of 5 lies above the median lot with 1 - 0.5^5 = 97 %, the
-        worst of 4 with 94 % only. There is no promise for the worst lot to come.
+        An order statistic of the lots' upper bounds. A lot's bound lies above the median lot's share if the lot is one
+        of the worse half (1 in 2) and its bound holds (95 %): of 5 lots at least one does with 96 %, of 4 with 92 %
+        only. There is no promise for the worst lot to come.
         """
-        if len(self.lots) < parts_needed(0.5):
+        if len(self.lots) < LOTS_NEEDED:
             return None
-        return tolerance_limit([lot.share for lot in self.lots], 0.5)
+        return tolerance_limit([lot.upper for lot in self.lots], ABOVE_MEDIAN)
 
 
 def left_out(scores: Scores, shape: Shape, units: Sequence[str] | None, lots: Sequence[str], k: float) -> Lots | None:
@@ -59,6 +71,7 @@ def left_out(scores: Scores, shape: Shape, units: Sequence[str] | None, lots: Se
     if len(names) < 2:
         return None
     unit_of = unit_numbers(units, len(scores))
+    counted = unit_of if len(np.unique(unit_of)) > len(names) else np.arange(len(scores))
     strain = shape.strain(scores)
     all_units = by_unit(strain, unit_of, worst=True)
     above, of = int(_rejected(all_units, k).sum()), len(all_units)
@@ -71,8 +84,9 @@ def left_out(scores: Scores, shape: Shape, units: Sequence[str] | None, lots: Se
             shape_without = shape_of(rest, shape.wide, shape.cfg)
             k_without = without(by_unit(shape_without.strain(rest), unit_of[~inside], worst=True), above, of)
             rejected = _rejected(shape_without.strain(scores.of(inside)), k_without)
-        here = int(_rejected(strain[inside], k).sum())
-        found.append(Lot(str(name), int(inside.sum()), here, int(rejected.sum())))
+        parts = counted[inside]
+        lost, here = (len(set(parts[which])) for which in (rejected, _rejected(strain[inside], k)))
+        found.append(Lot(str(name), len(set(parts)), here, lost))
     return Lots(tuple(found))
 
 

@@ -34,13 +34,13 @@ def told(found: Recalibrated) -> Iterator[str]:
 
 def lots_told(lots: Lots) -> Iterator[str]:
     """The table of lots; of many, the worst."""
-    yield "by lot: good pictures, rejected by these limits, rejected by limits that were set without the lot"
+    yield "by lot: good parts, rejected by these limits, rejected by limits that were set without the lot"
     worst = sorted(lots.lots, key=lambda lot: (-lot.share, lot.name))
     for lot in sorted(worst[:MOST_LOTS], key=lambda lot: lot.name):
-        yield f"  {lot.name:<20}{lot.pictures:>6}{lot.rejected:>6}{lot.left_out:>6} ({lot.share:.1%})"
+        yield f"  {lot.name:<20}{lot.parts:>6}{lot.rejected:>6}{lot.left_out:>6} ({lot.share:.1%})"
     if len(worst) > MOST_LOTS:
         yield f"  and {len(worst) - MOST_LOTS} lots that lose no more than these"
-    yield f"  all, left out       {lots.share:.2%} of good pictures"
+    yield f"  all, left out       {lots.share:.2%} of good parts"
     if (upper := lots.median_lot_upper) is not None:
         yield f"  between lots: half of all lots lose at most {upper:.2%}, with 95 % confidence"
 

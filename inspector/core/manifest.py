@@ -84,7 +84,7 @@ class PromiseSpec:
     unit: Literal["picture", "group"]  # what is counted: a group is lost with its first picture that is rejected
     bounds: tuple[BoundSpec, ...]  # overkill, not_inspected, escape; of a cost they hold together
     lots: int | None  # how many the good pictures are from; None: not known
-    left_out: float | None  # share of good pictures that limits reject which were set without their lot
+    left_out: float | None  # share of good parts that limits reject which were set without their lot
     median_lot_upper_95: float | None  # half of all lots lose at most this share; None below 5 lots
 
 
