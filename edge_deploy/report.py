@@ -14,7 +14,7 @@ from edge_deploy.errors import DeployError
 from edge_deploy.golden import Selection
 from edge_deploy.pictures import Picture
 from edge_deploy.qualify import Qualification
-from inspector.core.manifest import Manifest
+from inspector.core.manifest import Manifest, PromiseSpec
 from inspector.core.stats import parts_needed
 from inspector.core.types import Image, Prediction
 from plc.registers import Reason, Verdict
@@ -115,7 +115,24 @@ def _promises(report: Report) -> str:
     ]
     head = ("failure", "seen on test", "95 % from", "to", "at most, with 95 % confidence")
     note = "<p>There is no promise for kinds of defect that nobody has shown. Escape: a bad part that would pass.</p>"
-    return _table(head, rows) + note
+    return _table(head, rows) + note + _chosen(report.manifest.limits.promise)
+
+
+def _chosen(promise: PromiseSpec | None) -> str:
+    """What the rule that set the limits promises, on the pictures that it set them on."""
+    if promise is None:
+        return ""
+    rows = [(b.name, f"{b.failures} of {b.of}", f"{b.upper_95:.2%}") for b in promise.bounds]
+    told = _table(("failure", f"{promise.unit}s that set the limits", "at most, with 95 % confidence"), rows)
+    if promise.lots is not None and promise.left_out is not None:
+        told += (
+            f"<p>{promise.lots} lots. Limits set without a part's own lot reject {promise.left_out:.2%} of good parts"
+        )
+        upper = promise.median_lot_upper_95
+        told += (
+            f"; half of all lots lose at most {upper:.2%}, with 95 % confidence.</p>" if upper is not None else ".</p>"
+        )
+    return told
 
 
 def _stages(report: Report) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from edge_deploy.errors import DeployError
-from inspector.core.manifest import LimitSpec, Manifest
+from inspector.core.manifest import LimitSpec, Manifest, PromiseSpec
 from plc.registers import Reason, Verdict
 
 LARGEST_MANIFEST = 4 << 20  # bytes
@@ -47,6 +47,7 @@ def describe_bundle(bundle: Path) -> str:
             f"promise       {b.name}: {b.failures} of {b.of} failed; at most {b.upper_95:.2%} with 95 % confidence"
             for b in limits.bounds
         ),
+        *_chosen(limits.promise),
         *(
             f"golden        {g.file}  {g.role} {g.truth}: {Verdict(g.expected.verdict).name} / "
             f"{Reason(g.expected.reason).name}, {g.expected.label} {g.expected.confidence:.3f}, "
@@ -58,6 +59,21 @@ def describe_bundle(bundle: Path) -> str:
     if m.training.no_negatives:
         lines.append("WARNING       built without negatives: nothing shows that an empty station is refused")
     return "\n".join(lines)
+
+
+def _chosen(promise: PromiseSpec | None) -> list[str]:
+    """What the limits are worth on the pictures that they were chosen on."""
+    if promise is None:
+        return []
+    counted = [
+        f"chosen on     {b.name}: {b.failures} of {b.of} {promise.unit}s; at most {b.upper_95:.2%} with 95 % confidence"
+        for b in promise.bounds
+    ]
+    if promise.left_out is not None:
+        counted.append(
+            f"              {promise.left_out:.2%} of good parts, by limits set without their lot ({promise.lots})"
+        )
+    return counted
 
 
 def _limit(spec: LimitSpec) -> str:

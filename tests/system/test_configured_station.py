@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,11 @@ from inspector.control import connect_control
 from inspector.demo.parts import Kind, kind_of
 from inspector.health import EXIT_HUNG
 from inspector.recipes import checksum_of
+from inspector.web.present import alarm_view
 from plc.registers import OfflineReason, Status2
 from plc.sim import SimConfig, SimPlc
 from tests.support.disks import quick_folder
-from tests.support.tiny_bundle import make_bundle, make_key, trusted_key
+from tests.support.tiny_bundle import make_bundle, make_key, tiny_manifest, trusted_key
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 
@@ -227,6 +229,7 @@ async def test_the_plc_is_told_whether_the_clock_is_kept_and_ready_does_not_depe
 _HANGING = """
 import asyncio, sys, time
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from inspector import compose
 from inspector.config import load_config
@@ -262,3 +265,14 @@ async def test_a_thread_that_hangs_ends_the_process_after_the_configured_time(tm
             process.kill()
         await process.wait()
     assert process.returncode == (EXIT_HUNG if ends else -9)
+
+
+async def test_a_bundle_built_without_negatives_stands_on_the_page_as_an_alarm_with_what_to_do(tmp_path: Path) -> None:
+    training = replace(tiny_manifest().training, no_negatives=True)
+    make_bundle(tmp_path / "tiny.bundle", KEY, training=training)
+    async with daemon(tmp_path) as running:
+        assert await running.sim.wait_ready(25)
+        alarm = next(a for a in (await running.status())["alarms"] if a["id"] == "negatives")
+        assert alarm["cause"] == "the bundle was built without golden negatives"
+        shown = alarm_view(alarm)
+        assert "empty belt" in shown["consequence"] and "golden negatives" in shown["action"]

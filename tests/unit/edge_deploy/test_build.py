@@ -16,10 +16,12 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from edge_deploy.build import BuildOptions, Built, build
-from edge_deploy.calibrate import default_limits
+from edge_deploy.calibrate import CalibrationConfig, default_limits
+from edge_deploy.choose import Rule, Target
 from edge_deploy.cli import app
 from edge_deploy.convert import TappedResNet
 from edge_deploy.errors import DeployError
+from edge_deploy.show import describe_bundle
 from inspector.bundle.keys import load_key
 from inspector.bundle.verify import VerifiedBundle, verify
 from inspector.core.decide import decide
@@ -162,10 +164,37 @@ def test_both_precisions_are_measured_and_the_promises_are_from_the_test_split(b
     assert bounds == {"overkill": 16, "escape": 16, "escape:dent": 16, "negatives": 6}
 
 
+def test_without_a_target_nothing_is_promised_and_the_manifest_says_on_what_the_limits_were_chosen(
+    built: Built,
+) -> None:
+    promise = built.manifest.limits.promise
+    assert promise is not None and (promise.rule, promise.value, promise.unit) == ("aim", 0.005, "picture")
+    assert {b.name: b.of for b in promise.bounds} == {
+        "overkill": 24, "not_inspected": 24, "escape": 24, "escape:dent": 24,
+    }  # fmt: skip
+    assert "on average, not promised" in built.manifest.limits.chosen_by
+    assert "chosen on     overkill: 0 of 24 pictures" in describe_bundle(built.bundle)
+
+
+def test_a_promise_that_the_held_out_pictures_cannot_support_stops_the_build(trained: Trained, tmp_path: Path) -> None:
+    calibration = CalibrationConfig(target=Target(Rule.OVERKILL, 0.005))
+    with pytest.raises(DeployError, match=r"24 good pictures cannot promise .* at least 598, 574 more"):
+        build(trained.run, trained.data, tmp_path / "x.bundle", replace(OPTIONS, calibration=calibration))
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_report_is_one_page_that_loads_nothing_from_elsewhere(built: Built) -> None:
     page = built.report.read_text()
     assert not re.search(r'(src|href)="(?!data:)', page)
-    for needed in ("Promises", "macro-F1", "Detection against defect size", "Golden", "disc-3-", "escape:dent"):
+    for needed in (
+        "Promises",
+        "macro-F1",
+        "Detection against defect size",
+        "Golden",
+        "disc-3-",
+        "escape:dent",
+        "that set the limits",
+    ):
         assert needed in page
 
 

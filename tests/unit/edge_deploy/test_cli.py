@@ -8,7 +8,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from edge_deploy.cli import app, share_of
+from edge_deploy.cli import app, share_of, target_of
 
 
 @pytest.mark.parametrize(("text", "share"), [("0.5%", 0.005), ("0.5 %", 0.005), ("0.02", 0.02)])
@@ -22,11 +22,29 @@ def test_an_overkill_that_is_no_share_is_refused(text: str) -> None:
         share_of(text)
 
 
-@pytest.mark.parametrize("command", ["build", "approve", "keygen", "inspect"])
+@pytest.mark.parametrize("command", ["build", "calibrate", "approve", "keygen", "inspect"])
 def test_each_command_shows_how_it_is_used(command: str) -> None:
     shown = CliRunner().invoke(app, [command, "--help"])
     assert shown.exit_code == 0
     assert f"inspector-deploy {command}" in " ".join(shown.stdout.split())
+
+
+@pytest.mark.parametrize(("text", "value"), [("50:1", 50.0), ("1:4", 0.25), ("3.5:0.7", 5.0)])
+def test_a_cost_says_what_an_escape_is_worth_in_overkills(text: str, value: float) -> None:
+    target = target_of(None, None, text)
+    assert target is not None and target.value == pytest.approx(value)
+
+
+@pytest.mark.parametrize("text", ["50", "50:0", "0:1", "-1:-2", "a:b", "1:2:3", "inf:1", "nan:1"])
+def test_a_cost_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="--cost"):
+        target_of(None, None, text)
+
+
+def test_a_build_may_promise_one_thing_or_nothing() -> None:
+    assert target_of(None, None, None) is None
+    with pytest.raises(typer.BadParameter, match="exclude each other"):
+        target_of("1%", "1%", None)
 
 
 def test_help_does_not_wait_for_torch() -> None:
