@@ -17,7 +17,7 @@ from edge_deploy.strain import Scores, ShapeConfig, own_strain, scores_of, shape
 from inspector.core.decide import decide
 from inspector.core.manifest import BoundSpec
 from inspector.core.stats import clopper_pearson, coverage_band, failures_allowed, parts_needed
-from inspector.core.types import Prediction
+from inspector.core.types import Limits, Prediction
 from plc.registers import Verdict
 
 GOOD = frozenset({"good"})
@@ -103,6 +103,20 @@ def test_a_picture_passes_exactly_where_its_strain_is_at_most_k(
     if scores.anomaly is not None and at.max_anomaly_score is not None:
         usual = scores.anomaly <= at.max_anomaly_score
     np.testing.assert_array_equal(strain <= k, scores.called_good & confident & inside & usual)
+
+
+@settings(max_examples=40, deadline=None)
+@given(clean, without_anomaly)
+def test_the_picture_that_sets_a_limit_passes_it_whatever_the_rounding(
+    found: list[Prediction], novelty_alone: bool
+) -> None:
+    found = plain(found) if novelty_alone else found
+    scores = scores_of(found, GOOD, "pictures")
+    shape = shape_of(scores, None if novelty_alone else (-9.0, 9.0), ShapeConfig())
+    for picture, strain in zip(found, shape.strain(scores).tolist(), strict=True):
+        at = shape.limits(just_above(strain))
+        limits = Limits(at.min_confidence, at.max_anomaly_score, (at.novelty_low, at.novelty_high), GOOD)
+        assert decide(picture, limits).verdict is Verdict.PASS
 
 
 units = st.lists(st.floats(0, 10), min_size=60, max_size=120).map(np.array)
