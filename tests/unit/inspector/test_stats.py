@@ -109,7 +109,7 @@ def test_the_factors_of_one_sided_tolerance_limits_agree_with_wilks() -> None:
     assert parts_needed(0.5) == 5  # the worst of 5 lots bounds the median lot
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.integers(1, 3000), st.floats(0.002, 0.5), st.sampled_from([0.9, 0.95, 0.99]))
 def test_the_failures_allowed_are_the_most_with_which_the_bound_holds(n: int, share: float, confidence: float) -> None:
     if n < parts_needed(share, confidence):
@@ -253,7 +253,7 @@ def test_one_row_is_no_sample() -> None:
         mmd_test([[1.0, 2.0]], [[1.0, 2.0], [3.0, 4.0]])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.integers(0, 2**16), st.sampled_from([0.4, 1.0, 2.5]))
 def test_a_temperature_finds_by_how_much_a_network_is_too_sure(seed: int, planted: float) -> None:
     """Labels drawn from softmax(z), logits told as planted * z (Guo et al. 2017, section 4.2)."""
