@@ -28,7 +28,7 @@ from edge_deploy.pictures import Picture, Pictures, load_pictures
 from edge_deploy.predict import features_of_all, load_for, of_bare_ir, of_ir, of_torch, predict_all, save_ir
 from edge_deploy.qualify import Qualification, qualify
 from edge_deploy.quantize import CALIBRATION_IMAGES, TargetCpu, instruction_sets_of, quantize
-from edge_deploy.report import Report, read_sizes, write_report
+from edge_deploy.report import Finding, HeatMap, Report, Timing, gather, write_report
 from edge_deploy.steps import SilentSteps, Steps
 from edge_deploy.zones import ZoneConfig, qualify_zones
 from inspector.core.manifest import Manifest, ZoneLimits
@@ -39,6 +39,7 @@ from training.runs import Run, read_run, read_splits, read_weights
 from training.views import Roi
 
 BUNDLE = "bundle"
+NO_TEST = Finding("stop", "There is no test split.", "All figures are from the pictures that the limits were set on.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,18 +94,23 @@ def build(run_directory: Path, data: Path, out: Path, options: BuildOptions, ste
     instruction_sets_for(options.target)  # before any work
     torch.set_num_threads(options.threads)
     run = read_run(run_directory)
-    pictures = load_pictures(data, read_splits(run_directory), options.roi or run.roi)
+    rows = read_splits(run_directory)
+    pictures = load_pictures(data, rows, options.roi or run.roi)
     _refuse_without_negatives(pictures, data, options)
     spec = NetworkInput(*run.network_size, run.mean, run.std)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.stem}-", dir=out.parent) as scratch:
         ctx = _Context(run, pictures, spec, options, steps or SilentSteps(), Path(scratch))
         networks = _make_networks(ctx, resnet50_of(read_weights(run_directory)))
-        report = _judge(ctx, networks, data)
+        report = replace(
+            _judge(ctx, networks, data),
+            data=gather.data_rows(rows, run.acceptable),
+            history=gather.history_of(run_directory),
+        )
         ctx.steps.say(f"packing {out}")
         pack(ctx.work / BUNDLE, report.manifest, out)
         write_report(report, out.with_suffix(".html"))
-    return Built(out, out.with_suffix(".html"), report.manifest, report.notes)
+    return Built(out, out.with_suffix(".html"), report.manifest, _told(report))
 
 
 def _judge(ctx: _Context, networks: _Networks, data: Path) -> Report:
@@ -114,7 +120,7 @@ def _judge(ctx: _Context, networks: _Networks, data: Path) -> Report:
     held_out = _predict(ctx, networks, pictures.val, "limits")
     calibrated = _calibrate(ctx, held_out, negatives)
     limits = default_limits(calibrated.limits, run.acceptable)
-    figures, notes = _qualify(ctx, networks, negatives, limits)
+    figures = _qualify(ctx, networks, negatives, limits)
     selection = _select_golden(ctx, networks, figures, negatives, limits)
     manifest = describe(
         run=run,
@@ -134,11 +140,33 @@ def _judge(ctx: _Context, networks: _Networks, data: Path) -> Report:
         calibration=tuple(held_out),
         calibration_truths=tuple(p.truth for p in pictures.val),
         negatives=negatives,
-        notes=calibrated.notes + notes + selection.notes,
+        notes=calibrated.notes + selection.notes,
+        findings=() if pictures.test else (NO_TEST,),
         selection=selection,
         thumbnails=tuple(pictures.camera_picture(c.picture) for c in selection.chosen),
-        sizes=read_sizes(options.sizes, data, _test_pictures(ctx)) if options.sizes else None,
+        sizes=gather.read_sizes(options.sizes, data, _test_pictures(ctx)) if options.sizes else None,
+        targets={"overkill": options.calibration.overkill},
+        heat_maps=_heat_maps(ctx, figures),
+        highest=gather.highest_of(pictures, held_out, run.acceptable),
+        timings=_timings(ctx, networks),
     )
+
+
+def _heat_maps(ctx: _Context, figures: Qualification) -> tuple[HeatMap, ...]:
+    final = figures.stages["int8"]
+    return gather.heat_maps(ctx.pictures, _test_pictures(ctx), final.predictions, final.outcomes, ctx.run.acceptable)
+
+
+def _timings(ctx: _Context, networks: _Networks) -> tuple[Timing, ...]:
+    """The model alone, on this machine, as the line runs it: one picture after another."""
+    views = [ctx.pictures.view(picture) for picture in _test_pictures(ctx)[: gather.TIMED]]
+    stages = {"OpenVINO FP32": networks.fp32, "OpenVINO INT8 (the bundle)": networks.fused}
+    return tuple(gather.timing_of(name, ir.infer, views) for name, ir in stages.items())
+
+
+def _told(report: Report) -> tuple[str, ...]:
+    """What the command prints of the report's open points."""
+    return (*report.notes, *(f"{finding.title} {finding.text}" for finding in report.findings))
 
 
 def instruction_sets_for(target: TargetCpu) -> tuple[str, ...]:
@@ -234,7 +262,7 @@ def _zones(ctx: _Context) -> tuple[ZoneLimits, ...]:
 
 def _qualify(
     ctx: _Context, networks: _Networks, negatives: Mapping[str, Sequence[Prediction]], limits: Limits
-) -> tuple[Qualification, tuple[str, ...]]:
+) -> Qualification:
     """All three stages on the test split; where there is none, on val, and the report says so."""
     which, labels = _test_pictures(ctx), ctx.run.labels
     stages = {
@@ -247,10 +275,7 @@ def _qualify(
         with ctx.steps.bar(f"test, {name}", len(which)) as tick:
             found[name] = predict_all(predict, ctx.pictures, which, tick)
     flat = [prediction for of_kind in negatives.values() for prediction in of_kind]
-    notes = (
-        () if ctx.pictures.test else ("there is no test split: all figures are from the calibration's own pictures",)
-    )
-    return qualify([p.truth for p in which], found, flat, labels, limits), notes
+    return qualify([p.truth for p in which], found, flat, labels, limits)
 
 
 def _test_pictures(ctx: _Context) -> tuple[Picture, ...]:

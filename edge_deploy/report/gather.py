@@ -1,0 +1,135 @@
+"""From what a build has in hand to the parts of its report."""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from edge_deploy.errors import DeployError
+from edge_deploy.pictures import Picture, Pictures
+from edge_deploy.report.parts import DataRow, HeatMap, Kind, Shown, Timing
+from inspector.core.types import Image, Outcome, Prediction
+from plc.registers import Verdict
+from training.pages.page import number
+from training.runs import HISTORY, SplitRow
+
+MOST_OF_A_KIND = 12  # pictures in a gallery
+MOST_TO_CONFIRM = 30  # highest calibration pictures (model.md: shown to a person before approval)
+TIMED = 60  # pictures
+
+
+def data_rows(rows: Iterable[SplitRow], acceptable: frozenset[str]) -> tuple[DataRow, ...]:
+    """Pictures and groups of each label and split; labels that may pass come first."""
+    pictures: dict[str, Counter[str]] = defaultdict(Counter)
+    groups: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for row in rows:
+        pictures[row.label][row.split] += 1
+        groups[row.label, row.split].add(row.group)
+    order = sorted(pictures, key=lambda label: (label not in acceptable, label))
+    return tuple(
+        DataRow(label, label in acceptable, dict(pictures[label]),
+                {split: len(groups[label, split]) for split in pictures[label]})
+        for label in order
+    )  # fmt: skip
+
+
+def history_of(run_directory: Path) -> tuple[Mapping[str, float], ...]:
+    """The numbers of history.json, a line an epoch; () where the run was not trained epoch by epoch.
+
+    Raises DeployError: it is there and cannot be read.
+    """
+    file = run_directory / HISTORY
+    if not file.is_file():
+        return ()
+    try:
+        lines = json.loads(file.read_text(encoding="utf-8"))
+        return tuple({k: float(v) for k, v in line.items() if isinstance(v, int | float)} for line in lines)
+    except (OSError, ValueError, AttributeError, TypeError) as exc:
+        raise DeployError(f"{file} cannot be read ({exc}): move it away to build without training curves") from exc
+
+
+def heat_maps(
+    pictures: Pictures,
+    which: Sequence[Picture],
+    predictions: Sequence[Prediction],
+    outcomes: Sequence[Outcome],
+    acceptable: frozenset[str],
+) -> tuple[HeatMap, ...]:
+    """Test pictures for the gallery: misses, false alarms, and hits of every kind in turn, at most twelve of each."""
+    chosen: dict[Kind, list[int]] = {"miss": [], "false alarm": [], "hit": []}
+    for i, (shown, outcome) in enumerate(zip(which, outcomes, strict=True)):
+        kind = _kind(outcome.verdict is Verdict.PASS, shown.truth in acceptable)
+        if kind:
+            chosen[kind].append(i)
+    seen: Counter[str] = Counter()
+    turn = {}
+    for i in chosen["hit"]:  # the first of each kind, then the second of each ...
+        turn[i] = seen[which[i].truth]
+        seen[which[i].truth] += 1
+    chosen["hit"].sort(key=lambda i: turn[i])
+    return tuple(
+        _heat_map(pictures.view(which[i]), kind, which[i].truth, predictions[i], outcomes[i])
+        for kind, indices in chosen.items()
+        for i in indices[:MOST_OF_A_KIND]
+    )
+
+
+def _kind(passed: bool, good: bool) -> Kind | None:
+    """None: a good part that passes, of which there is nothing to show."""
+    if passed == good:
+        return None if passed else "hit"
+    return "miss" if passed else "false alarm"
+
+
+def _heat_map(view: Image, kind: Kind, truth: str, p: Prediction, o: Outcome) -> HeatMap:
+    said = f"{o.verdict.name} / {o.reason.name}, {p.label} {p.confidence:.3f}".lower().replace("_", " ")
+    score = p.novelty_score if p.anomaly_score is None else p.anomaly_score
+    return HeatMap(view, p.anomaly_map, kind, score, truth, said)
+
+
+def highest_of(
+    pictures: Pictures, held_out: Sequence[Prediction], acceptable: frozenset[str], most: int = MOST_TO_CONFIRM
+) -> tuple[Shown, ...]:
+    """The good calibration pictures with the highest scores, the strangest first: is one of them a defect?"""
+    good = [(p, found) for p, found in zip(pictures.val, held_out, strict=True) if p.truth in acceptable]
+
+    def score(found: Prediction) -> float:
+        return found.novelty_score if found.anomaly_score is None else found.anomaly_score
+
+    ranked = sorted(good, key=lambda pair: -score(pair[1]))[:most]
+    return tuple(Shown(pictures.view(p), f"{p.file.name}, {number(score(found))}") for p, found in ranked)
+
+
+def timing_of(
+    stage: str,
+    predict: Callable[[Image], object],
+    views: Iterable[Image],
+    clock: Callable[[], float] = time.perf_counter,
+) -> Timing:
+    """Median and 99th percentile of one picture after another, after a warm-up call. Raises ValueError: no view."""
+    took = []
+    for place, view in enumerate(views):
+        if place == 0:
+            predict(view)
+        begun_s = clock()
+        predict(view)
+        took.append(1000 * (clock() - begun_s))
+    if not took:
+        raise ValueError("no picture to time")
+    return Timing(stage, float(np.median(took)), float(np.quantile(took, 0.99)), len(took))
+
+
+def read_sizes(file: Path, data: Path, pictures: Sequence[Picture]) -> tuple[float | None, ...]:
+    """Sizes of the test pictures from a CSV with the columns path and size_px. Raises DeployError."""
+    try:
+        with file.open(newline="", encoding="utf-8") as stream:
+            table = {row["path"]: float(row["size_px"]) for row in csv.DictReader(stream)}
+    except (OSError, KeyError, ValueError) as exc:
+        raise DeployError(f"--sizes {file} cannot be read ({exc!r}): it needs the columns path and size_px") from exc
+    return tuple(table.get(picture.file.relative_to(data).as_posix()) for picture in pictures)

@@ -1,0 +1,243 @@
+"""The report of a bundle: what its first lines say, that it loads nothing, and that what is missing is said."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_deploy.errors import DeployError
+from edge_deploy.pictures import Picture, Pictures
+from edge_deploy.report import Finding, ParityRow, Report, gather, write_report
+from edge_deploy.report.page import cell_kind
+from edge_deploy.report.summary import summarise
+from inspector.core.manifest import ClassEntry
+from inspector.core.types import Image, Outcome
+from plc.registers import Reason, Verdict
+from tests.support.sample_report import sample_history, sample_manifest, sample_qualification, sample_report, say, spot
+from training.runs import SplitRow
+
+
+@pytest.fixture(scope="module")
+def whole() -> Report:
+    return sample_report()
+
+
+@pytest.fixture(scope="module")
+def faultless() -> Report:
+    return sample_report(qualification=sample_qualification(sample_manifest(), 700, 0, 0), highest=(), isolated=())
+
+
+def titles(report: Report, level: str) -> list[str]:
+    return [f"{f.title} {f.text}" for f in summarise(report).findings if f.level == level]
+
+
+def test_a_bundle_without_open_points_may_be_approved_and_says_what_it_promises(faultless: Report) -> None:
+    s = summarise(faultless)
+    assert (s.level, s.word) == ("good", "May be approved")
+    assert "at most 0.43\u00a0% of good parts are rejected" in s.why
+    assert "at most 1.50\u00a0% of bad parts of the 3 kinds shown pass" in s.why
+    assert s.why.endswith("For kinds never shown there is no promise.")
+
+
+def test_open_points_are_counted_and_the_worst_decides(whole: Report) -> None:
+    s = summarise(whole)
+    assert (s.level, s.word) == ("look", "May be approved by a person who accepts three points")
+    assert [f.title for f in s.findings] == [
+        "Overkill (false reject):",
+        "Escapes seen.",
+        "Pictures to confirm.",
+        "Few test pictures of a kind.",
+    ]
+    broken = replace(whole, parity=(*whole.parity, ParityRow("flips outside the guard band", 2, 0, False)))
+    s = summarise(broken)
+    assert (s.level, s.word) == ("stop", "Not to be approved as it stands")
+    assert s.findings[0].title == "Parity: flips outside the guard band."
+    assert s.why.startswith("One point below stands against it.")
+
+
+def test_more_overkill_than_asked_for_stands_against_a_bundle(faultless: Report) -> None:
+    q = sample_qualification(faultless.manifest, 700, 20, 0)
+    assert any("missed" in line for line in titles(replace(faultless, qualification=q), "stop"))
+
+
+def test_a_negative_that_would_pass_stands_against_a_bundle(faultless: Report) -> None:
+    inside = {"empty": [say("good", 0.99, 2.0)], "half_part": [say("good", 0.99, 14.0)]}
+    assert titles(replace(faultless, negatives=inside), "stop") == [
+        "Negatives pass. 1 of 2 pictures without a whole, right part would PASS."
+    ]
+    judged = {"empty": [say("stain", 0.99, 2.0)]}
+    assert summarise(replace(faultless, negatives=judged)).level == "look"
+
+
+def test_what_a_person_must_accept_is_listed(faultless: Report) -> None:
+    m = faultless.manifest
+    bare = replace(
+        m,
+        training=replace(m.training, no_negatives=True),
+        calibration=replace(m.calibration, groups=None),
+    )
+    told = " ".join(titles(replace(faultless, manifest=bare, notes=("the limits lie at the worst",)), "look"))
+    for words in ("No negatives.", "No lots or parts named.", "The limits lie at the worst."):
+        assert words in told
+    few = replace(m, calibration=replace(m.calibration, groups=3))
+    assert "needs 5" in titles(replace(faultless, manifest=few), "look")[0]
+    own = Finding("stop", "Contamination.", "Recall on scratches falls by 9 points.")
+    assert summarise(replace(faultless, findings=(own,))).level == "stop"
+
+
+def test_what_is_not_covered_names_logical_anomalies_and_the_kinds_that_were_shown(whole: Report) -> None:
+    told = " ".join(f"{what} {text}" for what, text in summarise(whole).uncovered)
+    assert "Only dent, scratch, stain were shown" in told
+    assert "Logical anomalies" in told
+    assert "Defects below 4 camera pixels" in told
+    assert "lot to lot" not in told
+
+
+def test_the_page_is_one_file_that_loads_and_runs_nothing(whole: Report, tmp_path: Path) -> None:
+    write_report(whole, tmp_path / "a.html")
+    page = (tmp_path / "a.html").read_text()
+    assert not re.search(r'(src|href)="(?!data:|#)', page)
+    assert "<script" not in page
+    assert "url(" not in page and "@import" not in page
+    assert len(page) < 600_000
+
+
+def test_every_section_is_there(whole: Report, tmp_path: Path) -> None:
+    write_report(whole, tmp_path / "a.html")
+    page = (tmp_path / "a.html").read_text()
+    for needed in (
+        "disc-3-",
+        "Escape, dent",
+        "1,800 of 900 parts",
+        "the epoch that was kept",
+        "Detection against defect size",
+        "Misses (escapes)",
+        "Isolated landmarks",
+        "Highest calibration pictures",
+        "Golden samples",
+        "macro-F1",
+        "largest drift of the anomaly score",
+        "OpenVINO INT8 (the bundle)",
+        "inspector-deploy approve",
+    ):
+        assert needed in page, needed
+    anchors = set(re.findall(r'href="#(?!sign)([a-z]+)"', page))
+    assert anchors == set(re.findall(r'<section class="card" id="([a-z]+)"', page))
+
+
+def test_what_a_build_does_not_have_is_said_and_breaks_nothing(whole: Report, tmp_path: Path) -> None:
+    bare = replace(
+        whole, targets={}, data=(), history=(), heat_maps=(), isolated=(), highest=(), parity=(), timings=(), sizes=None
+    )
+    write_report(bare, tmp_path / "a.html")
+    page = (tmp_path / "a.html").read_text()
+    for said in ("not trained epoch by epoch", "Not recorded by this build", "Not measured by this build"):
+        assert said in page
+
+
+def test_a_bundle_without_heat_map_or_good_pictures_has_a_report(whole: Report, tmp_path: Path) -> None:
+    m = whole.manifest
+    m = replace(m, limits=replace(m.limits, max_anomaly_score=None, anomaly_median=None))
+    shown = tuple(replace(h, anomaly_map=None) for h in whole.heat_maps)
+    q = sample_qualification(m, 0, 0, 0)
+    write_report(replace(whole, manifest=m, qualification=q, heat_maps=shown, sizes=None), tmp_path / "a.html")
+    page = (tmp_path / "a.html").read_text()
+    assert "Is any spot strange" not in page
+    assert "it has no heat map" in page
+    assert "not measured: no such part" in page
+
+
+def test_names_from_outside_are_text_on_the_page(whole: Report, tmp_path: Path) -> None:
+    nasty = '<img src="http://x">'
+    m = replace(whole.manifest, product=nasty, classes=(ClassEntry(0, "good", True), ClassEntry(1, "scratch", False),
+                                                        ClassEntry(2, nasty, False)))  # fmt: skip
+    isolated = (replace(whole.highest[0], caption=nasty),)
+    write_report(replace(whole, manifest=m, isolated=isolated, calibration_truths=(nasty,) * 600), tmp_path / "a.html")
+    page = (tmp_path / "a.html").read_text()
+    assert "<img src=" not in page
+    assert "&lt;img src=" in page
+
+
+@pytest.mark.parametrize(
+    ("n", "truth", "said", "kind"),
+    [(5, 0, 0, "right"), (0, 0, 1, "zero"), (2, 1, 0, "escape"), (2, 0, 1, "overkill"), (2, 1, 2, "other")],
+)
+def test_a_cell_of_the_confusion_says_what_it_means_for_the_line(n: int, truth: int, said: int, kind: str) -> None:
+    assert cell_kind(n, truth, said, (True, False, False)) == kind
+
+
+def test_rows_are_counted_by_class_split_and_part() -> None:
+    rows = [
+        SplitRow(f"{label}{i}.png", label, split, f"part{i // 2}", "0" * 64)  # type: ignore[arg-type]
+        for label, split, count in (("dent", "test", 3), ("good", "train", 6), ("good", "test", 4))
+        for i in range(count)
+    ]
+    good, dent = gather.data_rows(rows, frozenset({"good"}))
+    assert (good.label, good.pictures, good.groups) == ("good", {"train": 6, "test": 4}, {"train": 3, "test": 2})
+    assert (dent.acceptable, dent.pictures, dent.groups) == (False, {"test": 3}, {"test": 2})
+
+
+def test_history_takes_the_numbers_and_a_run_without_one_has_none(tmp_path: Path) -> None:
+    assert gather.history_of(tmp_path) == ()
+    (tmp_path / "history.json").write_text('[{"epoch": 1, "train_loss": 0.5, "machine": "CPU"}]')
+    assert gather.history_of(tmp_path) == ({"epoch": 1.0, "train_loss": 0.5},)
+    (tmp_path / "history.json").write_text("[1]")
+    with pytest.raises(DeployError, match="move it away"):
+        gather.history_of(tmp_path)
+
+
+class _Drawn(Pictures):
+    """Pictures that are drawn instead of read."""
+
+    def view(self, picture: Picture) -> Image:
+        return np.full((8, 8, 3), len(picture.truth), np.uint8)
+
+
+def _pictures(truths: list[str]) -> Pictures:
+    made = tuple(Picture(Path(f"{i}.png"), truth) for i, truth in enumerate(truths))
+    return _Drawn((), made, made, (), (8, 8), (0, 0, 8, 8), None)
+
+
+def test_the_gallery_shows_misses_and_false_alarms_first_and_hits_of_every_kind() -> None:
+    truths = ["dent"] * 20 + ["stain", "good", "good", "dent"]
+    verdicts = [Verdict.FAIL] * 21 + [Verdict.UNCERTAIN, Verdict.PASS, Verdict.PASS]
+    outcomes = [Outcome(v, Reason.NONE) for v in verdicts]
+    predictions = [say("good", anomaly=float(i)) for i in range(len(truths))]
+    pictures = _pictures(truths)
+    found = gather.heat_maps(pictures, pictures.test, predictions, outcomes, frozenset({"good"}))
+    assert [(h.kind, h.truth, h.score) for h in found[:4]] == [
+        ("miss", "dent", 23.0),
+        ("false alarm", "good", 21.0),
+        ("hit", "dent", 0.0),
+        ("hit", "stain", 20.0),
+    ]
+    assert len(found) == 2 + gather.MOST_OF_A_KIND
+
+
+def test_the_strangest_good_calibration_pictures_come_first() -> None:
+    pictures = _pictures(["good", "dent", "good", "good"])
+    held_out = [say("good", anomaly=a) for a in (1.0, 9.0, 3.0, 2.0)]
+    shown = gather.highest_of(pictures, held_out, frozenset({"good"}), most=2)
+    assert [s.caption for s in shown] == ["2.png, 3", "3.png, 2"]
+
+
+def test_a_timing_leaves_the_warm_up_out() -> None:
+    now, took = [0.0], iter([5.0, *([0.010] * 9), 0.030])
+
+    def predict(view: Image) -> None:
+        now[0] += next(took)
+
+    timing = gather.timing_of("INT8", predict, [np.zeros((2, 2, 3), np.uint8)] * 10, clock=lambda: now[0])
+    assert (timing.p50_ms, timing.pictures) == (pytest.approx(10.0), 10)
+    assert 28 < timing.p99_ms <= 30
+    with pytest.raises(ValueError, match="no picture"):
+        gather.timing_of("INT8", predict, [])
+
+
+def test_the_sample_is_what_the_other_tests_think() -> None:
+    assert len(sample_history()) == 14
+    assert spot(1, 3.0).max() > 3.0

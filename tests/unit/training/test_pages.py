@@ -1,0 +1,99 @@
+"""Charts, pictures and figures of our pages."""
+
+from __future__ import annotations
+
+import re
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from training.pages.charts import Axis, Plot, Row, histogram_rows, span
+from training.pages.heat import overlay
+from training.pages.page import count, number, percent, picture, step
+
+
+def svg(figure: str) -> ElementTree.Element:
+    found = re.search(r"<svg viewBox.*?</svg>", figure, re.DOTALL)
+    assert found
+    return ElementTree.fromstring(found.group(0))
+
+
+@given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6), st.sampled_from(["plain", "share", "whole"]))
+def test_ticks_are_few_and_inside_the_axis(low: float, width: float, kind: str) -> None:
+    axis = Axis("x", low, low + width, kind)  # type: ignore[arg-type]
+    ticks = axis.ticks()
+    assert len(ticks) <= 8
+    assert all(low - 1e-6 * width - 1e-6 <= t <= low + width + 1e-6 * width + 1e-6 for t in ticks)
+    if kind == "whole":
+        assert all(t == round(t) for t in ticks)
+
+
+def test_a_line_leaves_out_what_is_not_finite_and_stays_inside() -> None:
+    plot = Plot("Loss", Axis("epoch", 1, 3, "whole"), Axis("loss", 0, 1))
+    plot.line([(1, 0.5), (2, float("nan")), (3, 7.0)], name="validation")
+    points = svg(plot.figure()).find(".//polyline")
+    assert points is not None
+    xy = [tuple(map(float, pair.split(","))) for pair in points.attrib["points"].split()]
+    assert len(xy) == 2
+    assert xy[1][1] == plot.py(1.0)
+
+
+def test_what_lies_on_the_wrong_side_of_a_limit_is_coloured_and_counted() -> None:
+    rows = [Row("good", [1.0, 2.0, 99.0, float("nan")], [False, False, True, True], "warn"), Row("dent", [], [])]
+    figure = histogram_rows("Scores", Axis("score", 0, 5), rows, (3.0,))
+    drawn = svg(figure)
+    bars = [r.attrib["class"] for r in drawn.iter("rect")]
+    assert bars.count("b warn") == 1 and bars.count("b main") == 2  # both beyond the axis: one bar at its end
+    assert "good (4)" in figure and "2 on the wrong side" in figure
+    assert "dent (0)" in figure
+
+
+def test_names_are_escaped() -> None:
+    plot = Plot("<b>", Axis("<i>", 0, 1), Axis("<u>", 0, 1), note="<s>")
+    plot.line([(0, 0), (1, 1)], name="<script>")
+    plot.text(0.5, 0.5, "<p>")
+    figure = plot.figure() + histogram_rows("<b>", Axis("<i>", 0, 1), [Row("<em>", [0.5], [False])], (0.5,))
+    for tag in ("<b>", "<i>", "<u>", "<s>", "<script>", "<p>", "<em>"):
+        assert tag not in figure.replace("<p class", "")
+
+
+def test_a_span_has_room_even_where_all_values_are_one() -> None:
+    low, high = span([2.0, 2.0])
+    assert low < 2.0 < high
+    assert span([]) == pytest.approx((-0.06, 1.06))
+    assert span([0.5, float("inf")], floor=0.0)[0] == 0.0
+
+
+def test_heat_colours_only_what_is_more_than_half_way() -> None:
+    view = np.full((40, 40, 3), (90, 120, 60), np.uint8)
+    heat = np.zeros((4, 4), np.float32)
+    heat[0, 0], heat[3, 3] = 10.0, 4.0
+    shown = overlay(view, heat, 0.0, 10.0).astype(int)
+    assert shown[0, 0, 0] - shown[0, 0, 2] > 80  # red
+    assert np.ptp(shown[39, 39]) == 0  # below half way: grey as all that is normal
+    assert np.ptp(shown[20, 20]) == 0
+    with pytest.raises(ValueError, match="finite"):
+        overlay(view, np.full((4, 4), np.nan, np.float32), 0.0, 1.0)
+    with pytest.raises(ValueError, match="below"):
+        overlay(view, heat, 1.0, 1.0)
+
+
+def test_a_picture_is_inline_and_no_larger_than_asked() -> None:
+    tag = picture(np.zeros((100, 400, 3), np.uint8), 200, '"><script>')
+    assert re.search(r'width="200" height="50" src="data:image/jpeg;base64,[^"]+"', tag)
+    assert "<script>" not in tag
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(0.0, "0 %"), (1.0, "100 %"), (0.005, "0.50 %"), (0.00021, "0.021 %"), (0.1662, "16.6 %")]
+)
+def test_shares_have_three_figures_at_most(share: float, text: str) -> None:
+    assert percent(share).replace("\u00a0", " ") == text
+
+
+def test_numbers_are_readable() -> None:
+    assert (number(3.14159), number(123456.0), number("x"), count(2980)) == ("3.142", "123,456", "x", "2,980")
+    assert step(0.005).replace("\u00a0", " ") == "0.5 %"
