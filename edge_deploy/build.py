@@ -35,6 +35,7 @@ from inspector.core.manifest import Manifest, ZoneLimits
 from inspector.core.types import Limits, Prediction
 from inspector.model import CompiledIr
 from inspector.runtime import instruction_sets
+from training.pages.history import read_history
 from training.runs import Run, read_run, read_splits, read_weights
 from training.views import Roi
 
@@ -105,7 +106,7 @@ def build(run_directory: Path, data: Path, out: Path, options: BuildOptions, ste
         report = replace(
             _judge(ctx, networks, data),
             data=gather.data_rows(rows, run.acceptable),
-            history=gather.history_of(run_directory),
+            history=read_history(run_directory),
         )
         ctx.steps.say(f"packing {out}")
         pack(ctx.work / BUNDLE, report.manifest, out)

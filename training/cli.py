@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from training.choices import Augment, Freeze, Imbalance, Precision
+from training.evaluation import command as evaluation
 
 if TYPE_CHECKING:
     from training.config import FitConfig
@@ -103,6 +104,9 @@ def good_only(
 ) -> None:
     """Prepare a run that knows good parts only: nothing is learned, novelty alone tells the rest."""
     _run("good_only", locals())
+
+
+evaluation.register(app)
 
 
 def _run(what: str, options: dict[str, Any]) -> None:

@@ -66,36 +66,6 @@ def detection_by_size(kind: str, defects: Sequence[tuple[float, bool]], bins: in
     return plot.figure()
 
 
-def training_charts(report: Report) -> list[Markup]:
-    """Loss, and what the line cares for, by epoch; the epoch whose weights are in the bundle is marked."""
-    lines = [line for line in report.history if "epoch" in line]
-    if len(lines) < 2:
-        return []
-    best = report.manifest.metrics.get("training_best_epoch")
-    wanted = (
-        ("Loss", "cross-entropy", "plain", (("val_loss", "validation", "main"), ("train_loss", "training", "other"))),
-        ("Recall on validation", "", "share", (("val_macro_recall", "mean of the classes", "main"),)),
-        ("Escape and overkill on validation", "", "share", (("val_escape", "escape", "main"),
-                                                            ("val_overkill", "overkill", "other"))),
-    )  # fmt: skip
-    charts = []
-    for title, unit, kind, names in wanted:
-        drawn = [(key, name, style) for key, name, style in names if any(key in line for line in lines)]
-        if not drawn:
-            continue
-        low, high = span((line[key] for line in lines for key, _, _ in drawn if key in line), floor=0.0)
-        if kind == "share":
-            low, high = (0.0, max(0.02, high)) if title.startswith("Escape") else (0.0, 1.0)
-        epochs = Axis("epoch", lines[0]["epoch"], lines[-1]["epoch"], "whole")
-        plot = Plot(title, epochs, Axis(unit, low, high, kind), 220)  # type: ignore[arg-type]
-        if best is not None:
-            plot.rule(x=best, name="the epoch that was kept")
-        for key, name, style in drawn:
-            plot.line(((line["epoch"], line[key]) for line in lines if key in line), style, name)  # type: ignore[arg-type]
-        charts.append(plot.figure())
-    return charts
-
-
 _Kinds = list[tuple[str, str, list[tuple[Prediction, Outcome]]]]
 
 

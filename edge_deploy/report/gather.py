@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import csv
-import json
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from edge_deploy.report.parts import DataRow, HeatMap, Kind, Shown, Timing
 from inspector.core.types import Image, Outcome, Prediction
 from plc.registers import Verdict
 from training.pages.page import number
-from training.runs import HISTORY, SplitRow
+from training.runs import SplitRow
 
 MOST_OF_A_KIND = 12  # pictures in a gallery
 MOST_TO_CONFIRM = 30  # highest calibration pictures (model.md: shown to a person before approval)
@@ -37,21 +36,6 @@ def data_rows(rows: Iterable[SplitRow], acceptable: frozenset[str]) -> tuple[Dat
                 {split: len(groups[label, split]) for split in pictures[label]})
         for label in order
     )  # fmt: skip
-
-
-def history_of(run_directory: Path) -> tuple[Mapping[str, float], ...]:
-    """The numbers of history.json, a line an epoch; () where the run was not trained epoch by epoch.
-
-    Raises DeployError: it is there and cannot be read.
-    """
-    file = run_directory / HISTORY
-    if not file.is_file():
-        return ()
-    try:
-        lines = json.loads(file.read_text(encoding="utf-8"))
-        return tuple({k: float(v) for k, v in line.items() if isinstance(v, int | float)} for line in lines)
-    except (OSError, ValueError, AttributeError, TypeError) as exc:
-        raise DeployError(f"{file} cannot be read ({exc}): move it away to build without training curves") from exc
 
 
 def heat_maps(

@@ -14,7 +14,9 @@ from edge_deploy.report.summary import summarise
 from inspector.core.manifest import Manifest
 from plc.registers import Reason, Verdict
 from training.data import SPLITS
+from training.pages.confusion import matrix_rows
 from training.pages.heat import overlay
+from training.pages.history import history_charts
 from training.pages.page import count, number, percent, picture, write_page
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -30,6 +32,7 @@ Cells = list[tuple[Any, ...]]
 def write_report(report: Report, path: Path) -> None:
     """Write the page; nothing in it is loaded from elsewhere."""
     m, q = report.manifest, report.qualification
+    labels = [entry.name for entry in m.classes]
     write_page(
         path,
         "report.html",
@@ -40,9 +43,9 @@ def write_report(report: Report, path: Path) -> None:
         s=summarise(report),
         data=_data(report.data),
         splits=SPLITS,
-        training=figures.training_charts(report),
-        matrix_rows=_matrix(report),
-        labels=[entry.name for entry in m.classes],
+        training=history_charts(report.history, m.metrics.get("training_best_epoch")),
+        matrix_rows=matrix_rows(q.stages["int8"].matrix, labels, [entry.acceptable for entry in m.classes]),
+        labels=labels,
         scores=figures.score_charts(report),
         limits=_limits(m),
         sizes=figures.size_charts(report),
@@ -75,29 +78,6 @@ def _data(rows: Sequence[DataRow]) -> list[dict[str, Any]]:
     ]  # fmt: skip
     total = {"name": "all", "role": "", "sum": True, "cells": [cell(rows, split) for split in SPLITS]}
     return [*lines, total]
-
-
-def _matrix(report: Report) -> list[tuple[str, list[tuple[int, str]]]]:
-    """Rows of the confusion with what each cell means for the line."""
-    may_pass = [entry.acceptable for entry in report.manifest.classes]
-    rows = []
-    for i, (entry, counts) in enumerate(
-        zip(report.manifest.classes, report.qualification.stages["int8"].matrix, strict=True)
-    ):
-        cells = [(int(n), cell_kind(int(n), i, j, may_pass)) for j, n in enumerate(counts)]
-        rows.append((entry.name, cells))
-    return rows
-
-
-def cell_kind(n: int, truth: int, said: int, may_pass: Sequence[bool]) -> str:
-    """right, escape, overkill, other or zero: the class of a cell of the confusion."""
-    if truth == said:
-        return "right"
-    if not n:
-        return "zero"
-    if may_pass[truth] == may_pass[said]:
-        return "other"
-    return "overkill" if may_pass[truth] else "escape"
 
 
 def _limits(m: Manifest) -> Cells:

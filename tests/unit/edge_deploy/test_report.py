@@ -9,15 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_deploy.errors import DeployError
 from edge_deploy.pictures import Picture, Pictures
 from edge_deploy.report import Finding, ParityRow, Report, gather, write_report
-from edge_deploy.report.page import cell_kind
 from edge_deploy.report.summary import summarise
 from inspector.core.manifest import ClassEntry
 from inspector.core.types import Image, Outcome
 from plc.registers import Reason, Verdict
 from tests.support.sample_report import sample_history, sample_manifest, sample_qualification, sample_report, say, spot
+from training.pages.confusion import cell_kind
 from training.runs import SplitRow
 
 
@@ -179,15 +178,6 @@ def test_rows_are_counted_by_class_split_and_part() -> None:
     good, dent = gather.data_rows(rows, frozenset({"good"}))
     assert (good.label, good.pictures, good.groups) == ("good", {"train": 6, "test": 4}, {"train": 3, "test": 2})
     assert (dent.acceptable, dent.pictures, dent.groups) == (False, {"test": 3}, {"test": 2})
-
-
-def test_history_takes_the_numbers_and_a_run_without_one_has_none(tmp_path: Path) -> None:
-    assert gather.history_of(tmp_path) == ()
-    (tmp_path / "history.json").write_text('[{"epoch": 1, "train_loss": 0.5, "machine": "CPU"}]')
-    assert gather.history_of(tmp_path) == ({"epoch": 1.0, "train_loss": 0.5},)
-    (tmp_path / "history.json").write_text("[1]")
-    with pytest.raises(DeployError, match="move it away"):
-        gather.history_of(tmp_path)
 
 
 class _Drawn(Pictures):
