@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -139,11 +140,11 @@ def speed(
 ) -> Speed:
     """Times of pictures of the split; the first of each kind is warm-up."""
     views = views_of(taught, taught.of(split)[:TIMED])
-    read = _timed((lambda i=i: views[i] for i in range(len(views))), clock, device)
+    read = _timed((partial(views.__getitem__, i) for i in range(len(views))), clock, device)
     images = torch.stack([views[i][0] for i in range(min(batch, len(views)))])
     images = images.to(device, memory_format=torch.channels_last)
-    one = _timed((lambda i=i: net(images[i : i + 1]) for i in (k % len(images) for k in range(TIMED))), clock, device)
-    many = _timed((lambda: net(images) for _ in range(4)), clock, device)
+    one = _timed((partial(net, images[k % len(images)][None]) for k in range(TIMED)), clock, device)
+    many = _timed((partial(net, images) for _ in range(4)), clock, device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     return Speed(
         machine=name,

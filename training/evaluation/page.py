@@ -79,7 +79,7 @@ def _seen(share: Share) -> str:
 
 
 def _classes(e: Evaluation) -> list[tuple[str, ...]]:
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for k, (entry, curves) in enumerate(zip(e.taught.run.classes, e.classes, strict=True)):
         area = (f"{curves.auroc:.4f}", f"{curves.average_precision:.4f}") if curves else ("–", "–")
         figures = (_or_dash(e.report.recall[k]), _or_dash(e.precision[k]), _or_dash(e.f1[k]))
