@@ -118,8 +118,8 @@ def _lines(plot: Plot, known: Sequence[tuple[str, ClassCurves]], weakest: str, w
 
 
 def _trade(t: Trade, overkill: Share, escape: Share) -> Markup:
-    plot = Plot("Escape against overkill, at every threshold", Axis("overkill: good parts rejected", 0, 1, "share"),
-                Axis("", 0, 1, "share"), note="Up: escape, bad parts passed. The build chooses the limit.")  # fmt: skip
+    plot = Plot("Escape against overkill", Axis("overkill: good parts rejected", 0, 1, "share"),
+                Axis("", 0, 1, "share"), note="Up: escape, bad parts passed; a point a threshold.")  # fmt: skip
     plot.line(zip(t.overkill, t.escape, strict=True), "main")
     plot.dot(overkill.rate, escape.rate, "main", "the most probable class decides")
     return plot.figure()

@@ -13,7 +13,7 @@ from typing import Literal
 from markupsafe import Markup, escape
 
 Style = Literal["main", "other", "faint", "guide", "bad", "warn"]
-WIDTH, LEFT, RIGHT, TOP, BOTTOM = 380, 46, 12, 10, 40  # drawing units; about one CSS pixel each
+WIDTH, LEFT, RIGHT, TOP, BOTTOM = 380, 46, 16, 10, 40  # drawing units; about one CSS pixel each
 
 
 @dataclass(frozen=True, slots=True)

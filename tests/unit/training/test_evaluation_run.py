@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -231,3 +232,14 @@ def test_a_run_without_classes_names_the_command_that_measures_it(copied: Tiny) 
     _one_class(copied)
     with pytest.raises(RunError, match="inspector-deploy build"):
         open_run(copied.run, None, "test")
+
+
+def test_without_the_extra_the_command_prints_the_pip_line(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("training.") and "cli" not in name]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    done = called(tiny.run, tmp_path / "out")
+    assert done.exit_code == 1
+    assert "pip install '.[train]'" in done.output

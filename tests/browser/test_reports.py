@@ -1,4 +1,4 @@
-"""The report of a bundle as a person sees it, in a browser: light and dark, on a desk and on a telephone."""
+"""Report and evaluation as a person sees them, in a browser: light and dark, on a desk and on a telephone."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from edge_deploy.report import write_report
-from tests.support.browser import Open
+from tests.support.browser import Open, Watched
+from tests.support.sample_evaluation import sample_evaluation
 from tests.support.sample_report import sample_report
+from training.evaluation.page import write as write_evaluation
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
@@ -28,14 +30,11 @@ CONTRAST = """() => {
 }"""
 
 
-@pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize("size", [(1280, 900), (380, 800)])
-async def test_the_report_reads_in_light_and_dark_wide_and_narrow(
-    open_page: Open, tmp_path: Path, shots: Path, size: tuple[int, int], dark: bool
-) -> None:
-    write_report(sample_report(), tmp_path / "report.html")
-    seen = await open_page("file://", str(tmp_path / "report.html"), size=size, dark=dark)
-    await seen.page.screenshot(path=shots / f"report-{size[0]}-{'dark' if dark else 'light'}.png", full_page=True)
+async def looked_at(open_page: Open, page: Path, shots: Path, size: tuple[int, int], dark: bool) -> Watched:
+    """Open it, keep a screenshot, and hold it to what every page of ours must be."""
+    seen = await open_page("file://", str(page), size=size, dark=dark)
+    name = f"{page.stem}-{size[0]}-{'dark' if dark else 'light'}.png"
+    await seen.page.screenshot(path=shots / name, full_page=True)
     assert seen.errors == []
     assert [url for url in seen.foreign if not url.startswith("data:")] == []
     assert await seen.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
@@ -43,6 +42,23 @@ async def test_the_report_reads_in_light_and_dark_wide_and_narrow(
     assert await seen.page.evaluate(CONTRAST) == []
     broken = "[...document.images].filter(i => !i.complete || !i.naturalWidth).length"
     assert await seen.page.evaluate(broken) == 0
+    return seen
+
+
+@pytest.mark.parametrize(("size", "dark"), [((1280, 900), False), ((1280, 900), True), ((380, 800), True)])
+async def test_the_report_reads_in_light_and_dark_wide_and_narrow(
+    open_page: Open, tmp_path: Path, shots: Path, size: tuple[int, int], dark: bool
+) -> None:
+    write_report(sample_report(), tmp_path / "report.html")
+    seen = await looked_at(open_page, tmp_path / "report.html", shots, size, dark)
     top = await seen.page.locator(".verdict .word").bounding_box()
     assert top is not None
     assert top["y"] + top["height"] < size[1] / 2  # the answer is seen without scrolling
+
+
+@pytest.mark.parametrize(("size", "dark"), [((1280, 900), True), ((380, 800), False)])
+async def test_the_evaluation_reads_in_light_and_dark_wide_and_narrow(
+    open_page: Open, tmp_path: Path, shots: Path, size: tuple[int, int], dark: bool
+) -> None:
+    write_evaluation(sample_evaluation(), tmp_path / "evaluation.html")
+    await looked_at(open_page, tmp_path / "evaluation.html", shots, size, dark)
