@@ -71,6 +71,7 @@ def build(
         from edge_deploy.build import BuildOptions
         from edge_deploy.build import build as build_bundle
         from edge_deploy.calibrate import CalibrationConfig
+        from edge_deploy.promises import promise_lines
         from edge_deploy.quantize import TargetCpu
         from edge_deploy.steps import TerminalSteps
 
@@ -88,10 +89,8 @@ def build(
         built = build_bundle(run, data, out, options, TerminalSteps())
         for note in built.notes:
             typer.echo(f"note: {note}")
-        for bound in built.manifest.limits.bounds:
-            typer.echo(
-                f"{bound.name}: {bound.failures} of {bound.of}, at most {bound.upper_95:.2%} with 95 % confidence"
-            )
+        for line in promise_lines(built.manifest.limits.bounds):
+            typer.echo(line)
         typer.echo(f"{built.bundle} is built and not approved. Read {built.report}, then:")
         typer.echo(f"  inspector-deploy approve {built.bundle} --key KEY")
 

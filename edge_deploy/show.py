@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from edge_deploy.errors import DeployError
+from edge_deploy.promises import promise_lines
 from inspector.core.manifest import LimitSpec, Manifest, PromiseSpec
 from plc.registers import Reason, Verdict
 
@@ -43,10 +44,7 @@ def describe_bundle(bundle: Path) -> str:
         f"              novelty at least {_limit(limits.novelty_low)}",
         f"              novelty at most  {_limit(limits.novelty_high)}",
         f"              confidence at least {_limit(limits.min_confidence)}",
-        *(
-            f"promise       {b.name}: {b.failures} of {b.of} failed; at most {b.upper_95:.2%} with 95 % confidence"
-            for b in limits.bounds
-        ),
+        *(f"promise       {line}" for line in promise_lines(limits.bounds)),
         *_chosen(limits.promise),
         *(
             f"golden        {g.file}  {g.role} {g.truth}: {Verdict(g.expected.verdict).name} / "

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edge_deploy.calibrate import default_limits
+from edge_deploy.promises import Promise, promise
 from edge_deploy.report.parts import Finding, Report
-from edge_deploy.report.promises import Promise, promise
 from inspector.core.decide import decide
 from inspector.core.manifest import Manifest
 from inspector.core.stats import clopper_pearson

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_deploy.promises import next_step, parts_at_rate, parts_to_show, promise, promise_lines
 from edge_deploy.qualify import share
-from edge_deploy.report.promises import next_step, parts_at_rate, parts_to_show, promise
+from inspector.core.manifest import BoundSpec
 from inspector.core.stats import clopper_pearson
 
 
@@ -86,3 +90,18 @@ def test_a_kind_and_an_unknown_promise_have_names() -> None:
     assert (kind.name, kind.unit, kind.of_kind) == ("Escape, dent", "bad parts (dent)", True)
     assert promise(share("drift", 0, 16)).name == "drift"
     assert promise(share("negatives", 1, 16)).level == "look"
+
+
+def test_a_terminal_gets_a_line_a_promise_without_odd_spaces() -> None:
+    lines = promise_lines([BoundSpec("overkill", 0, 200, 0.0149), BoundSpec("escape:dent", 1, 1, 1.0)])
+    assert lines == [
+        "Overkill (false reject): 0 of 200 (0 %) failed; at most 1.49 % with 95 % confidence. "
+        "Next step, at most 1 %: 99 more good parts, if none of them fails",
+        "Escape, dent: 1 of 1 (100 %) failed; at most 100 % with 95 % confidence. "
+        "Next step, 20 % is out of reach of more bad parts (dent): 100 % of those seen failed",
+    ]
+
+
+def test_looking_into_a_bundle_needs_no_torch() -> None:
+    code = "import sys, edge_deploy.show; sys.exit(bool({'torch', 'nncf', 'sklearn', 'openvino'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -10,8 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from training.errors import RunError
 from training.pages.charts import Axis, Plot, Row, histogram_rows, span
 from training.pages.heat import overlay
+from training.pages.history import history_charts, read_history
 from training.pages.page import count, number, percent, picture, step
 
 
@@ -97,3 +100,21 @@ def test_shares_have_three_figures_at_most(share: float, text: str) -> None:
 def test_numbers_are_readable() -> None:
     assert (number(3.14159), number(123456.0), number("x"), count(2980)) == ("3.142", "123,456", "x", "2,980")
     assert step(0.005).replace("\u00a0", " ") == "0.5 %"
+
+
+def test_a_training_has_a_curve_for_each_figure_it_kept_and_marks_the_epoch_that_was_kept() -> None:
+    lines = [{"epoch": float(e), "val_loss": 1 / e, "val_escape": 0.0, "val_overkill": 0.01} for e in (1, 2, 3)]
+    charts = history_charts(lines, 2.0)
+    assert len(charts) == 2  # no recall, no waiting
+    assert all("the epoch that was kept" in chart for chart in charts)
+    assert ">training<" not in charts[0]
+    assert history_charts(lines[:1], None) == []
+
+
+def test_history_takes_the_numbers_and_a_run_without_one_has_none(tmp_path: Path) -> None:
+    assert read_history(tmp_path) == ()
+    (tmp_path / "history.json").write_text('[{"epoch": 1, "train_loss": 0.5, "gpu_used_percent": null}]')
+    assert read_history(tmp_path) == ({"epoch": 1.0, "train_loss": 0.5},)
+    (tmp_path / "history.json").write_text("[1]")
+    with pytest.raises(RunError, match="move it away"):
+        read_history(tmp_path)

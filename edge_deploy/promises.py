@@ -5,15 +5,16 @@ Overkill (false reject): a good part that would not pass. Escape (missed defect)
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from scipy.stats import beta
 
-from edge_deploy.qualify import Share
+from edge_deploy.qualify import Share, share
+from inspector.core.manifest import BoundSpec
 from inspector.core.stats import clopper_pearson
-from training.pages.page import count, percent, step
+from training.pages.page import NO_BREAK, count, percent, step
 
 STEPS = (0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 0.0005, 0.0002, 0.0001)  # shares that people ask for
 CONFIDENCE = 0.95
@@ -63,6 +64,16 @@ def promise(share: Share, target: float | None = None) -> Promise:
         state=state,
         next=_next(share, unit),
     )
+
+
+def promise_lines(bounds: Iterable[BoundSpec]) -> list[str]:
+    """One line a promise, for a terminal."""
+    lines = []
+    for bound in bounds:
+        p = promise(share(bound.name, bound.failures, bound.of))
+        line = f"{p.name}: {p.seen} failed; at most {percent(p.upper)} with 95 % confidence"
+        lines.append((f"{line}. Next step, {p.next}" if p.next else line).replace(NO_BREAK, " "))
+    return lines
 
 
 def parts_to_show(share: float, failures: int = 0, confidence: float = CONFIDENCE) -> int:
