@@ -28,7 +28,8 @@ from edge_deploy.pictures import Picture, Pictures, load_pictures
 from edge_deploy.predict import features_of_all, load_for, of_bare_ir, of_ir, of_torch, predict_all, save_ir
 from edge_deploy.qualify import Qualification, qualify
 from edge_deploy.quantize import CALIBRATION_IMAGES, TargetCpu, instruction_sets_of, quantize
-from edge_deploy.report import Finding, HeatMap, Report, Timing, gather, write_report
+from edge_deploy.report import HeatMap, Report, Timing, gather, write_report
+from edge_deploy.report.summary import NO_TEST
 from edge_deploy.steps import SilentSteps, Steps
 from edge_deploy.zones import ZoneConfig, qualify_zones
 from inspector.core.manifest import Manifest, ZoneLimits
@@ -40,7 +41,6 @@ from training.runs import Run, read_run, read_splits, read_weights
 from training.views import Roi
 
 BUNDLE = "bundle"
-NO_TEST = Finding("stop", "There is no test split.", "All figures are from the pictures that the limits were set on.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ def _judge(ctx: _Context, networks: _Networks, data: Path) -> Report:
         calibration_truths=tuple(p.truth for p in pictures.val),
         negatives=negatives,
         notes=calibrated.notes + selection.notes,
-        findings=() if pictures.test else (NO_TEST,),
+        independent=bool(pictures.test),
         selection=selection,
         thumbnails=tuple(pictures.camera_picture(c.picture) for c in selection.chosen),
         sizes=gather.read_sizes(options.sizes, data, _test_pictures(ctx)) if options.sizes else None,
@@ -167,7 +167,8 @@ def _timings(ctx: _Context, networks: _Networks) -> tuple[Timing, ...]:
 
 def _told(report: Report) -> tuple[str, ...]:
     """What the command prints of the report's open points."""
-    return (*report.notes, *(f"{finding.title} {finding.text}" for finding in report.findings))
+    findings = report.findings if report.independent else (NO_TEST, *report.findings)
+    return (*report.notes, *(f"{finding.title} {finding.text}" for finding in findings))
 
 
 def instruction_sets_for(target: TargetCpu) -> tuple[str, ...]:

@@ -81,9 +81,10 @@ class Timing:
 class Report:
     """What the page shows.
 
-    sizes: square root of the defect's area per test picture, None where unknown. targets: promise name -> share asked
-    for. history: a line an epoch, as in history.json; figures that are not known are left alone. isolated: landmarks
-    of normality with the least support. highest: good calibration pictures with the highest scores.
+    sizes: square root of the defect's area per test picture, None where unknown. independent: nothing was fitted, tuned
+    or set on the test pictures. targets: promise name -> share asked for. history: a line an epoch, as in history.json;
+    figures that are not known are left alone. isolated: landmarks of normality with the least support. highest: good
+    calibration pictures with the highest scores.
     """
 
     manifest: Manifest
@@ -95,6 +96,7 @@ class Report:
     selection: Selection
     thumbnails: tuple[Image, ...]
     sizes: tuple[float | None, ...] | None
+    independent: bool = True
     findings: tuple[Finding, ...] = ()
     targets: Mapping[str, float] = field(default_factory=dict)
     data: tuple[DataRow, ...] = ()

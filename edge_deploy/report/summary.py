@@ -16,6 +16,7 @@ from inspector.core.types import Limits
 from plc.registers import Verdict
 from training.pages.page import count, percent
 
+NO_TEST = Finding("stop", "There is no test split.", "All figures are from the pictures that the limits were set on.")
 FEW = 30  # pictures of one kind; below, even a kind that never escapes is shown to about 10 % only
 FEWEST_LOTS = 5  # for a promise between lots
 
@@ -95,6 +96,7 @@ def _found(report: Report, promises: Sequence[Promise]) -> list[Finding]:
     m, q = report.manifest, report.qualification
     found = [Finding("stop", f"Parity: {row.name}.", f"{row.value} against {row.limit}") for row in report.parity
              if not row.ok]  # fmt: skip
+    found += [] if report.independent else [NO_TEST]
     found += _of_promises(promises)
     found += _of_negatives(report)
     found += [Finding("look", "", f"{note[0].upper()}{note[1:]}.") for note in report.notes if note]

@@ -72,6 +72,13 @@ def test_a_negative_that_would_pass_stands_against_a_bundle(faultless: Report) -
     assert summarise(replace(faultless, negatives=judged)).level == "look"
 
 
+def test_figures_from_the_calibrations_own_pictures_stand_against_a_bundle(faultless: Report, tmp_path: Path) -> None:
+    flattering = replace(faultless, independent=False)
+    assert titles(flattering, "stop")[0].startswith("There is no test split.")
+    write_report(flattering, tmp_path / "a.html")
+    assert "nothing was fitted or tuned on" not in (tmp_path / "a.html").read_text()
+
+
 def test_what_a_person_must_accept_is_listed(faultless: Report) -> None:
     m = faultless.manifest
     bare = replace(
