@@ -48,6 +48,7 @@ def write_report(report: Report, path: Path) -> None:
         labels=labels,
         scores=figures.score_charts(report),
         limits=_limits(m),
+        chosen=m.limits.promise,
         sizes=figures.size_charts(report),
         galleries=_galleries(report),
         isolated=_shown(report.isolated),

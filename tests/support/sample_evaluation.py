@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from inspector.core.manifest import ClassEntry
+from inspector.core.stats import temperature
 from tests.support.sample_report import sample_history, view
 from training.evaluation.measure import Measured, Speed, Taught
 from training.evaluation.parts import Evaluation, Worst
 from training.evaluation.run import judge
-from training.evaluation.temperature import temperature
 from training.runs import DatasetInfo, Run, SplitRow
 
 LABELS = ("good", "scratch", "stain", "dent_of_the_edge")

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from inspector.core.stats import temperature
 from inspector.core.types import Image
 from training.errors import DataError, RunError
 from training.evaluate import Report, report
-from training.evaluation.temperature import probabilities_at, temperature
+from training.evaluation.temperature import probabilities_at
 from training.pages.history import read_history
 from training.runs import Run, Split, SplitRow, read_run, read_splits, read_weights
 from training.views import Views, cut, read_image, view_transform

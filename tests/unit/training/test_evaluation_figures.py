@@ -9,9 +9,10 @@ import torchvision
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from inspector.core.stats import temperature
 from training.evaluation.curves import class_curves, reliability, trade
 from training.evaluation.gradcam import grad_cam
-from training.evaluation.temperature import probabilities_at, temperature
+from training.evaluation.temperature import probabilities_at
 
 
 def test_a_class_that_is_told_apart_has_an_area_of_one_and_an_absent_class_has_no_curve() -> None:
