@@ -17,20 +17,24 @@ import torch
 
 from edge_deploy import golden
 from edge_deploy.calibrate import Calibrated, CalibrationConfig, default_limits
-from edge_deploy.convert import NetworkInput, embed_preprocessing, resnet50_of, to_ir
+from edge_deploy.convert import NetworkInput, embed_preprocessing, resnet50_of, show_maps, to_ir
 from edge_deploy.drift import Scores, drift_on
 from edge_deploy.errors import DeployError
-from edge_deploy.fuse import NoveltyHead, SvmConfig, attach, fit_novelty
+from edge_deploy.fit import Detector, Fitted, fit_heads, good_of
+from edge_deploy.fuse import SvmConfig, attach
 from edge_deploy.held_out import calibrate_on
 from edge_deploy.manifest import describe
 from edge_deploy.pack import pack
+from edge_deploy.patch_graph import attach_patches
+from edge_deploy.patches import PatchConfig
 from edge_deploy.pictures import Picture, Pictures, load_pictures
-from edge_deploy.predict import features_of_all, load_for, of_bare_ir, of_ir, of_torch, predict_all, save_ir
+from edge_deploy.predict import load_for, of_bare_ir, of_ir, of_torch, predict_all, save_ir
 from edge_deploy.qualify import Qualification, qualify
 from edge_deploy.quantize import CALIBRATION_IMAGES, TargetCpu, instruction_sets_of, quantize
-from edge_deploy.report import HeatMap, Report, Timing, gather, write_report
+from edge_deploy.report import HeatMap, Report, Shown, Timing, gather, write_report
 from edge_deploy.report.summary import NO_TEST
 from edge_deploy.steps import SilentSteps, Steps
+from edge_deploy.suspects import isolated_of, left_out
 from edge_deploy.zones import ZoneConfig, qualify_zones
 from inspector.core.manifest import Manifest, ZoneLimits
 from inspector.core.types import Limits, Prediction
@@ -56,7 +60,9 @@ class BuildOptions:
     sizes: Path | None = None
     threads: int = 2
     quantisation_images: int = CALIBRATION_IMAGES
+    detector: Detector = Detector.PATCH
     svm: SvmConfig = field(default_factory=SvmConfig)
+    patches: PatchConfig = field(default_factory=PatchConfig)
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
     zones: ZoneConfig = field(default_factory=ZoneConfig)
     golden: golden.GoldenConfig = field(default_factory=golden.GoldenConfig)
@@ -77,7 +83,7 @@ class _Networks:
     torch: Any
     fp32: CompiledIr
     fused: CompiledIr
-    head: NoveltyHead
+    fitted: Fitted
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,6 +137,8 @@ def _judge(ctx: _Context, networks: _Networks, data: Path) -> Report:
         directory=ctx.work / BUNDLE,
         limits=replace(calibrated.limits, bounds=tuple(share.bound() for share in figures.promises)),
         zones=_zones(ctx),
+        detector=networks.fitted.spec,
+        grid=networks.fitted.patches.grid if networks.fitted.patches else None,
         tolerance=selection.tolerance,
         instruction_sets=instruction_sets_for(options.target),
         metrics=figures.metrics() | {f"training_{name}": value for name, value in run.metrics.items()},
@@ -141,13 +149,14 @@ def _judge(ctx: _Context, networks: _Networks, data: Path) -> Report:
         calibration=tuple(held_out),
         calibration_truths=tuple(p.truth for p in pictures.val),
         negatives=negatives,
-        notes=calibrated.notes + selection.notes,
+        notes=calibrated.notes + selection.notes + (left_out(fit) if (fit := networks.fitted.patches) else ()),
         independent=bool(pictures.test),
         selection=selection,
         thumbnails=tuple(pictures.camera_picture(c.picture) for c in selection.chosen),
         sizes=gather.read_sizes(options.sizes, data, _test_pictures(ctx)) if options.sizes else None,
         targets={"overkill": options.calibration.overkill},
         heat_maps=_heat_maps(ctx, figures),
+        isolated=_isolated(ctx, networks),
         highest=gather.highest_of(pictures, held_out, run.acceptable),
         timings=_timings(ctx, networks),
     )
@@ -189,18 +198,20 @@ def _refuse_without_negatives(pictures: Pictures, data: Path, options: BuildOpti
 
 
 def _make_networks(ctx: _Context, net: Any) -> _Networks:
-    """FP32 IR, INT8 IR, and the INT8 IR with the head fitted on its own features."""
+    """FP32 IR, INT8 IR, and the INT8 IR with the heads fitted on its own features."""
     ctx.steps.say("converting to OpenVINO")
     bare = to_ir(net, ctx.spec)
     ctx.steps.say(f"quantising to INT8 for {ctx.options.target}")
     int8 = quantize(bare, ctx.spec, _quantisation_views(ctx), ctx.options.target)
-    save_ir(embed_preprocessing(bare, ctx.spec), ctx.work / "fp32")
+    save_ir(show_maps(embed_preprocessing(bare, ctx.spec)), ctx.work / "fp32")
     int8 = embed_preprocessing(int8, ctx.spec)
-    save_ir(int8, ctx.work / "int8")
-    head = _fit(ctx, load_for(ctx.work / "int8", ctx.pictures, ctx.options.threads))
-    save_ir(attach(int8, head), ctx.work / BUNDLE)
+    save_ir(show_maps(int8.clone()), ctx.work / "int8")
+    fitted = _fit(ctx, load_for(ctx.work / "int8", ctx.pictures, ctx.options.threads))
+    if fitted.heads.patches is not None:
+        attach_patches(int8, fitted.heads.patches)
+    save_ir(attach(int8, fitted.heads.novelty), ctx.work / BUNDLE)
     load = [load_for(ctx.work / name, ctx.pictures, ctx.options.threads) for name in ("fp32", BUNDLE)]
-    return _Networks(net, load[0], load[1], head)
+    return _Networks(net, load[0], load[1], fitted)
 
 
 def _quantisation_views(ctx: _Context) -> list[Any]:
@@ -214,16 +225,9 @@ def _quantisation_views(ctx: _Context) -> list[Any]:
     return [ctx.pictures.view(picture) for picture in chosen]
 
 
-def _fit(ctx: _Context, int8: CompiledIr) -> NoveltyHead:
-    with ctx.steps.bar("features for the SVM", len(ctx.pictures.train)) as tick:
-        features = features_of_all(int8, ctx.pictures, ctx.pictures.train, tick)
-    truths = np.array([picture.truth for picture in ctx.pictures.train])
-    ctx.steps.say("fitting the SVM")
-    try:
-        by_class = {str(truth): features[truths == truth] for truth in np.unique(truths)}
-        return fit_novelty(by_class, ctx.run.acceptable, cfg=ctx.options.svm)
-    except ValueError as exc:
-        raise DeployError(str(exc)) from exc
+def _fit(ctx: _Context, int8: CompiledIr) -> Fitted:
+    options = ctx.options
+    return fit_heads(int8, ctx.pictures, ctx.run.acceptable, options.detector, options.svm, options.patches, ctx.steps)
 
 
 def _predict(ctx: _Context, networks: _Networks, which: Sequence[Picture], what: str) -> list[Prediction]:
@@ -251,6 +255,11 @@ def _calibrate(
     )
 
 
+def _isolated(ctx: _Context, networks: _Networks) -> tuple[Shown, ...]:
+    fit = networks.fitted.patches
+    return () if fit is None else isolated_of(fit, good_of(ctx.pictures.train, ctx.run.acceptable), ctx.pictures)
+
+
 def _zones(ctx: _Context) -> tuple[ZoneLimits, ...]:
     with ctx.steps.bar("light and focus", len(ctx.pictures.val)) as tick:
 
@@ -268,8 +277,8 @@ def _qualify(
     """All three stages on the test split; where there is none, on val, and the report says so."""
     which, labels = _test_pictures(ctx), ctx.run.labels
     stages = {
-        "pytorch": of_torch(networks.torch, ctx.spec, labels, networks.head),
-        "fp32": of_bare_ir(networks.fp32, labels, networks.head),
+        "pytorch": of_torch(networks.torch, ctx.spec, labels, networks.fitted.heads),
+        "fp32": of_bare_ir(networks.fp32, labels, networks.fitted.heads),
         "int8": of_ir(networks.fused, labels),
     }
     found = {}

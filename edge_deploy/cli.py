@@ -42,6 +42,9 @@ def build(
     target_cpu: Annotated[
         str, typer.Option(help="avx2: any CPU with AVX2; native: CPUs with VNNI, as this one")
     ] = "avx2",
+    detector: Annotated[
+        str, typer.Option(help="patch: a strange spot fails a part; pooled: the whole part alone is judged")
+    ] = "patch",
     overkill: Annotated[str | None, OVERKILL] = None,
     escape: Annotated[str | None, ESCAPE] = None,
     cost: Annotated[str | None, COST] = None,
@@ -71,6 +74,7 @@ def build(
         from edge_deploy.build import BuildOptions
         from edge_deploy.build import build as build_bundle
         from edge_deploy.calibrate import CalibrationConfig
+        from edge_deploy.fit import Detector
         from edge_deploy.promises import promise_lines
         from edge_deploy.quantize import TargetCpu
         from edge_deploy.steps import TerminalSteps
@@ -80,6 +84,7 @@ def build(
             version=version,
             roi=_roi(roi),
             target=_one_of(TargetCpu, target_cpu, "--target-cpu"),
+            detector=_one_of(Detector, detector, "--detector"),
             no_negatives=no_negatives,
             parents=tuple(parent or ()),
             sizes=sizes,

@@ -15,6 +15,8 @@ from inspector.runtime import openvino
 EMBEDDING_SIZE = 2048
 OUTPUTS = ("probabilities", "embedding", "layer3", "layer2")
 FEATURES = ("embedding", "layer3", "layer2")  # what the novelty head reads: (B, 2048), (B, 1024), (B, 512)
+MAPS = {"layer2": "layer2_map", "layer3": "layer3_map"}  # tap -> name of its raw map, the input of its mean
+CHANNELS = {"layer2": 512, "layer3": 1024}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +40,16 @@ class TappedResNet(nn.Module):
         self.net = net
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        probabilities, embedding, three, two = self.with_maps(x)
+        return probabilities, embedding, three.mean((2, 3)), two.mean((2, 3))
+
+    def with_maps(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The same with the raw maps of both taps: (B, 1024, h/2, w/2) and (B, 512, h, w)."""
         n = self.net
         two = n.layer2(n.layer1(n.maxpool(n.relu(n.bn1(n.conv1(x))))))
         three = n.layer3(two)
         embedding = torch.flatten(n.avgpool(n.layer4(three)), 1)
-        return n.fc(embedding).softmax(1), embedding, three.mean((2, 3)), two.mean((2, 3))
+        return n.fc(embedding).softmax(1), embedding, three, two
 
 
 def resnet50_of(weights: Mapping[str, Tensor]) -> torchvision.models.ResNet:
@@ -63,6 +70,31 @@ def to_ir(net: torchvision.models.ResNet, spec: NetworkInput) -> Any:
     model.inputs[0].get_tensor().set_names({"input"})
     for output, name in zip(model.outputs, OUTPUTS, strict=True):
         output.get_tensor().set_names({name})
+    return model
+
+
+def map_of(model: Any, tap: str) -> Any:
+    """The node output that holds the raw map of `tap`: what its mean is taken of.
+
+    In a quantised graph NNCF's quantiser stands between the residual sum and all its readers, so this is the map on its
+    8-bit grid, and nothing there has to leave the 8-bit domain for us.
+    """
+    mean = model.output(tap).get_node().input_value(0).get_node()
+    if mean.get_type_name() != "ReduceMean":
+        raise ValueError(f"output {tap} is a {mean.get_type_name()}, not the mean of a map")
+    return mean.input_value(0)
+
+
+def show_maps(model: Any) -> Any:
+    """Add the raw maps as outputs MAPS, for fitting; changes and returns the model."""
+    from openvino import opset15 as ops
+
+    results = []
+    for tap, name in MAPS.items():
+        source = map_of(model, tap)
+        source.get_tensor().set_names({name})
+        results.append(ops.result(source))
+    model.add_results(results)
     return model
 
 

@@ -20,11 +20,11 @@ from inspector.core.types import Image
 from inspector.model import load_ir, to_prediction
 from inspector.runtime import ISA_LIMIT
 
-Scores = NDArray[np.float64]  # (N, 2): confidence and novelty score
+Scores = NDArray[np.float64]  # (N, 3): confidence, novelty score, anomaly score (0 where the bundle has none)
 
 
 def drift_on(directory: Path, views: Sequence[Image], labels: Sequence[str]) -> Scores:
-    """(N, 2) drift of the IR in `directory` on these views. Raises DeployError: the narrowed child failed."""
+    """(N, 3) drift of the IR in `directory` on these views. Raises DeployError: the narrowed child failed."""
     here = scores(directory, views, labels)
     others = [scores(directory, views, labels, {"LP_TRANSFORMS_MODE": "NO"}), narrowed_scores(directory, views, labels)]
     return np.asarray(np.max([np.abs(other - here) for other in others], axis=0), np.float64)
@@ -33,10 +33,10 @@ def drift_on(directory: Path, views: Sequence[Image], labels: Sequence[str]) -> 
 def scores(
     directory: Path, views: Sequence[Image], labels: Sequence[str], properties: Mapping[str, str] | None = None
 ) -> Scores:
-    """Confidence and novelty score of each view."""
+    """Confidence, novelty and anomaly score of each view."""
     ir = load_ir(directory, (views[0].shape[0], views[0].shape[1]), threads=1, properties=properties)
     found = [to_prediction(ir.infer(view), labels) for view in views]
-    return np.array([[p.confidence, p.novelty_score] for p in found])
+    return np.array([[p.confidence, p.novelty_score, p.anomaly_score or 0.0] for p in found])
 
 
 def narrowed_scores(directory: Path, views: Sequence[Image], labels: Sequence[str], isa: str = "AVX2") -> Scores:

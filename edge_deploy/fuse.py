@@ -183,19 +183,19 @@ def _whitening(classes: Mapping[str, Float], acceptable: Collection[str], cfg: S
         rows.append((e - e.mean(0)) * np.sqrt(weight / len(e)))
     spread = np.concatenate(rows)
     behind = sum(len(e) for e in classes.values()) // cfg.images_per_direction
-    variance, directions, mean_variance = _principal(spread, min(cfg.directions, max(behind, 1)))
+    variance, directions, mean_variance = principal(spread, min(cfg.directions, max(behind, 1)))
     if variance.size == 0:
         raise ValueError("all good images have the same features: the pictures are copies of one another")
     scale = (variance + cfg.floor * mean_variance) ** (-cfg.whitening / 2)
     return np.asarray(directions * scale, np.float64)
 
 
-def _principal(rows: Float, most: int) -> tuple[Float, Float, float]:
+def principal(rows: NDArray[np.floating[Any]], most: int) -> tuple[Float, Float, float]:
     """The d largest variances, their directions (F, d), and the mean of all variances, by the smaller Gram matrix."""
     from scipy.linalg import eigh
 
     n, width = rows.shape
-    gram = rows @ rows.T if n <= width else rows.T @ rows
+    gram = np.asarray(rows @ rows.T if n <= width else rows.T @ rows, np.float64)
     size = len(gram)
     variance, vectors = eigh(gram, subset_by_index=(size - min(most, size), size - 1))
     keep = variance[::-1] > max(1e-12 * float(np.trace(gram)), ROUNDING)

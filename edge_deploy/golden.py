@@ -40,7 +40,12 @@ class GoldenConfig:
     drift_margin: float = 4.0
     least_confidence: float = 0.01
     least_novelty: float = 0.02
+    least_anomaly: float = 0.02
     guard: float = 1.5
+
+    @property
+    def least(self) -> tuple[float, float, float]:
+        return self.least_confidence, self.least_novelty, self.least_anomaly
 
     def wanted(self, role: Role) -> int:
         return {"good": self.good, "defect": self.each_defect, "negative": self.each_negative}[role]
@@ -61,7 +66,7 @@ class Candidate:
 class Selection:
     chosen: tuple[Candidate, ...]
     tolerance: GoldenTolerance
-    drift: Scores  # (chosen, 2): confidence, novelty
+    drift: Scores  # (chosen, 3): confidence, novelty, anomaly
     notes: tuple[str, ...]
 
 
@@ -71,14 +76,14 @@ def select(
     drift_of: Callable[[Sequence[Candidate]], Scores],
     cfg: GoldenConfig = GoldenConfig(),
 ) -> Selection:
-    """Pick the golden pictures; drift_of gives (N, 2) drifts of confidence and novelty.
+    """Pick the golden pictures; drift_of gives (N, 3) drifts of confidence, novelty and anomaly.
 
     Raises DeployError: good parts, or a kind of negative, of which no picture will do. A defect of which none will do
     is left out and noted: the replay would flip where the model itself is undecided.
     """
     pool = _typical(candidates, limits, cfg)
     drift = drift_of(pool)
-    allowed = np.maximum(cfg.drift_margin * drift, (cfg.least_confidence, cfg.least_novelty))
+    allowed = np.maximum(cfg.drift_margin * drift, cfg.least)
     kinds: dict[Kind, list[int]] = defaultdict(list)
     for i in sorted(range(len(pool)), key=lambda i: float((allowed[i] / allowed.min(0)).max())):
         of_kind = kinds[pool[i].kind]
@@ -87,8 +92,11 @@ def select(
     picked = sorted(i for of_kind in kinds.values() for i in of_kind)
     chosen = tuple(pool[i] for i in picked)
     notes = _refuse_gaps(candidates, chosen)
-    worst = allowed[picked].max(0)
-    return Selection(chosen, GoldenTolerance(float(worst[0]), float(worst[1]), None), drift[picked], notes)
+    confidence, novelty, anomaly = (float(worst) for worst in allowed[picked].max(0))
+    finds_spots = all(c.prediction.anomaly_score is not None for c in chosen)
+    return Selection(
+        chosen, GoldenTolerance(confidence, novelty, anomaly if finds_spots else None), drift[picked], notes
+    )
 
 
 def write(chosen: Sequence[Candidate], pictures: Pictures, limits: Limits, directory: Path) -> tuple[Golden, ...]:
@@ -117,7 +125,7 @@ def expected(prediction: Prediction, limits: Limits) -> Expected:
 
 def _typical(candidates: Sequence[Candidate], limits: Limits, cfg: GoldenConfig) -> list[Candidate]:
     """Those judged as they should be, clear of limits, nearest to their kind's middle: `pool` times those wanted."""
-    least = cfg.guard * np.array([cfg.least_confidence, cfg.least_novelty])
+    least = cfg.guard * np.array(cfg.least)
     kinds: dict[Kind, list[Candidate]] = defaultdict(list)
     for candidate in candidates:
         if _as_it_should(candidate, limits) and _clear(candidate.prediction, limits, least):
@@ -157,11 +165,17 @@ def _as_it_should(c: Candidate, limits: Limits) -> bool:
 
 
 def _clear(p: Prediction, limits: Limits, reach: Scores) -> bool:
-    """No limit within `reach` (confidence, novelty) of its score, so that another CPU's rounding cannot flip it."""
+    """No limit within `reach` (confidence, novelty, anomaly) of its score: another CPU's rounding cannot flip it."""
     low, high = limits.novelty_range
     if min(abs(p.novelty_score - low), abs(p.novelty_score - high)) <= reach[1]:
         return False
-    inside = low < p.novelty_score < high
-    # The confidence matters only where novelty lets it speak; close to 1 there is less room than the reach.
-    wanted = min(float(reach[0]), (1 - limits.min_confidence) / 2)
-    return not inside or abs(p.confidence - limits.min_confidence) > wanted
+    if not low < p.novelty_score < high:
+        return True  # the other scores are not asked
+    if limits.max_anomaly_score is not None and p.anomaly_score is not None:
+        if abs(p.anomaly_score - limits.max_anomaly_score) <= reach[2]:
+            return False
+        if p.anomaly_score > limits.max_anomaly_score:
+            first, second, *_ = (*sorted(p.probabilities, reverse=True), 0.0)
+            return first - second > 2 * reach[0]  # nor is the confidence; the class is still compared
+    wanted = min(float(reach[0]), (1 - limits.min_confidence) / 2)  # close to 1 there is less room than the reach
+    return abs(p.confidence - limits.min_confidence) > wanted

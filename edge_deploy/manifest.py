@@ -14,6 +14,7 @@ from edge_deploy.pictures import Pictures
 from inspector.core.manifest import (
     BundleFile,
     CalibrationSpec,
+    DetectorSpec,
     Golden,
     GoldenTolerance,
     InputSpec,
@@ -39,12 +40,17 @@ def describe(
     directory: Path,
     limits: LimitsSpec,
     zones: tuple[ZoneLimits, ...],
+    detector: DetectorSpec,
     golden: tuple[Golden, ...],
     tolerance: GoldenTolerance,
     instruction_sets: tuple[str, ...],
     metrics: Mapping[str, float],
+    grid: tuple[int, int] | None,
 ) -> Manifest:
-    """The manifest of the files in `directory`, not yet approved: key_id is empty."""
+    """The manifest of the files in `directory`, not yet approved: key_id is empty.
+
+    grid: (h, w) cells of the heat map; None: the model gives none.
+    """
     return Manifest(
         schema_version=1,
         product=options.product or run.product,
@@ -55,11 +61,7 @@ def describe(
         classes=run.classes,
         input=InputSpec(*run.network_size, "NHWC", "u8", "RGB"),
         view=ViewSpec(pictures.camera[1], pictures.camera[0], pictures.roi),
-        outputs=(
-            OutputSpec("probabilities", (len(run.classes),)),
-            OutputSpec("embedding", (EMBEDDING_SIZE,)),
-            OutputSpec("novelty_score", ()),
-        ),
+        outputs=_outputs(run, grid),
         limits=limits,
         zones=zones,
         golden=golden,
@@ -69,6 +71,17 @@ def describe(
         metrics=dict(metrics),
         licences=run.licences,
         key_id="",
+        detector=detector,
+    )
+
+
+def _outputs(run: Run, grid: tuple[int, int] | None) -> tuple[OutputSpec, ...]:
+    spots = () if grid is None else (OutputSpec("anomaly_map", grid), OutputSpec("anomaly_score", ()))
+    return (
+        OutputSpec("probabilities", (len(run.classes),)),
+        OutputSpec("embedding", (EMBEDDING_SIZE,)),
+        OutputSpec("novelty_score", ()),
+        *spots,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from edge_deploy.convert import FEATURES, OUTPUTS, NetworkInput, TappedResNet
+from edge_deploy.convert import FEATURES, MAPS, NetworkInput, TappedResNet
 from edge_deploy.fuse import NoveltyHead
+from edge_deploy.patches import Maps, PatchHead
 from edge_deploy.pictures import Picture, Pictures
 from inspector.core.types import Image, Prediction
 from inspector.model import CompiledIr, Outputs, load_ir, to_prediction
@@ -21,6 +23,14 @@ from training.views import view_transform
 Predict = Callable[[Image], Prediction]
 Tick = Callable[[], None]  # called once a picture; moves a progress bar
 MODEL_NAME = "model.xml"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Heads:
+    """What is attached to the network. patches: None for a bundle that judges whole parts alone (`pooled`)."""
+
+    novelty: NoveltyHead
+    patches: PatchHead | None = None
 
 
 def save_ir(model: Any, directory: Path) -> None:
@@ -34,24 +44,28 @@ def of_ir(ir: CompiledIr, labels: Sequence[str]) -> Predict:
     return lambda view: to_prediction(ir.infer(view), labels)
 
 
-def of_bare_ir(ir: CompiledIr, labels: Sequence[str], head: NoveltyHead) -> Predict:
-    """An IR without a head; the head is computed from its features in float64."""
+def of_bare_ir(ir: CompiledIr, labels: Sequence[str], heads: Heads) -> Predict:
+    """An IR without heads (with raw maps, for patches); the heads are computed from its features in float64."""
 
     def predict(view: Image) -> Prediction:
-        return _with_head(ir.infer(view), labels, head)
+        return _with_heads(ir.infer(view), labels, heads)
 
     return predict
 
 
-def of_torch(net: Any, spec: NetworkInput, labels: Sequence[str], head: NoveltyHead) -> Predict:
+def of_torch(net: Any, spec: NetworkInput, labels: Sequence[str], heads: Heads) -> Predict:
     """The trained network with training's own transform."""
     model, transform = TappedResNet(net).eval(), view_transform((spec.height, spec.width), spec.mean, spec.std)
 
     @torch.no_grad()
     def predict(view: Image) -> Prediction:
         x = transform(torch.from_numpy(view).permute(2, 0, 1))
-        outputs = {name: value.numpy() for name, value in zip(OUTPUTS, model(x[None]), strict=True)}
-        return _with_head(outputs, labels, head)
+        probabilities, embedding, three, two = (value.numpy() for value in model.with_maps(x[None]))
+        outputs = {
+            "probabilities": probabilities, "embedding": embedding,
+            "layer3": three.mean((2, 3)), "layer2": two.mean((2, 3)), MAPS["layer3"]: three, MAPS["layer2"]: two,
+        }  # fmt: skip
+        return _with_heads(outputs, labels, heads)
 
     return predict
 
@@ -70,18 +84,17 @@ def features_of(outputs: Outputs) -> NDArray[np.float32]:
     return np.concatenate([outputs[name].ravel() for name in FEATURES])
 
 
-def features_of_all(ir: CompiledIr, pictures: Pictures, which: Sequence[Picture], tick: Tick) -> NDArray[np.float32]:
-    """(N, F) features, in order."""
-    rows = []
-    for picture in which:
-        rows.append(features_of(ir.infer(pictures.view(picture))))
-        tick()
-    return np.stack(rows)
+def maps_of(outputs: Outputs) -> Maps:
+    """tap -> (C, h, w): the raw maps that the anomaly head reads."""
+    return {tap: outputs[name][0] for tap, name in MAPS.items()}
 
 
-def _with_head(outputs: Outputs, labels: Sequence[str], head: NoveltyHead) -> Prediction:
-    score = head.score(features_of(outputs)[None]).astype(np.float32)
-    return to_prediction({**outputs, "novelty_score": score}, labels)
+def _with_heads(outputs: Outputs, labels: Sequence[str], heads: Heads) -> Prediction:
+    scores = {"novelty_score": heads.novelty.score(features_of(outputs)[None]).astype(np.float32)}
+    if heads.patches is not None:
+        heat = heads.patches.anomaly_map(maps_of(outputs)).astype(np.float32)
+        scores |= {"anomaly_map": heat[None], "anomaly_score": np.float32([heads.patches.anomaly_score(heat)])}
+    return to_prediction({**outputs, **scores}, labels)
 
 
 def load_for(directory: Path, pictures: Pictures, threads: int) -> CompiledIr:

@@ -44,12 +44,15 @@ def describe_bundle(bundle: Path) -> str:
         f"              novelty at least {_limit(limits.novelty_low)}",
         f"              novelty at most  {_limit(limits.novelty_high)}",
         f"              confidence at least {_limit(limits.min_confidence)}",
+        *([f"              anomaly at most  {_limit(limits.max_anomaly_score)}"] if limits.max_anomaly_score else []),
+        f"detector      {_detector(m)}",
         *(f"promise       {line}" for line in promise_lines(limits.bounds)),
         *_chosen(limits.promise),
         *(
             f"golden        {g.file}  {g.role} {g.truth}: {Verdict(g.expected.verdict).name} / "
             f"{Reason(g.expected.reason).name}, {g.expected.label} {g.expected.confidence:.3f}, "
             f"novelty {g.expected.novelty_score:.3g}"
+            + ("" if g.expected.anomaly_score is None else f", anomaly {g.expected.anomaly_score:.3g}")
             for g in m.golden
         ),
         *(f"file          {f.name}  {f.size} bytes" for f in m.files),
@@ -72,6 +75,16 @@ def _chosen(promise: PromiseSpec | None) -> list[str]:
             f"              {promise.left_out:.2%} of good parts, by limits set without their lot ({promise.lots})"
         )
     return counted
+
+
+def _detector(m: Manifest) -> str:
+    d = m.detector
+    if d is None:
+        return "pooled (from before there was a choice)"
+    return (
+        f"{d.detector}: {', '.join(d.taps)}; {d.directions} directions, {d.landmarks} landmarks, kappa {d.kappa:g}, "
+        f"nu {d.nu:g}, {d.pooling}, seed {d.seed}"
+    )
 
 
 def _limit(spec: LimitSpec) -> str:

@@ -103,8 +103,13 @@ def _limits(m: Manifest) -> Iterator[str]:
         yield "novelty's limits cross"
     if not 0 <= spec.min_confidence.allowed[0] <= spec.min_confidence.allowed[1] <= 1:
         yield "the confidence's allowed range is not within 0 and 1"
-    if spec.max_anomaly_score and "anomaly_score" not in {o.name for o in m.outputs}:
+    gives = {o.name for o in m.outputs}
+    if spec.max_anomaly_score and "anomaly_score" not in gives:
         yield "there is a limit for an anomaly score that the model does not give"
+    if m.detector is not None and (m.detector.detector == "patch") is not ({"anomaly_score", "anomaly_map"} <= gives):
+        yield f"its detector is {m.detector.detector!r} and its outputs are those of another"
+    if m.detector is not None and m.detector.detector == "patch" and not spec.max_anomaly_score:
+        yield "it finds strange spots and has no limit for them"
 
 
 def _sound(spec: LimitSpec) -> bool:
@@ -127,6 +132,9 @@ def _golden(m: Manifest) -> Iterator[str]:
         if not _expects_sense(golden):
             yield f"{golden.file} ({golden.role}) expects {golden.expected.verdict}/{golden.expected.reason}"
     t = m.golden_tolerance
+    known = {score is not None for score in (t.anomaly_score, *(g.expected.anomaly_score for g in m.golden))}
+    if len(known) > 1 or (m.limits.max_anomaly_score and known != {True}):
+        yield "an anomaly score is not expected, with a tolerance, of each golden picture"
     if not (0 < t.confidence <= 1 and t.novelty_score > 0 and (t.anomaly_score is None or t.anomaly_score > 0)):
         yield "a tolerance of the golden pictures is not positive"
 

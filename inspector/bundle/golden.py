@@ -119,5 +119,12 @@ def _wrong(row: GoldenRow, tolerance: GoldenTolerance) -> str | None:
         return (
             f"{what} drifts: confidence {got.confidence:.4f} for {expected.confidence:.4f}, "
             f"novelty {got.novelty_score:.4f} for {expected.novelty_score:.4f}"
+            + _anomaly_in_words(got.anomaly_score, expected.anomaly_score)
         )
     return None
+
+
+def _anomaly_in_words(got: float | None, expected: float | None) -> str:
+    if expected is None:
+        return ""
+    return f", anomaly {'none' if got is None else f'{got:.4f}'} for {expected:.4f}"

@@ -144,6 +144,21 @@ class GoldenTolerance:
 
 
 @dataclass(frozen=True, slots=True)
+class DetectorSpec:
+    """What finds the unknown, and how it was fitted. patch: single spots and the whole part; pooled: the whole part."""
+
+    detector: Literal["patch", "pooled"]
+    taps: tuple[str, ...]  # stages of the network whose features it reads
+    directions: int  # principal directions d
+    landmarks: int  # M, as many as there are in the graph
+    kappa: float  # sharpness of the kernel
+    nu: float  # of the One-Class SVM
+    pooling: str  # how the score comes from the cells: "max", "mean of the 3 highest"; of a pooled one: "mean"
+    seed: int
+    config: Mapping[str, str]  # every setting of the fit, as text
+
+
+@dataclass(frozen=True, slots=True)
 class CalibrationSpec:
     """Where the limits come from; bound to the instruction sets it was qualified for."""
 
@@ -195,6 +210,7 @@ class Manifest:
     metrics: Mapping[str, float]
     licences: tuple[Licence, ...]
     key_id: str  # first 16 hex digits of the SHA-256 of the public key that approves it
+    detector: DetectorSpec | None = None  # None: a bundle from before there was a choice, pooled
 
     @property
     def bundle_id(self) -> str:
@@ -205,6 +221,6 @@ class Manifest:
 
 for _cls in (
     BundleFile, ClassEntry, InputSpec, ViewSpec, OutputSpec, LimitSpec, BoundSpec, PromiseSpec, LimitsSpec, ZoneLimits,
-    Expected, Golden, GoldenTolerance, CalibrationSpec, TrainingSpec, Licence, Manifest,
+    Expected, Golden, GoldenTolerance, DetectorSpec, CalibrationSpec, TrainingSpec, Licence, Manifest,
 ):  # fmt: skip
     setattr(_cls, "__pydantic_config__", _STRICT)  # noqa: B010 - the class has no such attribute to type

@@ -134,7 +134,13 @@ def approved(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Verified
 def test_a_run_becomes_a_bundle_that_the_box_takes_and_judges_with(approved: VerifiedBundle, built: Built) -> None:
     m = approved.manifest
     assert (m.product, m.version, m.view.roi, m.calibration.instruction_sets) == ("disc", 3, ROI, ("avx2",))
-    assert [output.name for output in m.outputs] == ["probabilities", "embedding", "novelty_score"]
+    assert [output.name for output in m.outputs] == [
+        "probabilities",
+        "embedding",
+        "novelty_score",
+        "anomaly_map",
+        "anomaly_score",
+    ]
     thread = DeviceThread("model")
     try:
         model = load_model(approved, (ROI[3], ROI[2]), threads=2, judged_by=JudgedBy(m.bundle_id), thread=thread)

@@ -31,7 +31,7 @@ EMPTIES = [candidate("negative", "empty", "good", 3.0 + 0.1 * i) for i in range(
 
 
 def steady(pool: Sequence[Candidate]) -> Scores:
-    return np.full((len(pool), 2), 1e-4)
+    return np.full((len(pool), 3), 1e-4)
 
 
 def test_a_few_of_each_kind_are_chosen() -> None:
@@ -54,7 +54,7 @@ def test_pictures_near_a_limit_are_left_out_so_that_no_cpu_flips_them() -> None:
 
 def test_the_steady_ones_of_a_kind_are_taken_and_the_tolerance_covers_their_drift() -> None:
     def drift_of(pool: Sequence[Candidate]) -> Scores:
-        return np.array([[0.0, 0.5 if round(c.prediction.novelty_score * 100) % 4 else 0.02] for c in pool])
+        return np.array([[0.0, 0.5 if round(c.prediction.novelty_score * 100) % 4 else 0.02, 0.0] for c in pool])
 
     made = select(GOODS, LIMITS, drift_of, GoldenConfig(good=2))
     assert made.drift[:, 1].max() == 0.02
@@ -65,7 +65,7 @@ def test_a_picture_whose_own_drift_could_reach_a_limit_is_left_out() -> None:
     wavering = candidate("good", "good", "good", 1.9)
 
     def drift_of(pool: Sequence[Candidate]) -> Scores:
-        return np.array([[0.0, 0.05 if c is wavering else 0.0] for c in pool])
+        return np.array([[0.0, 0.05 if c is wavering else 0.0, 0.0] for c in pool])
 
     chosen = select([wavering, *GOODS[:2]], LIMITS, drift_of).chosen
     assert wavering not in chosen and len(chosen) == 2
@@ -95,6 +95,6 @@ def test_scores_hold_on_this_cpu_narrowed_to_avx2(networks: Networks, tmp_path: 
     model = openvino().Core().read_model(networks.int8 / "model.xml")
     save_ir(attach(model, head), tmp_path)
     drift = drift_on(tmp_path, [picture(seed) for seed in range(30, 34)], ["a", "b", "c"])
-    assert drift.shape == (4, 2)
+    assert drift.shape == (4, 3)
     assert drift.max() < 0.2
     assert sorted(file.name for file in tmp_path.iterdir()) == ["model.bin", "model.xml"]

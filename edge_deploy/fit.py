@@ -1,0 +1,114 @@
+"""Both heads, fitted in one pass over the training pictures, on the features of the INT8 model itself."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+
+from edge_deploy.convert import CHANNELS, FEATURES
+from edge_deploy.errors import DeployError
+from edge_deploy.fuse import NoveltyHead, SvmConfig, fit_novelty
+from edge_deploy.patches import PatchConfig, PatchFit, PatchSampler
+from edge_deploy.pictures import Picture, Pictures
+from edge_deploy.predict import Heads, features_of, maps_of
+from edge_deploy.steps import Steps, Tick
+from inspector.core.manifest import DetectorSpec
+from inspector.model import CompiledIr
+
+
+class Detector(StrEnum):
+    """What finds the unknown."""
+
+    PATCH = "patch"  # a strange spot fails a part; the whole part is checked as well
+    POOLED = "pooled"  # the whole part alone
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitted:
+    """The heads, what the manifest says of them, and for `patch` what came of the fit."""
+
+    heads: Heads
+    spec: DetectorSpec
+    patches: PatchFit | None
+
+
+def fit_heads(
+    int8: CompiledIr,
+    pictures: Pictures,
+    acceptable: Collection[str],
+    detector: Detector,
+    svm: SvmConfig,
+    patches: PatchConfig,
+    steps: Steps,
+) -> Fitted:
+    """int8: with its raw maps as outputs. Raises DeployError: too few good pictures, copies, or features not finite."""
+    sampler = PatchSampler(len(good_of(pictures.train, acceptable)), patches)
+    by_class: dict[str, list[Any]] = defaultdict(list)
+    with steps.bar("features for the SVMs", len(pictures.train)) as tick:
+        for picture in pictures.train:
+            outputs = int8.infer(pictures.view(picture))
+            by_class[picture.truth].append(features_of(outputs))
+            if detector is Detector.PATCH and picture.truth in acceptable:
+                sampler.take(maps_of(outputs), picture.group or str(picture.file))
+            tick()
+    steps.say("fitting the SVM of the whole part")
+    try:
+        stacked = {truth: np.stack(rows) for truth, rows in sorted(by_class.items())}
+        novelty = fit_novelty(stacked, acceptable, cfg=svm)
+        if detector is Detector.POOLED:
+            return Fitted(Heads(novelty), _pooled_spec(novelty, svm), None)
+        fit = _fit_patches(sampler, steps)
+    except ValueError as exc:
+        raise DeployError(str(exc)) from exc
+    return Fitted(Heads(novelty, fit.head), _patch_spec(fit, patches), fit)
+
+
+def good_of(pictures: Sequence[Picture], acceptable: Collection[str]) -> tuple[Picture, ...]:
+    return tuple(picture for picture in pictures if picture.truth in acceptable)
+
+
+def _fit_patches(sampler: PatchSampler, steps: Steps) -> PatchFit:
+    with ExitStack() as stack:
+
+        def bar(total: int) -> Tick:
+            return stack.enter_context(steps.bar("patches that stand for good parts", total))
+
+        return sampler.fit(CHANNELS, bar)
+
+
+def _patch_spec(fit: PatchFit, cfg: PatchConfig) -> DetectorSpec:
+    return DetectorSpec(
+        detector="patch",
+        taps=cfg.taps,
+        directions=len(fit.head.offset),
+        landmarks=len(fit.head.support),
+        kappa=round(fit.head.gamma * fit.head.width, 9),
+        nu=cfg.nu,
+        pooling="max" if fit.head.top == 1 else f"mean of the {fit.head.top} highest",
+        seed=cfg.seed,
+        config=_as_text(asdict(cfg)),
+    )
+
+
+def _pooled_spec(head: NoveltyHead, cfg: SvmConfig) -> DetectorSpec:
+    return DetectorSpec(
+        detector="pooled",
+        taps=FEATURES,
+        directions=head.projection.shape[1],
+        landmarks=len(head.support),
+        kappa=head.kappa,
+        nu=cfg.nu,
+        pooling="mean",
+        seed=cfg.seed,
+        config=_as_text(asdict(cfg)),
+    )
+
+
+def _as_text(settings: Mapping[str, Any]) -> dict[str, str]:
+    return {name: ", ".join(value) if isinstance(value, tuple) else str(value) for name, value in settings.items()}
