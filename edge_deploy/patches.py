@@ -112,7 +112,7 @@ class PatchHead:
         size = next(iter(maps[tap].shape[-2:] for tap in self.weights))
         cells = [smooth_cells(np.tensordot(weight, maps[tap], 1), size) for tap, weight in self.weights.items()]
         z = np.moveaxis(np.sum(cells, 0), 0, -1) - self.offset
-        return z if self.z_step is None else _on_grid(z, self.z_step, Z_STEPS)
+        return z if self.z_step is None else on_grid(z, self.z_step, Z_STEPS)
 
     def anomaly_map(self, maps: Maps) -> Float:
         """(h, w): the formula that the graph is tested against."""
@@ -208,7 +208,7 @@ def _fit(
     weights, scale, offset = _projection(rows, sizes, cfg)
     z = rows @ np.concatenate([weights[tap] for tap in cfg.taps], 1).T.astype(np.float32) - offset.astype(np.float32)
     z_step = cfg.headroom * float(np.abs(z).max()) / Z_STEPS[1] if cfg.eight_bit else None
-    z = np.asarray(z if z_step is None else _on_grid(z, z_step, Z_STEPS), np.float32)
+    z = np.asarray(z if z_step is None else on_grid(z, z_step, Z_STEPS), np.float32)
     needed = max(cfg.support, int(np.ceil(cfg.support_share * len(np.unique(parts)))))
     strange = neighbour_distances(z, parts, needed, tick)
     kept = np.flatnonzero(strange <= _supported_within(strange, cfg.outlier))
@@ -242,9 +242,9 @@ def _projection(
     matrix = (directions * (variance + cfg.floor * mean_variance) ** (-cfg.whitening / 2)).T  # (d, C)
     ends = np.cumsum([sizes[tap] for tap in cfg.taps])
     weights = dict(zip(cfg.taps, np.split(matrix, ends[:-1], axis=1), strict=True))
-    scale = {tap: _row_scale(weight) for tap, weight in weights.items()} if cfg.eight_bit else None
+    scale = {tap: row_scale(weight) for tap, weight in weights.items()} if cfg.eight_bit else None
     if scale is not None:
-        weights = {tap: _on_grid(weight, scale[tap][:, None]) for tap, weight in weights.items()}
+        weights = {tap: on_grid(weight, scale[tap][:, None]) for tap, weight in weights.items()}
     return weights, scale, np.concatenate([weights[tap] for tap in cfg.taps], 1) @ mean
 
 
@@ -259,9 +259,9 @@ def _svm(
 ) -> PatchHead:
     from sklearn.svm import OneClassSVM
 
-    scale = _row_scale(landmarks) if cfg.eight_bit else None
+    scale = row_scale(landmarks) if cfg.eight_bit else None
     if scale is not None:
-        landmarks = _on_grid(landmarks, scale[:, None])
+        landmarks = on_grid(landmarks, scale[:, None])
     width = max(nearest_neighbour(landmarks), 1e-12)
     gamma = cfg.sharpness(len(landmarks)) / width
     svm = OneClassSVM(kernel="rbf", gamma=gamma, nu=cfg.nu).fit(landmarks)
@@ -305,9 +305,11 @@ def smoothing(n: int) -> Float:
     return near / near.sum(1, keepdims=True)
 
 
-def _row_scale(matrix: Float) -> Float:
+def row_scale(matrix: Float) -> Float:
+    """(rows,): the step of each row's own grid of WEIGHT_STEPS."""
     return np.maximum(np.abs(matrix).max(1), 1e-12) / WEIGHT_STEPS
 
 
-def _on_grid(values: Any, step: Any, steps: tuple[int, int] = (-WEIGHT_STEPS, WEIGHT_STEPS)) -> Float:
+def on_grid(values: Any, step: Any, steps: tuple[int, int] = (-WEIGHT_STEPS, WEIGHT_STEPS)) -> Float:
+    """The nearest multiple of `step`, within `steps`."""
     return np.asarray(np.clip(np.round(values / step), *steps) * step, np.float64)

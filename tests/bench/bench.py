@@ -33,6 +33,7 @@ from tests.bench import rows
 from tests.bench.exchange import exchange_rows, stations_rows
 from tests.bench.line import Line
 from tests.bench.models import (
+    LEVERS,
     SIDE,
     Graphs,
     Timed,
@@ -82,6 +83,7 @@ async def measure(folder: Path, rounds: int, end_mono_s: float, progress: Progre
     timed = {
         "bare INT8": Timed(bare_call(graphs.int8, THREADS)), "bare FP32": Timed(bare_call(graphs.fp32, THREADS)),
         "fused INT8": Timed(fused_call(graphs.fused, THREADS, SIDE)),
+        **{name: Timed(fused_call(path, THREADS, SIDE)) for name, path in graphs.levers.items()},
         f"fused INT8, view {LARGER} px": Timed(fused_call(graphs.fused, THREADS, LARGER)),
         "write and fsync": Timed(lambda: bench_line.write_and_fsync(folder / "plain")),
     }  # fmt: skip
@@ -127,9 +129,10 @@ class Measured:
         int8 = rows.p50(s["bare INT8"])
         fast = bool(instruction_sets() & {"avx512_vnni", "avx_vnni"})
         return [
-            *(row for name in list(s)[:4] for row in rows.milliseconds(name, s[name])),
+            *(row for name in s if name.startswith(("bare", "fused")) for row in rows.milliseconds(name, s[name])),
             rows.at_least("bare FP32 / bare INT8, p50", rows.p50(s["bare FP32"]) / int8, "x", 2.5 if fast else 1.6),
-            rows.at_most("fused INT8 / bare INT8, p50", rows.p50(s["fused INT8"]) / int8, "x", 1.10),
+            rows.at_most("fused INT8 / bare INT8, p50", rows.p50(s["fused INT8"]) / int8, "x", 1.15),
+            *(Row(f"fused INT8 / bare INT8 with {name}, p50", rows.p50(s[name]) / int8, "x") for name in LEVERS),
             rows.at_most("INT8 weights / FP32 weights", 100 * weights_share(self._graphs), "%", 27),
         ]
 

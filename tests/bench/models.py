@@ -1,4 +1,7 @@
-"""A ResNet50 with random weights at 224 px: bare and fused, FP32 and INT8, and a signed bundle of the fused one."""
+"""A ResNet50 with random weights at 224 px: bare and fused, FP32 and INT8, and a signed bundle of the fused one.
+
+The heads are of a real build's size and made of random numbers: what they cost depends on their size alone.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +19,19 @@ import torchvision
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from numpy.typing import NDArray
 
-from edge_deploy.convert import NetworkInput, embed_preprocessing, to_ir
+from edge_deploy.convert import CHANNELS, NetworkInput, embed_preprocessing, to_ir
+from edge_deploy.coreset import nearest_neighbour
 from edge_deploy.fuse import NoveltyHead, attach, drop_taps, fit_novelty
 from edge_deploy.pack import key_id
+from edge_deploy.patch_graph import attach_patches
+from edge_deploy.patches import PatchConfig, PatchHead, on_grid, row_scale
 from edge_deploy.predict import features_of, save_ir
 from edge_deploy.quantize import TargetCpu, quantize
 from inspector.core.manifest import (
     ClassEntry,
     Expected,
     Golden,
+    GoldenTolerance,
     InputSpec,
     LimitSpec,
     LimitsSpec,
@@ -43,6 +50,15 @@ SIDE = 224
 LABELS = ("good", "also_good")
 SPEC = NetworkInput(SIDE, SIDE, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 FITTED_ON = 64  # pictures that quantisation and the novelty head see: enough for speed, which is all that is measured
+CELLS = (SIDE // 8, SIDE // 8)  # of the heat map
+LEVERS: dict[str, PatchConfig | None] = {  # what the anomaly head costs, and what makes it cheaper
+    "no anomaly head": None,
+    "in FP32, sum": PatchConfig(eight_bit=False, over_landmarks="sum"),
+    "8 bit, sum": PatchConfig(over_landmarks="sum"),
+    "64 directions": PatchConfig(directions=64),
+    "500 landmarks": PatchConfig(landmarks=500),
+    "64 directions, 500 landmarks": PatchConfig(directions=64, landmarks=500),
+}
 BODIES, OF_A_BODY = 5, 128  # classes of the head and features of each: its size in a real build, as of the demo bundle
 
 
@@ -68,7 +84,8 @@ class Graphs:
 
     fp32: Path  # bare: normalised f32 NCHW in, probabilities and embedding out
     int8: Path  # the same, quantised
-    fused: Path  # what a bundle holds: u8 NHWC in, with the One-Class SVM
+    fused: Path  # what a bundle holds: u8 NHWC in, with both One-Class SVMs
+    levers: dict[str, Path]  # the same with another anomaly head
     torch: Any
 
 
@@ -80,16 +97,20 @@ def make_graphs(folder: Path, say: Callable[[str], None]) -> Graphs:
     bare = to_ir(net, SPEC)
     say("quantising to INT8")
     int8 = quantize(bare, SPEC, views(FITTED_ON), TargetCpu.AVX2)
-    graphs = Graphs(folder / "fp32", folder / "int8", folder / "fused", net)
+    levers = {name: folder / f"lever{number}" for number, name in enumerate(LEVERS)}
+    graphs = Graphs(folder / "fp32", folder / "int8", folder / "fused", levers, net)
     save_ir(drop_taps(bare.clone()), graphs.fp32)
     save_ir(drop_taps(int8.clone()), graphs.int8)
-    say("fitting the One-Class SVM")
+    say("fitting the One-Class SVMs")
     with tempfile.TemporaryDirectory() as scratch:
         tapped = embed_preprocessing(int8, SPEC)
         save_ir(tapped, Path(scratch))
         ir = load_ir(Path(scratch), (SIDE, SIDE), threads=2)
         features = np.stack([features_of(ir.infer(view)) for view in views(FITTED_ON)])
-    save_ir(attach(tapped, _head(features)), graphs.fused)
+    novelty = _head(features)
+    for path, cfg in {graphs.fused: PatchConfig(), **{levers[name]: cfg for name, cfg in LEVERS.items()}}.items():
+        model = tapped.clone()
+        save_ir(attach(model if cfg is None else attach_patches(model, made_up(cfg)), novelty), path)
     return graphs
 
 
@@ -101,6 +122,28 @@ def _head(few: NDArray[np.float32]) -> NoveltyHead:
         base = few[rng.integers(0, len(few), OF_A_BODY)]
         bodies[str(number)] = base + rng.normal(size=base.shape) * few.std(0)
     return fit_novelty(bodies, {"0"})
+
+
+def made_up(cfg: PatchConfig) -> PatchHead:
+    """An anomaly head of the size that `cfg` asks for."""
+    rng = np.random.default_rng(0)
+    weights = {tap: rng.normal(size=(cfg.directions, CHANNELS[tap])) / 30 for tap in cfg.taps}
+    support = rng.normal(size=(cfg.landmarks, cfg.directions))
+    scales, support_scale = {tap: row_scale(weight) for tap, weight in weights.items()}, row_scale(support)
+    width = nearest_neighbour(support)
+    return PatchHead(
+        weights={tap: on_grid(weight, scales[tap][:, None]) for tap, weight in weights.items()},
+        weight_scale=scales if cfg.eight_bit else None,
+        offset=rng.normal(size=cfg.directions),
+        support=on_grid(support, support_scale[:, None]),
+        support_scale=support_scale if cfg.eight_bit else None,
+        log_alpha=np.full(cfg.landmarks, -np.log(cfg.landmarks)),
+        gamma=cfg.sharpness(cfg.landmarks) / width,
+        width=width,
+        z_step=0.05 if cfg.eight_bit else None,
+        over_landmarks=cfg.over_landmarks,
+        top=cfg.top(CELLS[0] * CELLS[1]),
+    )
 
 
 def views(count: int) -> list[Image]:
@@ -142,7 +185,9 @@ def sign_bundle(graphs: Graphs, path: Path, key: Ed25519PrivateKey) -> Path:
         name = f"golden_{number:02d}.png"
         files[name] = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes()
         p = to_prediction(ir.infer(picture), LABELS)
-        expected = Expected(int(Verdict.PASS), int(Reason.NONE), p.label, p.confidence, p.novelty_score, None)
+        expected = Expected(
+            int(Verdict.PASS), int(Reason.NONE), p.label, p.confidence, p.novelty_score, p.anomaly_score
+        )
         golden.append(Golden(name, "good", "good", expected))
     wide = (0.0, 1e6)
     manifest = tiny_manifest(
@@ -151,15 +196,16 @@ def sign_bundle(graphs: Graphs, path: Path, key: Ed25519PrivateKey) -> Path:
         input=InputSpec(SIDE, SIDE, "NHWC", "u8", "RGB"), view=ViewSpec(SIDE, SIDE, (0, 0, SIDE, SIDE)),
         outputs=(
             OutputSpec("probabilities", (len(LABELS),)), OutputSpec("embedding", (2048,)),
-            OutputSpec("novelty_score", ()),
+            OutputSpec("novelty_score", ()), OutputSpec("anomaly_map", CELLS), OutputSpec("anomaly_score", ()),
         ),
         limits=LimitsSpec(
-            LimitSpec(0.0, (0.0, 1.0)), LimitSpec(-1.0, (-1.0, 0.0)), LimitSpec(1e6, wide), None,
-            novelty_median=1.0, anomaly_median=None, chosen_by="hand", bounds=(),
+            LimitSpec(0.0, (0.0, 1.0)), LimitSpec(-1.0, (-1.0, 0.0)), LimitSpec(1e6, wide), LimitSpec(1e6, wide),
+            novelty_median=1.0, anomaly_median=1.0, chosen_by="hand", bounds=(),
         ),
         zones=(ZoneLimits("view", (0, 0, SIDE, SIDE), (0.0, 255.0), wide, wide),),
     )  # fmt: skip
-    manifest = replace(manifest, training=replace(manifest.training, no_negatives=True))
+    training = replace(manifest.training, no_negatives=True)
+    manifest = replace(manifest, training=training, golden_tolerance=GoldenTolerance(0.05, 0.05, 0.05))
     return sign_files(path, key, manifest, files)
 
 
