@@ -176,6 +176,6 @@ def _clear(p: Prediction, limits: Limits, reach: Scores) -> bool:
             return False
         if p.anomaly_score > limits.max_anomaly_score:
             first, second, *_ = (*sorted(p.probabilities, reverse=True), 0.0)
-            return first - second > 2 * reach[0]  # nor is the confidence; the class is still compared
+            return first - second > 2 * float(reach[0])  # nor is the confidence; the class is still compared
     wanted = min(float(reach[0]), (1 - limits.min_confidence) / 2)  # close to 1 there is less room than the reach
     return abs(p.confidence - limits.min_confidence) > wanted

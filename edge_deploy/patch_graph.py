@@ -40,7 +40,7 @@ def projected(model: Any, head: PatchHead) -> Any:
     """(1, d, h, w): z of every cell, after the average and on its grid."""
     from openvino import opset15 as ops
 
-    parts = []
+    parts: list[Any] = []
     for tap, weight in head.weights.items():
         scale = None if head.weight_scale is None else head.weight_scale[tap]
         part = _convolve(map_of(model, tap), weight, scale)

@@ -302,12 +302,12 @@ def stretching(of: int, to: int) -> Float:
 def smoothing(n: int) -> Float:
     """(n, n): average of a cell and its neighbours, of those that exist."""
     near = (np.abs(np.subtract.outer(np.arange(n), np.arange(n))) <= 1).astype(np.float64)
-    return near / near.sum(1, keepdims=True)
+    return np.asarray(near / near.sum(1, keepdims=True), np.float64)
 
 
 def row_scale(matrix: Float) -> Float:
     """(rows,): the step of each row's own grid of WEIGHT_STEPS."""
-    return np.maximum(np.abs(matrix).max(1), 1e-12) / WEIGHT_STEPS
+    return np.asarray(np.maximum(np.abs(matrix).max(1), 1e-12) / WEIGHT_STEPS, np.float64)
 
 
 def on_grid(values: Any, step: Any, steps: tuple[int, int] = (-WEIGHT_STEPS, WEIGHT_STEPS)) -> Float:

@@ -93,7 +93,10 @@ def _with_heads(outputs: Outputs, labels: Sequence[str], heads: Heads) -> Predic
     scores = {"novelty_score": heads.novelty.score(features_of(outputs)[None]).astype(np.float32)}
     if heads.patches is not None:
         heat = heads.patches.anomaly_map(maps_of(outputs)).astype(np.float32)
-        scores |= {"anomaly_map": heat[None], "anomaly_score": np.float32([heads.patches.anomaly_score(heat)])}
+        scores |= {
+            "anomaly_map": heat[None],
+            "anomaly_score": np.array([heads.patches.anomaly_score(heat)], np.float32),
+        }
     return to_prediction({**outputs, **scores}, labels)
 
 

@@ -21,6 +21,7 @@ from edge_deploy.choose import Rule, Target
 from edge_deploy.cli import app
 from edge_deploy.convert import TappedResNet
 from edge_deploy.errors import DeployError
+from edge_deploy.fit import Detector
 from edge_deploy.show import describe_bundle
 from inspector.bundle.keys import load_key
 from inspector.bundle.verify import VerifiedBundle, verify
@@ -153,6 +154,31 @@ def test_a_run_becomes_a_bundle_that_the_box_takes_and_judges_with(approved: Ver
             assert found.novelty_score == pytest.approx(golden.expected.novelty_score, abs=1e-5)
     finally:
         thread.close()
+
+
+def test_strange_spots_are_limited_and_the_manifest_says_how_they_are_found(built: Built) -> None:
+    m = built.manifest
+    assert m.detector is not None and m.detector.detector == "patch" and m.detector.taps == ("layer2", "layer3")
+    assert m.detector.config["landmarks"] == "1000" and m.detector.landmarks <= 1000
+    assert {o.name: o.shape for o in m.outputs}["anomaly_map"] == (8, 8)
+    assert m.limits.max_anomaly_score is not None and m.limits.anomaly_median is not None
+    assert m.limits.anomaly_median < m.limits.max_anomaly_score.default
+    assert m.golden_tolerance.anomaly_score is not None
+    assert all(g.expected.anomaly_score is not None for g in m.golden)
+
+
+def test_a_build_repeated_with_the_same_seed_gives_the_same_bundle_but_for_its_date(
+    trained: Trained, built: Built, tmp_path: Path
+) -> None:
+    again = build(trained.run, trained.data, tmp_path / "again.bundle", OPTIONS).manifest
+    assert replace(again, created_utc="") == replace(built.manifest, created_utc="")
+
+
+def test_a_pooled_bundle_scores_whole_parts_alone(trained: Trained, tmp_path: Path) -> None:
+    m = build(trained.run, trained.data, tmp_path / "x.bundle", replace(OPTIONS, detector=Detector.POOLED)).manifest
+    assert [output.name for output in m.outputs] == ["probabilities", "embedding", "novelty_score"]
+    assert m.detector is not None and m.detector.detector == "pooled"
+    assert m.limits.max_anomaly_score is None and m.golden_tolerance.anomaly_score is None
 
 
 def test_golden_pictures_show_good_parts_defects_and_negatives(built: Built) -> None:

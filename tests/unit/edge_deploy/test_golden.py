@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,33 @@ def test_a_picture_whose_own_drift_could_reach_a_limit_is_left_out() -> None:
 
     chosen = select([wavering, *GOODS[:2]], LIMITS, drift_of).chosen
     assert wavering not in chosen and len(chosen) == 2
+
+
+SPOTS = Limits(0.9, 2.0, (1.0, 2.0), frozenset({"good"}))
+
+
+def spotted(c: Candidate, score: float, probabilities: tuple[float, ...] = (0.99, 0.01)) -> Candidate:
+    return replace(c, prediction=replace(c.prediction, anomaly_score=score, probabilities=probabilities))
+
+
+def test_an_anomaly_score_near_its_limit_is_no_golden_picture_and_its_drift_is_allowed_for() -> None:
+    goods = [spotted(c, 1.2) for c in GOODS[:3]]
+    near = [spotted(GOODS[5], 1.98), spotted(DENTS[0], 2.02)]
+    dents = [spotted(c, 3.0) for c in DENTS[1:3]]
+
+    def drift_of(pool: Sequence[Candidate]) -> Scores:
+        return np.tile([0.0, 0.0, 0.03], (len(pool), 1))
+
+    made = select([*goods, *near, *dents], SPOTS, drift_of)
+    assert len(made.chosen) == 5 and not any(c in near for c in made.chosen)
+    assert made.tolerance.anomaly_score == pytest.approx(0.12)
+    assert select(GOODS, LIMITS, steady).tolerance.anomaly_score is None
+
+
+def test_a_strange_part_whose_class_could_flip_is_no_golden_picture() -> None:
+    torn = spotted(candidate("defect", "dent", "dent", 1.5, 0.505), 3.0, (0.495, 0.505))
+    made = select([*(spotted(c, 1.2) for c in GOODS), torn], SPOTS, steady)
+    assert {c.role for c in made.chosen} == {"good"}
 
 
 def test_a_kind_of_negative_without_a_clear_picture_stops_the_build() -> None:

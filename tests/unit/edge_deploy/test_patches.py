@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -14,9 +15,8 @@ from sklearn.svm import OneClassSVM
 
 from edge_deploy.coreset import k_centre, neighbour_distances
 from edge_deploy.patches import PatchConfig, PatchFit, PatchSampler, smooth_cells
-from edge_deploy.pictures import Picture
-from edge_deploy.suspects import suspects_of
-from inspector.core.types import Prediction
+from edge_deploy.pictures import Picture, Pictures
+from edge_deploy.suspects import box_of, isolated_of
 
 SIZES = {"layer2": 12, "layer3": 20}
 CONFIG = PatchConfig(directions=12, patches=6000, landmarks=120)
@@ -101,14 +101,18 @@ def test_the_score_ranks_as_the_svm_does_and_does_not_tie_where_that_underflows(
 def test_the_most_isolated_landmarks_come_first_with_picture_and_place(clean: PatchFit) -> None:
     strangeness = [spot.strangeness for spot in clean.isolated]
     assert strangeness == sorted(strangeness, reverse=True)
-    good = [Picture(Path(f"{number}.png"), "good") for number in range(100)]
-    calibration = [(good[i], Prediction("good", 0, 1.0, (1.0,), 1.0, anomaly_score=float(i % 7))) for i in range(50)]
-    shown = suspects_of(clean, good, calibration, (0, 0, 100, 80))
-    assert len(shown.isolated) == 50 and len(shown.highest) == 30
-    assert [p.anomaly_score for _, p in shown.highest[:8]] == [6.0] * 7 + [5.0]
+    assert box_of(clean.isolated[0].cell, (8, 10), (0, 0, 100, 80))[2:] == (10, 10)
+
+
+def test_the_report_shows_the_most_isolated_landmarks_with_a_frame_around_each(clean: PatchFit, tmp_path: Path) -> None:
+    good = tuple(Picture(tmp_path / f"{number}.png", "good") for number in range(100))
+    for picture in good:
+        cv2.imwrite(str(picture.file), np.full((80, 100, 3), 90, np.uint8))
+    shown = isolated_of(clean, good, Pictures(good, (), (), (), (80, 100), (0, 0, 100, 80), None))
+    assert len(shown) == 50
     first = clean.isolated[0]
-    assert shown.isolated[0].picture == good[first.picture]
-    assert shown.isolated[0].box == (first.cell[1] * 10, first.cell[0] * 10, 10, 10)
+    assert shown[0].caption.startswith(f"{first.picture}.png at {10 * first.cell[1]}, {10 * first.cell[0]}: ")
+    assert (shown[0].picture != 90).any() and (shown[0].picture == 90).mean() > 0.8
 
 
 def test_the_same_pictures_and_seed_give_the_same_head(clean: PatchFit) -> None:

@@ -18,7 +18,15 @@ from inspector.bundle.keys import TrustedKey
 from inspector.bundle.tar import read_members
 from inspector.bundle.verify import VerifiedBundle, reopen, verify
 from inspector.core.errors import BundleError
-from inspector.core.manifest import ClassEntry, GoldenTolerance, LimitSpec, OutputSpec, ViewSpec, ZoneLimits
+from inspector.core.manifest import (
+    ClassEntry,
+    DetectorSpec,
+    GoldenTolerance,
+    LimitSpec,
+    OutputSpec,
+    ViewSpec,
+    ZoneLimits,
+)
 from tests.support.tiny_bundle import (
     entries_of,
     make_bundle,
@@ -161,6 +169,11 @@ def _limits(**changes: Any) -> dict[str, Any]:
     return {"limits": replace(tiny_manifest().limits, **changes)}
 
 
+SPOTS = DetectorSpec("patch", ("layer2", "layer3"), 128, 1000, 32.0, 0.02, "max", 0, {})
+HEAT = (OutputSpec("anomaly_map", (28, 28)), OutputSpec("anomaly_score", ()))
+LIMIT = LimitSpec(5.0, (5.0, 5.0))
+
+
 def _golden(*keep: str) -> dict[str, Any]:
     return {"golden": tuple(g for g in tiny_manifest().golden if g.role in keep)}
 
@@ -200,6 +213,14 @@ def _files(**changes: Any) -> dict[str, Any]:
         (_limits(novelty_low=LimitSpec(5.0, (5.0, 5.0))), "novelty's limits cross"),
         (_limits(max_anomaly_score=LimitSpec(5.0, (5.0, 5.0))), "anomaly score that the model does not give"),
         (_golden("defect", "negative"), "no golden good"),
+        ({"detector": SPOTS}, "its outputs are those of another"),
+        ({"detector": SPOTS, "outputs": (*tiny_manifest().outputs, *HEAT)}, "no limit for them"),
+        ({"detector": replace(SPOTS, detector="pooled"), "outputs": (*tiny_manifest().outputs, *HEAT)}, "of another"),
+        (
+            {"outputs": (*tiny_manifest().outputs, *HEAT), **_limits(max_anomaly_score=LIMIT)},
+            "anomaly score is not exp",
+        ),
+        ({"golden_tolerance": GoldenTolerance(0.1, 0.1, 0.1)}, "anomaly score is not expected"),
         (_golden("good", "negative"), "no golden defect"),
         (_golden("good", "defect"), "no golden negative"),
         (_lenient(), "expects 1/0"),
