@@ -53,6 +53,6 @@ def left_out(fit: PatchFit) -> tuple[str, ...]:
         return ()
     return (
         f"{fit.dropped} of {fit.patches} patches of good training pictures were left out of what counts as normal: "
-        f"fewer than {fit.parts_needed} other parts show anything like them. Rare but right features among them will be "
+        f"fewer than {fit.parts_needed} other parts show anything like them. Right but rare features there will be "
         "called strange: if good parts fail for one, add pictures that show it",
     )
