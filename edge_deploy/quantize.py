@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -29,19 +29,58 @@ def quantize(model: Any, spec: NetworkInput, views: Sequence[Image], target: Tar
 
     The bare network is quantised, and preprocessing is embedded afterwards: NNCF would quantise the mean subtraction.
     """
+    nncf = _nncf()
+    return nncf.quantize(
+        model,
+        nncf.Dataset(Normalised(spec, views)),
+        preset=nncf.QuantizationPreset.PERFORMANCE,
+        subset_size=len(views),
+        fast_bias_correction=True,
+        advanced_parameters=advanced(target),
+    )
+
+
+def quantize_with_limit(
+    model: Any,
+    spec: NetworkInput,
+    views: Sequence[Image],
+    validation: Sequence[NDArray[np.float32]],
+    measure: Callable[[Any, Iterable[Any]], float],
+    max_drop: float,
+    target: TargetCpu,
+) -> Any:
+    """As quantize(), but layers go back to FP32, the costliest first, until `measure` falls by at most `max_drop`.
+
+    measure: of a compiled model and `validation`, normalised (1, 3, H, W) inputs in order; higher is better.
+    """
+    nncf = _nncf()
+    return nncf.quantize_with_accuracy_control(
+        model,
+        nncf.Dataset(Normalised(spec, views)),
+        nncf.Dataset(validation),
+        measure,
+        max_drop=max_drop,
+        drop_type=nncf.DropType.ABSOLUTE,
+        preset=nncf.QuantizationPreset.PERFORMANCE,
+        subset_size=len(views),
+        fast_bias_correction=True,
+        advanced_quantization_parameters=advanced(target),
+    )
+
+
+def advanced(target: TargetCpu) -> Any:
+    """NNCF's parameters for `target`."""
+    nncf = _nncf()
+    fix = nncf.OverflowFix.ENABLE if target is TargetCpu.AVX2 else nncf.OverflowFix.DISABLE
+    return nncf.AdvancedQuantizationParameters(overflow_fix=fix)
+
+
+def _nncf() -> Any:
     openvino()  # before nncf: telemetry is off from here on
     import nncf
 
     logging.getLogger("nncf").setLevel(logging.WARNING)
-    fix = nncf.OverflowFix.ENABLE if target is TargetCpu.AVX2 else nncf.OverflowFix.DISABLE
-    return nncf.quantize(
-        model,
-        nncf.Dataset(_Normalised(spec, views)),
-        preset=nncf.QuantizationPreset.PERFORMANCE,
-        subset_size=len(views),
-        fast_bias_correction=True,
-        advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=fix),
-    )
+    return nncf
 
 
 def instruction_sets_of(target: TargetCpu, here: frozenset[str]) -> tuple[str, ...]:
@@ -57,7 +96,7 @@ def instruction_sets_of(target: TargetCpu, here: frozenset[str]) -> tuple[str, .
     return vnni
 
 
-class _Normalised:
+class Normalised:
     """The views as the network sees them; NNCF goes through them several times."""
 
     def __init__(self, spec: NetworkInput, views: Sequence[Image]) -> None:
