@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -72,11 +73,32 @@ def replay(
     Raises GoldenError: a flip of verdict, reason or judged class, or drift beyond the signed tolerance; ModelError.
     """
     limits = limits or limits_of(bundle.manifest)
-    rows = tuple(_judge(bundle, golden, predict, limits) for golden in bundle.manifest.golden)
-    wrong = [text for row in rows if (text := _wrong(row, bundle.manifest.golden_tolerance))]
+    report = compare(bundle.directory, bundle.manifest, predict, limits)
+    wrong = [text for row in report.rows if (text := _wrong(row, bundle.manifest.golden_tolerance))]
     if wrong:
         raise GoldenError("this machine does not give the bundle's expected answers: " + "; ".join(wrong))
-    return GoldenReport(rows)
+    return report
+
+
+def compare(
+    directory: Path, manifest: Manifest, predict: Callable[[Image], Prediction], limits: Limits
+) -> GoldenReport:
+    """Judge the golden pictures in `directory` in the manifest's order, and refuse none: replay() does, and the build.
+
+    Raises GoldenError: a file is no picture of the camera's size.
+    """
+    views = ((golden, golden_view(directory, manifest, golden)) for golden in manifest.golden)
+    return GoldenReport(tuple(_judge(golden, predict(view), limits) for golden, view in views))
+
+
+def golden_view(directory: Path, manifest: Manifest, golden: Golden) -> Image:
+    """What the model sees of a golden picture: (h, w, 3) uint8 RGB. Raises GoldenError: not of the camera's size."""
+    view = manifest.view
+    picture = cv2.imread(str(directory / golden.file), cv2.IMREAD_COLOR)
+    if picture is None or picture.shape[:2] != (view.camera_height, view.camera_width):
+        raise GoldenError(f"{golden.file} is no picture of the camera's size")
+    x, y, w, h = view.roi
+    return np.ascontiguousarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)[y : y + h, x : x + w], np.uint8)
 
 
 def check_limits(report: GoldenReport, limits: Limits) -> None:
@@ -93,13 +115,8 @@ def check_limits(report: GoldenReport, limits: Limits) -> None:
         raise GoldenError("with the recipe's limits " + "; ".join(flips))
 
 
-def _judge(bundle: VerifiedBundle, golden: Golden, predict: Callable[[Image], Prediction], limits: Limits) -> GoldenRow:
-    view, expected = bundle.manifest.view, golden.expected
-    picture = cv2.imread(str(bundle.directory / golden.file), cv2.IMREAD_COLOR)
-    if picture is None or picture.shape[:2] != (view.camera_height, view.camera_width):
-        raise GoldenError(f"{golden.file} is no picture of the camera's size")
-    x, y, w, h = view.roi
-    got = predict(np.ascontiguousarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)[y : y + h, x : x + w], np.uint8))
+def _judge(golden: Golden, got: Prediction, limits: Limits) -> GoldenRow:
+    expected = golden.expected
     anomaly = None
     if expected.anomaly_score is not None:
         anomaly = abs((np.nan if got.anomaly_score is None else got.anomaly_score) - expected.anomaly_score)
