@@ -1,6 +1,7 @@
 """From a training run to an unsigned bundle with its report. Reads top to bottom: each line is one stage.
 
-weights -> FP32 IR -> INT8 IR -> SVMs on its features -> fused IR -> limits -> figures -> golden pictures -> bundle
+weights -> FP32 IR -> INT8 IR -> SVMs on its features -> fused IR -> limits -> figures -> golden pictures -> parity gate
+-> bundle
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from edge_deploy import golden
+from edge_deploy import golden, parity
 from edge_deploy.calibrate import Calibrated, CalibrationConfig, default_limits
 from edge_deploy.convert import NetworkInput, embed_preprocessing, resnet50_of, show_maps, to_ir
 from edge_deploy.drift import Scores, drift_on
 from edge_deploy.errors import DeployError
 from edge_deploy.fit import Detector, Fitted, fit_heads, good_of
+from edge_deploy.forms import Forms, gate
 from edge_deploy.fuse import SvmConfig, attach
 from edge_deploy.held_out import calibrate_on
 from edge_deploy.manifest import describe
@@ -28,10 +30,11 @@ from edge_deploy.pack import pack
 from edge_deploy.patch_graph import attach_patches
 from edge_deploy.patches import PatchConfig
 from edge_deploy.pictures import Picture, Pictures, load_pictures
+from edge_deploy.precision import Labelled, PrecisionConfig, to_int8
 from edge_deploy.predict import load_for, of_bare_ir, of_ir, of_torch, predict_all, save_ir
 from edge_deploy.qualify import Qualification, qualify
-from edge_deploy.quantize import CALIBRATION_IMAGES, TargetCpu, instruction_sets_of, quantize
-from edge_deploy.report import HeatMap, Report, Shown, Timing, gather, write_report
+from edge_deploy.quantize import CALIBRATION_IMAGES, TargetCpu, instruction_sets_of
+from edge_deploy.report import HeatMap, ParityRow, Report, Shown, Timing, gather, write_report
 from edge_deploy.report.summary import NO_TEST
 from edge_deploy.steps import SilentSteps, Steps
 from edge_deploy.suspects import isolated_of, left_out
@@ -66,6 +69,8 @@ class BuildOptions:
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
     zones: ZoneConfig = field(default_factory=ZoneConfig)
     golden: golden.GoldenConfig = field(default_factory=golden.GoldenConfig)
+    parity: parity.ParityConfig = field(default_factory=parity.ParityConfig)
+    precision: PrecisionConfig = field(default_factory=PrecisionConfig)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +89,7 @@ class _Networks:
     fp32: CompiledIr
     fused: CompiledIr
     fitted: Fitted
+    notes: tuple[str, ...]  # on how it came to 8 bits
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,11 +151,15 @@ def _judge(ctx: _Context, networks: _Networks, data: Path) -> Report:
     )
     return Report(
         manifest=manifest,
+        parity=_parity(ctx, networks, manifest),
         qualification=figures,
         calibration=tuple(held_out),
         calibration_truths=tuple(p.truth for p in pictures.val),
         negatives=negatives,
-        notes=calibrated.notes + selection.notes + (left_out(fit) if (fit := networks.fitted.patches) else ()),
+        notes=(
+            *networks.notes, *calibrated.notes, *selection.notes,
+            *(left_out(networks.fitted.patches) if networks.fitted.patches else ()),
+        ),
         independent=bool(pictures.test),
         selection=selection,
         thumbnails=tuple(pictures.camera_picture(c.picture) for c in selection.chosen),
@@ -202,27 +212,35 @@ def _make_networks(ctx: _Context, net: Any) -> _Networks:
     ctx.steps.say("converting to OpenVINO")
     bare = to_ir(net, ctx.spec)
     ctx.steps.say(f"quantising to INT8 for {ctx.options.target}")
-    int8 = quantize(bare, ctx.spec, _quantisation_views(ctx), ctx.options.target)
-    save_ir(show_maps(embed_preprocessing(bare, ctx.spec)), ctx.work / "fp32")
-    int8 = embed_preprocessing(int8, ctx.spec)
+    train = _labelled(ctx, _quantisation_pictures(ctx))
+    held_out = _labelled(ctx, ctx.pictures.val if ctx.options.precision.measures else ())
+    options = ctx.options
+    made = to_int8(net, bare, ctx.spec, train, held_out, options.target, options.precision, ctx.steps.say)
+    save_ir(show_maps(embed_preprocessing(made.bare, ctx.spec)), ctx.work / "fp32")
+    int8 = embed_preprocessing(made.model, ctx.spec)
     save_ir(show_maps(int8.clone()), ctx.work / "int8")
-    fitted = _fit(ctx, load_for(ctx.work / "int8", ctx.pictures, ctx.options.threads))
+    fitted = _fit(ctx, load_for(ctx.work / "int8", ctx.pictures, options.threads))
     if fitted.heads.patches is not None:
         attach_patches(int8, fitted.heads.patches)
     save_ir(attach(int8, fitted.heads.novelty), ctx.work / BUNDLE)
-    load = [load_for(ctx.work / name, ctx.pictures, ctx.options.threads) for name in ("fp32", BUNDLE)]
-    return _Networks(net, load[0], load[1], fitted)
+    load = [load_for(ctx.work / name, ctx.pictures, options.threads) for name in ("fp32", BUNDLE)]
+    return _Networks(made.net, load[0], load[1], fitted, made.notes)
 
 
-def _quantisation_views(ctx: _Context) -> list[Any]:
+def _labelled(ctx: _Context, which: Sequence[Picture]) -> Labelled:
+    labels = ctx.run.labels
+    classes = [labels.index(picture.truth) if picture.truth in labels else -1 for picture in which]
+    return Labelled([ctx.pictures.view(picture) for picture in which], classes)
+
+
+def _quantisation_pictures(ctx: _Context) -> list[Picture]:
     """An even share of each class from the training pictures: what the line brings, defects included."""
     by_truth: dict[str, list[Picture]] = defaultdict(list)
     for picture in ctx.pictures.train:
         by_truth[picture.truth].append(picture)
     each = max(1, ctx.options.quantisation_images // len(by_truth))
     rng = np.random.default_rng(ctx.options.svm.seed)
-    chosen = [of[i] for of in by_truth.values() for i in rng.permutation(len(of))[:each]]
-    return [ctx.pictures.view(picture) for picture in chosen]
+    return [of[i] for of in by_truth.values() for i in rng.permutation(len(of))[:each]]
 
 
 def _fit(ctx: _Context, int8: CompiledIr) -> Fitted:
@@ -287,6 +305,23 @@ def _qualify(
             found[name] = predict_all(predict, ctx.pictures, which, tick)
     flat = [prediction for of_kind in negatives.values() for prediction in of_kind]
     return qualify([p.truth for p in which], found, flat, labels, limits)
+
+
+def _parity(ctx: _Context, networks: _Networks, manifest: Manifest) -> tuple[ParityRow, ...]:
+    """The golden pictures through every form of the model. Raises DeployError, with a table: they do not agree."""
+    ctx.steps.say(f"comparing PyTorch, FP32 and INT8 on {len(manifest.golden)} golden pictures")
+    forms = Forms(
+        networks.torch,
+        ctx.spec,
+        networks.fitted.heads,
+        ctx.run.labels,
+        fp32=ctx.work / "fp32",
+        int8=ctx.work / "int8",
+        bundle=ctx.work / BUNDLE,
+        threads=ctx.options.threads,
+        avx2=ctx.options.target is TargetCpu.AVX2,
+    )
+    return gather.parity_rows(gate(forms, manifest, ctx.options.parity))
 
 
 def _test_pictures(ctx: _Context) -> tuple[Picture, ...]:

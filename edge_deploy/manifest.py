@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_deploy.convert import EMBEDDING_SIZE
+from edge_deploy.errors import DeployError
 from edge_deploy.pictures import Pictures
 from inspector.core.manifest import (
     BundleFile,
@@ -30,6 +32,8 @@ from training.runs import Run
 
 if TYPE_CHECKING:
     from edge_deploy.build import BuildOptions
+
+SOURCE_DATE_EPOCH = "SOURCE_DATE_EPOCH"
 
 
 def describe(
@@ -55,7 +59,7 @@ def describe(
         schema_version=1,
         product=options.product or run.product,
         version=options.version,
-        created_utc=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        created_utc=built_at(),
         parents=options.parents,
         files=files_of(directory),
         classes=run.classes,
@@ -83,6 +87,21 @@ def _outputs(run: Run, grid: tuple[int, int] | None) -> tuple[OutputSpec, ...]:
         OutputSpec("novelty_score", ()),
         *spots,
     )
+
+
+def built_at() -> str:
+    """ISO 8601, UTC. SOURCE_DATE_EPOCH (seconds since 1970), where set, takes the clock's place: builds then repeat.
+
+    Raises DeployError: it is no time. See https://reproducible-builds.org/specs/source-date-epoch/.
+    """
+    text = os.environ.get(SOURCE_DATE_EPOCH)
+    try:
+        when = datetime.now(UTC) if text is None else datetime.fromtimestamp(int(text), UTC)
+    except (ValueError, OverflowError, OSError) as exc:
+        raise DeployError(
+            f"{SOURCE_DATE_EPOCH}={text!r} is no time: give whole seconds since 1970, or unset it"
+        ) from exc
+    return when.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def files_of(directory: Path) -> tuple[BundleFile, ...]:

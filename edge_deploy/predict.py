@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from training.views import view_transform
 Predict = Callable[[Image], Prediction]
 Tick = Callable[[], None]  # called once a picture; moves a progress bar
 MODEL_NAME = "model.xml"
+MADE_UP = re.compile(r"([A-Z][A-Za-z0-9]*)_\d+")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,9 +36,25 @@ class Heads:
 
 
 def save_ir(model: Any, directory: Path) -> None:
-    """Write model.xml and model.bin; the head stays FP32."""
+    """Write model.xml and model.bin; the head stays FP32. The same graph gives the same bytes."""
     directory.mkdir(parents=True, exist_ok=True)
+    number_names(model)
     openvino().save_model(model, directory / MODEL_NAME, compress_to_fp16=False)
+
+
+def number_names(model: Any) -> None:
+    """Number the names that OpenVINO made up (Multiply_4029 and what NNCF derives from it) from 0, in graph order.
+
+    OpenVINO counts through the whole process, so the same graph made twice would differ in nothing but its names.
+    """
+    numbers: dict[str, str] = {}
+    for node in model.get_ordered_ops():
+        name = node.get_friendly_name()
+        if made_up := MADE_UP.match(name):
+            kind = made_up[1]
+            new = numbers.setdefault(made_up[0], f"{kind}_{len(numbers)}")
+            node.set_friendly_name(new + name[made_up.end() :])
+    model.set_friendly_name("model")
 
 
 def of_ir(ir: CompiledIr, labels: Sequence[str]) -> Predict:
@@ -53,21 +71,26 @@ def of_bare_ir(ir: CompiledIr, labels: Sequence[str], heads: Heads) -> Predict:
     return predict
 
 
-def of_torch(net: Any, spec: NetworkInput, labels: Sequence[str], heads: Heads) -> Predict:
-    """The trained network with training's own transform."""
+def infer_torch(net: Any, spec: NetworkInput) -> Callable[[Image], Outputs]:
+    """The trained network with training's own transform: a view to the outputs and raw maps by name."""
     model, transform = TappedResNet(net).eval(), view_transform((spec.height, spec.width), spec.mean, spec.std)
 
     @torch.no_grad()
-    def predict(view: Image) -> Prediction:
+    def infer(view: Image) -> Outputs:
         x = transform(torch.from_numpy(view).permute(2, 0, 1))
         probabilities, embedding, three, two = (value.numpy() for value in model.with_maps(x[None]))
-        outputs = {
+        return {
             "probabilities": probabilities, "embedding": embedding,
             "layer3": three.mean((2, 3)), "layer2": two.mean((2, 3)), MAPS["layer3"]: three, MAPS["layer2"]: two,
         }  # fmt: skip
-        return _with_heads(outputs, labels, heads)
 
-    return predict
+    return infer
+
+
+def of_torch(net: Any, spec: NetworkInput, labels: Sequence[str], heads: Heads) -> Predict:
+    """As infer_torch(), with the heads in float64."""
+    infer = infer_torch(net, spec)
+    return lambda view: _with_heads(infer(view), labels, heads)
 
 
 def predict_all(predict: Predict, pictures: Pictures, which: Sequence[Picture], tick: Tick) -> list[Prediction]:

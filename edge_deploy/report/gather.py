@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from edge_deploy.errors import DeployError
+from edge_deploy.parity import Parity
 from edge_deploy.pictures import Picture, Pictures
-from edge_deploy.report.parts import DataRow, HeatMap, Kind, Shown, Timing
+from edge_deploy.report.parts import DataRow, HeatMap, Kind, ParityRow, Shown, Timing
 from inspector.core.types import Image, Outcome, Prediction
 from plc.registers import Verdict
 from training.pages.page import number
@@ -117,3 +118,22 @@ def read_sizes(file: Path, data: Path, pictures: Sequence[Picture]) -> tuple[flo
     except (OSError, KeyError, ValueError) as exc:
         raise DeployError(f"--sizes {file} cannot be read ({exc!r}): it needs the columns path and size_px") from exc
     return tuple(table.get(picture.file.relative_to(data).as_posix()) for picture in pictures)
+
+
+def parity_rows(parity: Parity) -> tuple[ParityRow, ...]:
+    """Verdicts and scores of every form on the golden pictures, then the worst picture of every tap."""
+    rows = []
+    for v in parity.verdicts:
+        flips = f"{v.form}: verdicts that flip, of {v.pictures} golden pictures outside the guard band ({parity.band})"
+        rows.append(ParityRow(flips, len(v.flips), 0, not v.flips))
+        scores = {"confidence": v.confidence, "novelty": v.novelty, "anomaly": v.anomaly}
+        kind = "drift" if v.step == "rounding" else "drift (confidence absolute, others as a share)"
+        rows += [
+            ParityRow(f"{v.form}: {name} {kind}", *pair, pair[0] <= pair[1]) for name, pair in scores.items() if pair
+        ]
+    for t in parity.taps:
+        name = f"{t.form} against {t.reference}, {t.output}"
+        rows.append(ParityRow(f"{name}: cosine", f"{t.cosine:.5f}", f"at least {t.limit.cosine:g}", t.ok))
+        most = f"at most {t.limit.difference:.0%}"
+        rows.append(ParityRow(f"{name}: largest difference", f"{t.difference:.2%}", most, t.ok))
+    return tuple(rows)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,9 +21,11 @@ from edge_deploy.build import BuildOptions, Built, build
 from edge_deploy.calibrate import CalibrationConfig, default_limits
 from edge_deploy.choose import Rule, Target
 from edge_deploy.cli import app
-from edge_deploy.convert import TappedResNet
+from edge_deploy.convert import NetworkInput, TappedResNet, embed_preprocessing
 from edge_deploy.errors import DeployError
 from edge_deploy.fit import Detector
+from edge_deploy.manifest import built_at
+from edge_deploy.pack import canonical
 from edge_deploy.show import describe_bundle
 from inspector.bundle.keys import load_key
 from inspector.bundle.verify import VerifiedBundle, verify
@@ -221,6 +225,8 @@ def test_the_report_is_one_page_that_loads_nothing_from_elsewhere(built: Built) 
     for needed in (
         "Promises",
         "macro-F1",
+        "low precision off",
+        "guard band",
         "Detection against defect size",
         "Golden",
         "disc-3-",
@@ -246,6 +252,42 @@ def test_inspect_prints_the_bundle_for_a_person(built: Built) -> None:
 
 def test_nothing_is_left_beside_the_bundle_but_its_report(built: Built) -> None:
     assert sorted(file.name for file in built.bundle.parent.iterdir()) == ["disc.bundle", "disc.html"]
+
+
+def test_a_build_repeated_at_the_same_time_gives_the_same_files_and_manifest(
+    built: Built, trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same IR, limits, golden pictures and manifest: what a person signs can be built again and compared."""
+    when = datetime.fromisoformat(built.manifest.created_utc)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", str(int(when.timestamp())))
+    again = build(trained.run, trained.data, tmp_path / "disc.bundle", OPTIONS)
+    assert canonical(again.manifest) == canonical(built.manifest)  # with the SHA-256 of every file
+
+
+def test_a_time_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
+    with pytest.raises(DeployError, match="whole seconds since 1970"):
+        built_at()
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    assert built_at() == "2023-11-14T22:13:20Z"
+
+
+def test_a_graph_that_does_not_compute_what_was_trained_becomes_no_bundle(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The FP32 graph, converted without the mean, is what the INT8 graph would be believed by."""
+    made: list[Any] = []
+
+    def first_without_mean(model: Any, spec: NetworkInput) -> Any:
+        made.append(embed_preprocessing(model, spec if made else replace(spec, mean=(0.0, 0.0, 0.0))))
+        return made[-1]
+
+    monkeypatch.setattr("edge_deploy.build.embed_preprocessing", first_without_mean)
+    with pytest.raises(DeployError, match="no bundle is written") as told:
+        build(trained.run, trained.data, tmp_path / "disc.bundle", OPTIONS)
+    wrong = [line for line in str(told.value).splitlines() if line.endswith("WRONG")]
+    assert any(line.startswith("FP32 ") and " PyTorch " in line for line in wrong)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_picture_that_changed_since_training_stops_the_build(trained: Trained, tmp_path: Path) -> None:
