@@ -14,7 +14,7 @@ from inspector.core.errors import InspectorError
 if TYPE_CHECKING:
     from edge_deploy.choose import Target
 
-EXTRA = ("torch", "torchvision", "safetensors", "nncf", "sklearn", "matplotlib")  # of the extra `train`
+EXTRA = ("torch", "torchvision", "safetensors", "nncf", "sklearn", "matplotlib", "onnx", "onnxscript", "onnxruntime")
 
 PROMISES = ("overkill", "escape", "cost")
 OVERKILL = typer.Option(help="promise: at most this share of good parts is rejected, e.g. 0.5%")
@@ -61,6 +61,12 @@ def build(
         list[str] | None, typer.Option(help="id of a bundle that this one follows; may be repeated")
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads")] = 2,
+    qat_if_loss: Annotated[
+        str | None, typer.Option(help="train with 8-bit rounding where 8 bits lose more accuracy than this, e.g. 0.5%")
+    ] = None,
+    accuracy_control: Annotated[
+        str | None, typer.Option(help="or: leave layers in FP32 until no more than this is lost, e.g. 1%")
+    ] = None,
 ) -> None:
     """Convert, quantise, fit, calibrate, qualify and pack; a person then approves.
 
@@ -75,6 +81,7 @@ def build(
         from edge_deploy.build import build as build_bundle
         from edge_deploy.calibrate import CalibrationConfig
         from edge_deploy.fit import Detector
+        from edge_deploy.precision import PrecisionConfig
         from edge_deploy.promises import promise_lines
         from edge_deploy.quantize import TargetCpu
         from edge_deploy.steps import TerminalSteps
@@ -90,6 +97,10 @@ def build(
             sizes=sizes,
             threads=threads,
             calibration=CalibrationConfig(overkill=share_of(aim), target=target_of(overkill, escape, cost)),
+            precision=PrecisionConfig(
+                None if qat_if_loss is None else share_of(qat_if_loss),
+                None if accuracy_control is None else share_of(accuracy_control),
+            ),
         )
         built = build_bundle(run, data, out, options, TerminalSteps())
         for note in built.notes:
@@ -146,6 +157,36 @@ def calibrate(
         else:
             typer.echo(f"{out} is version {found.manifest.version} and not approved. If it is what you want:")
             typer.echo(f"  inspector-deploy approve {out} --key KEY")
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="folder that inspector-train fit wrote")],
+    out: Annotated[Path, typer.Option(help="folder to write into, with README.txt and export.json")],
+    onnx: Annotated[bool, typer.Option("--onnx", help="model.onnx, any batch: the way to TensorRT")] = False,
+    torch: Annotated[bool, typer.Option("--torch", help="model.pt2, by torch.export")] = False,
+    openvino: Annotated[
+        list[str] | None, typer.Option(help="fp32, fp16 or int8; may be repeated; takes the camera's bytes")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="the run's pictures; int8 needs them")] = None,
+    target_cpu: Annotated[str, typer.Option(help="of int8: avx2 or native")] = "avx2",
+) -> None:
+    """Write the taught network for another runtime, compared with PyTorch first. It classifies: it is no bundle.
+
+    Example: inspector-deploy export runs/disc --out exported --onnx --openvino fp16
+    """
+    with _clear_errors():
+        from edge_deploy.export import ExportOptions, Precision
+        from edge_deploy.export import export as export_network
+        from edge_deploy.export_check import table
+        from edge_deploy.quantize import TargetCpu
+        from edge_deploy.steps import TerminalSteps
+
+        precisions = tuple(_one_of(Precision, name, "--openvino") for name in openvino or ())
+        target = _one_of(TargetCpu, target_cpu, "--target-cpu")
+        made = export_network(run, out, ExportOptions(onnx, torch, precisions, data, target), TerminalSteps())
+        typer.echo(table(made.checked))
+        typer.echo(f"{', '.join(file.name for file in made.files)} written to {out}. Read {out / 'README.txt'} first.")
 
 
 @app.command()
