@@ -168,7 +168,7 @@ def test_an_average_pooling_that_openvino_computes_wrongly_is_refused(tmp_path: 
     def run(name: str, reference: Form | None, properties: dict[str, str]) -> Form:
         graph = ov.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"} | properties)
         outputs = [{tap: np.array(graph(x)[tap]) for tap in ("layer2", "embedding")} for x in data]
-        return Form(name, outputs, reference and (reference, "rounding"))
+        return Form(name, outputs, None if reference is None else (reference, "rounding"))
 
     fast = run("INT8", None, {})
     rows = tap_rows(run("INT8, low precision off", fast, NO_LPT))
