@@ -157,7 +157,9 @@ def _judge(ctx: _Context, networks: _Networks, data: Path) -> Report:
         calibration_truths=tuple(p.truth for p in pictures.val),
         negatives=negatives,
         notes=(
-            *networks.notes, *calibrated.notes, *selection.notes,
+            *networks.notes,
+            *calibrated.notes,
+            *selection.notes,
             *(left_out(networks.fitted.patches) if networks.fitted.patches else ()),
         ),
         independent=bool(pictures.test),

@@ -18,7 +18,7 @@ from edge_deploy.forms import NO_LPT, Forms, forms_of
 from edge_deploy.fuse import SvmConfig, attach, fit_novelty
 from edge_deploy.golden import expected
 from edge_deploy.parity import Form, Parity, ParityConfig, check, golden_views, measure, replayed, tap_rows
-from edge_deploy.predict import features_of, infer_torch, of_ir, save_ir
+from edge_deploy.predict import Heads, features_of, infer_torch, of_ir, save_ir
 from inspector.bundle.golden import limits_of
 from inspector.core.manifest import ClassEntry, Golden, GoldenTolerance, LimitSpec, LimitsSpec, Manifest, ViewSpec
 from inspector.core.types import Image, Prediction
@@ -56,7 +56,8 @@ def built(networks: Networks, work: Path, fp32: Path | None = None, int8: Path |
         name = f"golden_{seed}.png"
         cv2.imwrite(str(work / "bundle" / name), cv2.cvtColor(picture(seed), cv2.COLOR_RGB2BGR))
         golden.append(Golden(name, "good", "a", expected(predict(picture(seed)), limits_of(manifest))))
-    forms = Forms(networks.torch, networks.spec, head, LABELS, fp32 or networks.fp32, int8, work / "bundle", 2, True)
+    heads, bundle = Heads(head), work / "bundle"
+    forms = Forms(networks.torch, networks.spec, heads, LABELS, fp32 or networks.fp32, int8, bundle, 2, True)
     return forms, replace(manifest, golden=tuple(golden))
 
 
