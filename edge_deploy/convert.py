@@ -11,6 +11,7 @@ import torchvision
 from torch import Tensor, nn
 
 from inspector.runtime import openvino
+from training.model import head_of, resnet50
 
 EMBEDDING_SIZE = 2048
 OUTPUTS = ("probabilities", "embedding", "layer3", "layer2")
@@ -53,8 +54,11 @@ class TappedResNet(nn.Module):
 
 
 def resnet50_of(weights: Mapping[str, Tensor]) -> torchvision.models.ResNet:
-    """A ResNet50 with these weights (torchvision's key names), in eval mode. Raises RuntimeError: keys do not fit."""
-    net = torchvision.models.resnet50(weights=None, num_classes=int(weights["fc.weight"].shape[0]))
+    """A ResNet50 with these weights (torchvision's key names) and their head, linear or MLP, in eval mode.
+
+    Raises WeightsError: neither head; RuntimeError: keys do not fit.
+    """
+    net: torchvision.models.ResNet = resnet50(*head_of(weights))
     net.load_state_dict(dict(weights))
     return net.eval()
 

@@ -11,11 +11,11 @@ import numpy as np
 
 from edge_deploy.errors import DeployError
 from inspector.core.types import Image
+from inspector.pictures import SUFFIXES
 from training.runs import Split, SplitRow
 from training.views import Roi, cut, read_image
 
 NEGATIVES = "negatives"
-SUFFIXES = {".png", ".jpg", ".jpeg"}
 
 
 @dataclass(frozen=True, slots=True)

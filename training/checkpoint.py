@@ -27,10 +27,16 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str, 
 
 
 def save_checkpoint(
-    directory: Path, net: nn.Module, optimizer: torch.optim.Optimizer, notes: Mapping[str, Any]
+    directory: Path,
+    net: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    notes: Mapping[str, Any],
+    average: nn.Module | None = None,
 ) -> None:
-    """notes: anything that JSON holds."""
+    """notes: anything that JSON holds. average: the slow average of the net's weights, where there is one."""
     tensors = {f"model.{name}": value for name, value in net.state_dict().items()}
+    if average is not None:
+        tensors |= {f"average.{name}": value for name, value in average.state_dict().items()}
     for index, slots in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in slots.items()}
     save_tensors(directory / CHECKPOINT, tensors, {"notes": json.dumps(notes)})
@@ -49,14 +55,18 @@ def read_notes(directory: Path) -> dict[str, Any] | None:
         raise RunError(f"{path} cannot be read ({exc}): remove it to start again") from exc
 
 
-def load_checkpoint(directory: Path, net: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Put the checkpoint's tensors into net and optimizer, on the devices where they are."""
-    parts: dict[str, dict[str, Tensor]] = {"model": {}, "optimizer": {}}
+def load_checkpoint(
+    directory: Path, net: nn.Module, optimizer: torch.optim.Optimizer, average: nn.Module | None = None
+) -> None:
+    """Put the checkpoint's tensors into net, optimizer and average, on the devices where they are."""
+    parts: dict[str, dict[str, Tensor]] = {"model": {}, "optimizer": {}, "average": {}}
     with safe_open(directory / CHECKPOINT, "pt") as file:
         for key in list(file.keys()):
             part, _, name = key.partition(".")
             parts[part][name] = file.get_tensor(key)
     net.load_state_dict(parts["model"])
+    if average is not None:
+        average.load_state_dict(parts["average"])
     slots: dict[int, dict[str, Tensor]] = {}
     for name, value in parts["optimizer"].items():
         index, _, slot = name.partition(".")

@@ -2,51 +2,50 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
-from training.choices import Augment, Freeze, Imbalance, Precision
+from training.choices import Freeze, Head, Imbalance, Optim, Precision
+from training.commands import register
 from training.evaluation import command as evaluation
-
-if TYPE_CHECKING:
-    from training.config import FitConfig
+from training.finish import command_of, run_on_finish
+from training.words import (
+    MISSING,
+    Acceptable,
+    Augments,
+    Classes,
+    Data,
+    GroupBy,
+    RoiText,
+    Seed,
+    Size,
+    config_of,
+    leave,
+)
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, rich_markup_mode="markdown")
-MISSING = "inspector-train needs the training extra: pip install '.[train]'"
 
-Data = Annotated[Path, typer.Argument(help="Folder with train/, val/, test/ of class folders, or class folders alone.")]
 Out = Annotated[Path, typer.Option(help="Run directory to write; an interrupted run in it is taken up again.")]
 Product = Annotated[str, typer.Option(help="Name of the product, as recipes and bundles call it.")]
-Acceptable = Annotated[list[str] | None, typer.Option(help="A class that may pass; repeat. Default: good, ok.")]
-GroupBy = Annotated[
-    str | None,
-    typer.Option(
-        help="Pictures of one part or lot never meet across splits: a CSV file (picture,group), or a regular expression"
-        " on the file name whose first parenthesis is the group."
-    ),
-]
-RoiText = Annotated[str | None, typer.Option("--roi", help="Region to judge, in camera pixels: x,y,width,height.")]
-Size = Annotated[str, typer.Option(help="Network input: pixels of a square, or HEIGHTxWIDTH.")]
-Classes = Annotated[Path | None, typer.Option(help="Class map, instead of DATA/classes.json.")]
-Seed = Annotated[int, typer.Option(help="Of split, order, augmentation and fresh layers.")]
 WeightsLicence = Annotated[str, typer.Option(help="SPDX identifier of the initial weights' licence.")]
 DataLicence = Annotated[str, typer.Option(help="SPDX identifier of the pictures' licence.")]
 
 
 @app.callback()
 def about() -> None:
-    """Train on a workstation; a GPU is used where there is one."""
+    """Train on a workstation; a GPU is used where there is one. docs/training.md explains step by step."""
 
 
 @app.command(
     epilog="Examples:  \n"
     "`inspector-train fit pictures --out runs/first`  \n"
     "`inspector-train fit pictures --out runs/b --acceptable good --group-by '(part\\d+)_' --augment light`  \n"
-    "`inspector-train fit pictures --out runs/c --weights resnet50.safetensors --size 128 --epochs 20`"
+    "`inspector-train fit pictures --out runs/c --weights resnet50.safetensors --size 128 --epochs 20`  \n"
+    "`torchrun --nproc-per-node 4 -m training.cli fit pictures --out runs/d --batch 256`"
 )
 def fit(
     data: Data,
@@ -57,32 +56,53 @@ def fit(
         Freeze | None,
         typer.Option(help="layer4: stem to layer3 stay; head: fc learns. Default: layer4; none if random."),
     ] = None,
+    head: Annotated[Head, typer.Option(help="linear: 2048-N. mlp: 2048-512-ReLU-Dropout(0.5)-N.")] = Head.LINEAR,
     acceptable: Acceptable = None,
     group_by: GroupBy = None,
     roi: RoiText = None,
     size: Size = "224",
-    epochs: Annotated[int, typer.Option(min=1)] = 30,
-    batch: Annotated[int, typer.Option(min=1)] = 32,
-    lr: Annotated[float, typer.Option(min=0.0, help="Highest learning rate of AdamW; falls as a cosine.")] = 3e-4,
+    epochs: Annotated[int, typer.Option(min=1)] = 25,
+    batch: Annotated[int, typer.Option(min=1, help="Pictures of a batch, over all processes.")] = 32,
+    accumulate: Annotated[int, typer.Option(min=1, help="Batches whose gradients make one step.")] = 1,
+    optimizer: Annotated[Optim, typer.Option(help="sgd: with Nesterov momentum 0.9.")] = Optim.ADAMW,
+    lr: Annotated[float, typer.Option(min=0.0, help="Highest learning rate; falls as a cosine.")] = 1e-3,
+    warmup: Annotated[
+        float | None, typer.Option(min=0.0, help="Epochs in which the learning rate rises. Default: 1, or a tenth.")
+    ] = None,
+    ema: Annotated[float, typer.Option(min=0.0, max=0.99999, help="Slow average of the weights; 0: none.")] = 0.0,
     weight_decay: Annotated[float, typer.Option(min=0.0)] = 1e-4,
     label_smoothing: Annotated[float, typer.Option(min=0.0, max=0.5)] = 0.1,
     imbalance: Annotated[Imbalance, typer.Option(help="What is done about rare classes.")] = Imbalance.WEIGHTED_LOSS,
-    augment: Annotated[list[Augment] | None, typer.Option(help="Repeat. Only what leaves a part as it is.")] = None,
+    augment: Augments = None,
     patience: Annotated[int, typer.Option(min=1, help="Stop after so many epochs without a better recall.")] = 5,
     precision: Annotated[Precision, typer.Option(help="auto: mixed on a GPU, fp32 on a CPU.")] = Precision.AUTO,
+    channels_last: Annotated[bool, typer.Option(help="Memory layout that most machines are faster with.")] = True,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
     workers: Annotated[
         int | None, typer.Option(min=0, help="Processes that read pictures. Default: 0 on a CPU, at most 8 for a GPU.")
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of torch.")] = None,
-    minutes: Annotated[float | None, typer.Option(help="Pause after the epoch that passes this.")] = None,
+    stop_after: Annotated[
+        str | None, typer.Option(help="Pause after so many epochs (5), minutes (90m) or hours (1.5h) of this call.")
+    ] = None,
+    on_finish: Annotated[
+        str | None, typer.Option(help="A command to run when it has finished, paused or failed; no shell is used.")
+    ] = None,
+    tensorboard: Annotated[bool, typer.Option(help="Scalars for TensorBoard in OUT/tensorboard.")] = True,
     classes: Classes = None,
     seed: Seed = 0,
     weights_licence: WeightsLicence = "NOASSERTION",
     data_licence: DataLicence = "NOASSERTION",
 ) -> None:
     """Train a classifier; the best weights by validation, the split and the metrics are left in --out."""
-    _run("fit", locals())
+    options = dict(locals())
+    command: tuple[str, ...] = ()
+    if on_finish is not None:
+        try:
+            command = command_of(on_finish)
+        except ValueError as exc:
+            leave(f"inspector-train: {exc}")
+    _run("fit", options, command)
 
 
 @app.command(
@@ -103,13 +123,24 @@ def good_only(
     data_licence: DataLicence = "NOASSERTION",
 ) -> None:
     """Prepare a run that knows good parts only: nothing is learned, novelty alone tells the rest."""
-    _run("good_only", locals())
+    _run("good_only", dict(locals()))
 
 
-evaluation.register(app)
+def _run(what: str, options: dict[str, Any], on_finish: tuple[str, ...] = ()) -> None:
+    """on_finish: run by the first process once it is over, but not where somebody interrupted it."""
+    text, status, word = _train(what, options)
+    if on_finish and word and os.environ.get("RANK", "0") == "0":
+        wrong = run_on_finish(on_finish, word, options["out"])
+        if wrong:
+            text, status = f"{text}\n{wrong}", status or 1
+    if status or word != "finished":
+        leave(text, status)
+    if text:
+        typer.echo(text)
 
 
-def _run(what: str, options: dict[str, Any]) -> None:
+def _train(what: str, options: dict[str, Any]) -> tuple[str, int, str]:
+    """What to say at the end, exit status, and how it ended: finished, paused, failed, or "" where interrupted."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's "stop" is the user's Ctrl-C
     try:
         import torch
@@ -118,47 +149,26 @@ def _run(what: str, options: dict[str, Any]) -> None:
         from training.oneclass import good_only as run_good_only
         from training.train import fit as run_fit
     except ModuleNotFoundError as exc:
-        _leave(f"{MISSING}\n(missing: {exc.name})")
+        return f"{MISSING}\n(missing: {exc.name})", 1, "failed"
     try:
-        cfg = _config(options)
+        cfg = config_of(options)
         run = run_fit(cfg) if what == "fit" else run_good_only(cfg)
     except Paused as exc:
-        _leave(str(exc), status=0)
+        return str(exc), 0, "paused"
     except (TrainingError, ValueError) as exc:
-        _leave(f"inspector-train: {exc}")
+        return f"inspector-train: {exc}", 1, "failed"
     except torch.OutOfMemoryError as exc:
-        _leave(f"inspector-train: the GPU's memory is full, try a smaller --batch: {exc}")
+        return f"inspector-train: the GPU's memory is full, try a smaller --batch: {exc}", 1, "failed"
     except KeyboardInterrupt:
-        _leave("interrupted; the same command goes on from the last whole epoch", status=130)
+        return "interrupted; the same command goes on from the last whole epoch", 130, ""
     figures = [f"{name} {100 * run.metrics[name]:.2f} %" for name in SHOWN if name in run.metrics]
-    typer.echo("\n".join([f"run written to {cfg.out}", *figures, f"next: inspector-deploy build {cfg.out}"]))
+    told = [f"run written to {cfg.out}", *figures, f"next: inspector-deploy build {cfg.out}"]
+    return "\n".join(told if os.environ.get("RANK", "0") == "0" else []), 0, "finished"
 
 
 SHOWN = ("val_macro_recall", "test_accuracy", "test_macro_f1", "test_escape", "test_overkill")
-
-
-def _config(options: dict[str, Any]) -> FitConfig:
-    """Raises ValueError: a malformed size or region."""
-    from training.config import FitConfig
-
-    values = {name: value for name, value in options.items() if name not in {"size", "roi"}}
-    values |= {name: tuple(options.get(name) or ()) for name in ("augment", "acceptable")}
-    size = options["size"] if "x" in options["size"] else f"{options['size']}x{options['size']}"
-    values["network_size"] = _numbers(size, "x", 2)
-    values["roi"] = _numbers(options["roi"], ",", 4) if options["roi"] else None
-    return FitConfig(**values)
-
-
-def _numbers(text: str, between: str, count: int) -> tuple[int, ...]:
-    numbers = tuple(int(part) for part in text.split(between) if part.strip().isdigit())
-    if len(numbers) != count or len(text.split(between)) != count:
-        raise ValueError(f"{text!r}: expected {count} whole numbers with {between!r} between")
-    return numbers
-
-
-def _leave(text: str, status: int = 1) -> NoReturn:
-    typer.echo(text, err=True)
-    sys.exit(status)
+register(app)
+evaluation.register(app)
 
 
 def main() -> None:

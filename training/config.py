@@ -8,31 +8,37 @@ from pathlib import Path
 
 import torch
 
-from training.choices import Augment, Freeze, Imbalance, Precision
+from training.choices import Augment, Freeze, Head, Imbalance, Optim, Precision, StopAfter
 from training.errors import TrainingError
 from training.views import Roi
 
 MOST_READERS = 8  # processes that read pictures for one GPU
-HOW_NOT_WHAT = {"out", "minutes", "threads", "workers", "device", "quiet"}  # may change when a run goes on
+# May change when a run goes on: how it is computed, not what.
+HOW_NOT_WHAT = {"out", "stop_after", "threads", "workers", "device", "channels_last", "tensorboard", "quiet"}
 
 
 @dataclass(frozen=True, slots=True)
 class FitConfig:
-    data: Path
+    data: Path  # folder, or manifest (.csv, .json)
     out: Path
     product: str = "part"
     weights: str = "imagenet"  # imagenet, none, a file, or a former run
     weights_licence: str = "NOASSERTION"  # SPDX identifier, for the bundle
     data_licence: str = "NOASSERTION"
     freeze: Freeze | None = None  # None: layer4, or nothing where weights are random
+    head: Head = Head.LINEAR
     classes: Path | None = None
     acceptable: tuple[str, ...] = ()
     group_by: str | None = None
     roi: Roi | None = None
     network_size: tuple[int, int] = (224, 224)  # height, width
-    epochs: int = 30
-    batch: int = 32
-    lr: float = 3e-4  # at its highest, after the first epoch
+    epochs: int = 25
+    batch: int = 32  # pictures of one step, over all processes
+    accumulate: int = 1  # batches whose gradients make one step
+    optimizer: Optim = Optim.ADAMW
+    lr: float = 1e-3  # at its highest, after the warm-up
+    warmup: float | None = None  # epochs; None: one, or a tenth of all where that is less
+    ema: float = 0.0  # keep of the weights' slow average at each step, such as 0.999; 0: none
     weight_decay: float = 1e-4
     label_smoothing: float = 0.1
     imbalance: Imbalance = Imbalance.WEIGHTED_LOSS
@@ -43,8 +49,25 @@ class FitConfig:
     device: str = "auto"
     workers: int | None = None  # processes that read pictures; None: as many as keep the device busy
     threads: int | None = None  # of torch on the CPU; None: torch's own choice
-    minutes: float | None = None  # pause after the epoch that passes this
+    channels_last: bool = True  # memory layout; faster on GPUs with mixed precision, and on most CPUs
+    stop_after: StopAfter | None = None  # pause, though the training is not over
+    tensorboard: bool = False  # scalars for TensorBoard in out/tensorboard
     quiet: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises ValueError: a figure that no training can use, or changes that need each other."""
+        bounds = {
+            "epochs": self.epochs >= 1, "batch": self.batch >= 1, "accumulate": self.accumulate >= 1,
+            "patience": self.patience >= 1, "lr": self.lr > 0, "weight_decay": self.weight_decay >= 0,
+            "ema": 0 <= self.ema < 1, "label_smoothing": 0 <= self.label_smoothing < 1,
+            "warmup": self.warmup is None or 0 <= self.warmup <= self.epochs,
+            "network_size": min(self.network_size) > 0,
+        }  # fmt: skip
+        for name, fine in bounds.items():
+            if not fine:
+                raise ValueError(f"--{name.replace('_', '-')} {getattr(self, name)} cannot be used")
+        if Augment.ROTATE_90 in self.augment and self.network_size[0] != self.network_size[1]:
+            raise ValueError("--augment rotate-90 turns the view by a quarter: it needs a square --size")
 
     @property
     def freeze_policy(self) -> Freeze:
@@ -56,12 +79,18 @@ class FitConfig:
         texts = {f.name: _text(getattr(self, f.name)) for f in fields(self) if f.name not in HOW_NOT_WHAT}
         return texts | {"freeze": str(self.freeze_policy), "weights": Path(self.weights).name}
 
-    def torch_device(self) -> torch.device:
-        """The GPU where there is one, or what was asked for. Raises TrainingError: it is not there."""
-        if self.device == "auto":
-            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    def torch_device(self, number: int | None = None) -> torch.device:
+        """The GPU where there is one, or what was asked for. Raises TrainingError: it is not there.
+
+        number: of this process on this machine, where several train together and each has a GPU of its own.
+        """
+        name = self.device
+        if name == "auto":
+            name = "cuda" if torch.cuda.is_available() else "cpu"
+        if name == "cuda" and number is not None:
+            name = f"cuda:{number}"
         try:
-            return torch.empty(0, device=self.device).device
+            return torch.empty(0, device=name).device
         except (RuntimeError, AssertionError) as exc:  # torch has both, for a wrong word and for a missing GPU
             raise TrainingError(f"--device {self.device} cannot be used: {str(exc).splitlines()[0]}") from exc
 

@@ -1,30 +1,30 @@
-"""From a data folder to a checked list of pictures with label, split, group and hash.
+"""From a data folder or a manifest to a checked list of pictures with label, split, group and hash.
 
-DATA/train/<class>/*.png   DATA/val/...   DATA/test/...      or      DATA/<class>/*.png
-DATA/classes.json          optional: [{"id": 0, "name": "good", "acceptable": true}, ...]
+training/listing.py says what may be given. Beside the pictures:
+
+DATA/classes.json          optional: [{"class_id": 0, "class_name": "good", "acceptable": true}, ...]
 DATA/negatives/<kind>/*    optional: pictures that hold no whole, right part; not trained on, used by the build
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from pydantic import TypeAdapter, ValidationError
+from typing import Any
 
 from inspector.core.manifest import ClassEntry
+from training.checks import Finding, find_oddities
 from training.errors import DataError
+from training.listing import Listing, list_pictures
+from training.looks import look_at
 from training.runs import Split, SplitRow
-from training.split import FRACTIONS, deal, groups_by, refuse_leaks
-from training.views import read_image
+from training.split import FRACTIONS, deal, groups_by, refuse_leaks, same_bytes_same_group
 
 CLASSES = "classes.json"
-SPLITS: tuple[Split, ...] = ("train", "val", "test")
-SUFFIXES = {".png", ".jpg", ".jpeg"}
-NOT_CLASSES = {"negatives", "ground_truth"}  # folders beside the class folders
 GOOD_NAMES = {"good", "ok"}  # acceptable when nothing else is said
 
 
@@ -35,6 +35,7 @@ class Dataset:
     root: Path
     classes: tuple[ClassEntry, ...]
     rows: tuple[SplitRow, ...]
+    findings: tuple[Finding, ...] = ()  # what is odd about them, and what to do
 
     def of(self, split: Split) -> tuple[SplitRow, ...]:
         """Rows of one split, sorted by path."""
@@ -46,71 +47,51 @@ class Dataset:
 
 
 def scan(
-    root: Path,
+    data: Path,
     *,
     classes: Path | None = None,
     acceptable: Sequence[str] = (),
     group_by: str | None = None,
     seed: int = 0,
     good_only: bool = False,
+    quiet: bool = True,
 ) -> Dataset:
-    """Read the data folder, check every file, and split it where it is not split (or has no val).
+    """Read the data folder or manifest, check every file, and split it where it is not split (or has no val).
 
     classes: a class map other than DATA/classes.json. acceptable: names that may pass; without it and without a class
     map, `good` and `ok`. good_only: the data of a one-class run, whose other kinds appear in test alone.
     Raises DataError: nothing there, one class, a file that is no picture, a leak between splits, and so on.
     """
-    if not root.is_dir():
-        raise DataError(f"{root} is not a folder")
-    split_already = (root / "train").is_dir()
-    folders = [root / name for name in SPLITS if (root / name).is_dir()] if split_already else [root]
-    paths, labels = _walk(root, folders)
-    hashes = [_checked_hash(root / path) for path in paths]
+    listing = list_pictures(data)
+    root, paths, labels = listing.root, listing.paths, listing.labels
+    looks = look_at(root, paths, quiet=quiet)
+    hashes = [look.sha256 for look in looks]
     _refuse_two_labels(paths, labels, hashes)
-    groups = groups_by(group_by, paths, hashes)
-    splits = _given(paths, labels, groups, seed) if split_already else deal(labels, groups, seed)
+    groups = _groups(listing, group_by, hashes)
+    splits = _given(listing.splits, labels, groups, seed) if listing.splits else deal(labels, groups, seed)
+    if "train" not in splits:
+        raise DataError(f"{data} has no picture in train: there is nothing to learn from")
     refuse_leaks(paths, splits, groups)
     taught = sorted({label for label, split in zip(labels, splits, strict=True) if split == "train"})
     entries = _class_map(classes or root / CLASSES, taught, acceptable, required=classes is not None)
-    _check_classes(root, entries, taught, set(labels), good_only)
-    rows = map(SplitRow, paths, labels, splits, groups, hashes)
-    return Dataset(root, entries, tuple(sorted(rows, key=lambda row: row.path)))
+    _check_classes(data, entries, taught, set(labels), good_only)
+    rows = list(map(SplitRow, paths, labels, splits, groups, hashes))
+    findings = find_oddities(rows, looks, grouped=len(set(groups)) < len(rows))
+    return Dataset(root, entries, tuple(sorted(rows, key=lambda row: row.path)), findings)
+
+
+def _groups(listing: Listing, group_by: str | None, hashes: Sequence[str]) -> tuple[str, ...]:
+    if listing.groups is None:
+        return groups_by(group_by, listing.paths, hashes)
+    if group_by is not None:
+        raise DataError("the manifest has a column group and --group-by is given too: leave one of them out")
+    return same_bytes_same_group(listing.groups, hashes)
 
 
 def dataset_hash(rows: Iterable[SplitRow]) -> str:
     """SHA-256 over the sorted (sha256, label, split) rows: the same pictures and use give the same hash."""
     lines = sorted(f"{row.sha256} {row.label} {row.split}\n" for row in rows)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def _walk(root: Path, folders: Sequence[Path]) -> tuple[list[str], list[str]]:
-    """Paths relative to root, and labels, in order. Raises DataError."""
-    found: list[tuple[str, str]] = []
-    for folder in folders:
-        for kind in sorted(entry for entry in folder.iterdir() if entry.is_dir() and _is_class(entry)):
-            files = sorted(file for file in kind.iterdir() if not file.name.startswith("."))
-            if not files:
-                raise DataError(f"{kind} is empty: put pictures of {kind.name!r} there, or remove the folder")
-            found += [(_picture(file).relative_to(root).as_posix(), kind.name) for file in files]
-    if not found:
-        raise DataError(f"{root} holds no class folders: expected {root}/<class>/*.png or {root}/train/<class>/*.png")
-    return [path for path, _ in found], [label for _, label in found]
-
-
-def _is_class(folder: Path) -> bool:
-    return not folder.name.startswith(".") and folder.name not in NOT_CLASSES
-
-
-def _picture(file: Path) -> Path:
-    if not file.is_file() or file.suffix.lower() not in SUFFIXES:
-        raise DataError(f"{file} is no PNG or JPEG picture: remove it from the class folder")
-    return file
-
-
-def _checked_hash(file: Path) -> str:
-    """SHA-256 of the file, after decoding it whole: a broken picture must be named now, not hours into a training."""
-    read_image(file)
-    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _refuse_two_labels(paths: Sequence[str], labels: Sequence[str], hashes: Sequence[str]) -> None:
@@ -121,9 +102,9 @@ def _refuse_two_labels(paths: Sequence[str], labels: Sequence[str], hashes: Sequ
             raise DataError(f"{paths[j]} and {paths[i]} are the same picture with two labels: keep the right one")
 
 
-def _given(paths: Sequence[str], labels: Sequence[str], groups: Sequence[str], seed: int) -> tuple[Split, ...]:
-    """The splits of the folders; where there is no val, a share of train becomes val."""
-    splits: list[Split] = [next(split for split in SPLITS if path.startswith(f"{split}/")) for path in paths]
+def _given(given: Sequence[Split], labels: Sequence[str], groups: Sequence[str], seed: int) -> tuple[Split, ...]:
+    """The splits as they are; where there is no val, a share of train becomes val."""
+    splits = list(given)
     if "val" in splits:
         return tuple(splits)
     train = [i for i, split in enumerate(splits) if split == "train"]
@@ -139,10 +120,7 @@ def _class_map(
     file: Path, taught: Sequence[str], acceptable: Sequence[str], *, required: bool
 ) -> tuple[ClassEntry, ...]:
     if file.is_file() or required:
-        try:
-            entries = TypeAdapter(tuple[ClassEntry, ...]).validate_json(file.read_bytes())
-        except (OSError, ValidationError) as exc:
-            raise DataError(f"class map {file} cannot be read: {exc}") from exc
+        entries = read_class_map(file)
     else:
         entries = tuple(ClassEntry(i, name, name in GOOD_NAMES) for i, name in enumerate(taught))
     if not acceptable:
@@ -153,12 +131,39 @@ def _class_map(
     return tuple(ClassEntry(entry.id, entry.name, entry.name in acceptable) for entry in entries)
 
 
+def read_class_map(file: Path) -> tuple[ClassEntry, ...]:
+    """Rows of class_id, class_name and perhaps acceptable (else: `good` and `ok` may pass); id and name do as well.
+
+    Raises DataError.
+    """
+    try:
+        rows = json.loads(file.read_bytes())
+    except (OSError, ValueError) as exc:
+        raise DataError(f"class map {file} cannot be read: {exc}") from exc
+    if not isinstance(rows, list) or not rows:
+        raise DataError(f"class map {file}: expected a list of rows with class_id and class_name")
+    entries = [_entry(row, f"class map {file}, row {number}") for number, row in enumerate(rows, 1)]
+    return tuple(sorted(entries, key=lambda entry: entry.id))
+
+
+def _entry(row: Any, where: str) -> ClassEntry:
+    for id_key, name_key in (("class_id", "class_name"), ("id", "name")):
+        if isinstance(row, dict) and {id_key, name_key} <= set(row) <= {id_key, name_key, "acceptable"}:
+            number, name = row[id_key], row[name_key]
+            acceptable = row.get("acceptable", name in GOOD_NAMES)
+            if type(number) is int and isinstance(name, str) and name and isinstance(acceptable, bool):
+                return ClassEntry(number, name, acceptable)
+    raise DataError(
+        f'{where}: expected {{"class_id": 0, "class_name": "good"}}, and perhaps "acceptable": true or false'
+    )
+
+
 def _check_classes(
     root: Path, entries: Sequence[ClassEntry], taught: Sequence[str], seen: set[str], good_only: bool
 ) -> None:
     names = [entry.name for entry in entries]
     if [entry.id for entry in entries] != list(range(len(entries))):
-        raise DataError(f"class map: ids must be 0 to {len(entries) - 1} in order, each once")
+        raise DataError(f"class map: ids must be 0 to {len(entries) - 1}, each once")
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise DataError(f"class map: {twice[0]!r} stands there twice")

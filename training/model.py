@@ -14,11 +14,13 @@ import torchvision
 from torch import Tensor, nn
 
 from inspector.core.manifest import Licence
-from training.choices import Freeze
+from training.choices import Freeze, Head, Optim
 from training.errors import WeightsError
 from training.runs import WEIGHTS
 
 FROZEN_STEM = ("conv1", "bn1", "layer1", "layer2", "layer3")
+HIDDEN = 512  # of the MLP head
+SGD_MOMENTUM = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +32,29 @@ class Start:
     licence: Licence | None  # None: random weights
 
 
-def start_from(weights: str, classes: int, licence: str = "NOASSERTION") -> Start:
+def resnet50(classes: int, head: Head = Head.LINEAR) -> Any:
+    """torchvision's ResNet50 with random weights and the head that was asked for, as `fc`."""
+    net = torchvision.models.resnet50(weights=None, num_classes=classes)
+    if head is Head.MLP:
+        width = net.fc.in_features
+        net.fc = nn.Sequential(nn.Linear(width, HIDDEN), nn.ReLU(), nn.Dropout(0.5), nn.Linear(HIDDEN, classes))
+    return net
+
+
+def head_of(tensors: Mapping[str, Tensor]) -> tuple[int, Head]:
+    """Number of classes and head of these weights (torchvision's key names). Raises WeightsError: neither head."""
+    for key, head in (("fc.weight", Head.LINEAR), ("fc.3.weight", Head.MLP)):
+        if key in tensors:
+            return int(tensors[key].shape[0]), head
+    raise WeightsError("the weights have no head that this program makes (fc.weight, or fc.0 and fc.3)")
+
+
+def start_from(weights: str, classes: int, licence: str = "NOASSERTION", head: Head = Head.LINEAR) -> Start:
     """A ResNet50 for `classes` classes from `imagenet`, `none`, a file, or the directory of a former run.
 
     licence: SPDX identifier of a file's weights. Raises WeightsError.
     """
-    net = torchvision.models.resnet50(weights=None, num_classes=classes)
+    net = resnet50(classes, head)
     if weights == "none":
         return Start(net, "none (random)", None)
     if weights == "imagenet":
@@ -51,14 +70,14 @@ def start_from(weights: str, classes: int, licence: str = "NOASSERTION") -> Star
 
 
 def fit_into(net: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Load `tensors`; a head for another number of classes is left as the net's own fresh one.
+    """Load `tensors`; a head of another kind or for another number of classes is left as the net's own fresh one.
 
     Raises WeightsError: these are not the weights of torchvision's ResNet50.
     """
     own = net.state_dict()
     given = {key: value.to(own[key].dtype) if key in own else value for key, value in tensors.items()}
-    head = given.get("fc.weight")
-    if head is not None and head.shape != own["fc.weight"].shape:
+    heads = [{k: v.shape for k, v in of.items() if k.startswith("fc.")} for of in (given, own)]
+    if heads[0] != heads[1]:
         given = {key: value for key, value in given.items() if not key.startswith("fc.")}
     try:
         missing, unexpected = net.load_state_dict(given, strict=False)
@@ -110,6 +129,14 @@ def decay_groups(net: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
         {"params": [p for p in learning if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in learning if p.ndim <= 1], "weight_decay": 0.0},
     ]
+
+
+def optimizer_of(kind: Optim, net: nn.Module, lr: float, weight_decay: float) -> torch.optim.Optimizer:
+    """For what learns of the net."""
+    groups = decay_groups(net, weight_decay)
+    if kind is Optim.SGD:
+        return torch.optim.SGD(groups, lr=lr, momentum=SGD_MOMENTUM, nesterov=True)
+    return torch.optim.AdamW(groups, lr=lr)
 
 
 def _stays(child: str, policy: Freeze) -> bool:

@@ -55,7 +55,7 @@ class Run:
     mean: tuple[float, float, float]  # of RGB values in 0..1
     std: tuple[float, float, float]
     roi: tuple[int, int, int, int] | None  # x, y, width, height in camera pixels; None: the whole picture
-    head: Literal["linear"]
+    head: Literal["linear", "mlp"]  # 2048-N, or 2048-512-ReLU-Dropout-N
     initial_weights: str
     git_commit: str  # "" where the sources are no git checkout
     seed: int

@@ -28,7 +28,7 @@ def groups_by(rule: str | None, paths: Sequence[str], hashes: Sequence[str]) -> 
     if rule is None:
         return tuple(digest[:16] for digest in hashes)
     groups = _from_csv(Path(rule), paths) if Path(rule).suffix == ".csv" else _from_names(rule, paths)
-    return _same_bytes_same_group(groups, hashes)
+    return same_bytes_same_group(groups, hashes)
 
 
 def deal(
@@ -109,7 +109,7 @@ def _from_names(pattern: str, paths: Sequence[str]) -> list[str]:
     return groups
 
 
-def _same_bytes_same_group(groups: Sequence[str], hashes: Sequence[str]) -> tuple[str, ...]:
+def same_bytes_same_group(groups: Sequence[str], hashes: Sequence[str]) -> tuple[str, ...]:
     """Join the groups that share a file: a small union-find over group names."""
     parent = {group: group for group in groups}
 

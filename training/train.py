@@ -5,79 +5,94 @@ from __future__ import annotations
 import math
 import subprocess
 import time
-from collections.abc import Iterator
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from inspector.core.manifest import Licence
 from training.checkpoint import CHECKPOINT
+from training.checks import CHECKS, counts_table, findings_table, write_checks
 from training.config import FitConfig
 from training.data import Dataset, scan
 from training.errors import Paused, RunError, TrainingError
-from training.evaluate import evaluate
-from training.learner import Epoch, Learner, Loader
-from training.model import Start, fit_into, load_weights, train_mode
-from training.runs import METRICS, RUN, SPLITS, WEIGHTS, DatasetInfo, Run, write_json, write_run, write_splits
+from training.evaluate import Report, report
+from training.learner import Epoch, Learner
+from training.model import Start, fit_into, load_weights
+from training.progress import say, shown
+from training.runs import METRICS, RUN, SPLITS, WEIGHTS, DatasetInfo, Run, Split, write_json, write_run, write_splits
+from training.scalars import scalars
+from training.suspects import Suspect, find_suspects, write_suspects
+from training.together import Group, joined
 from training.views import MEAN, STD
 
 
 def fit(cfg: FitConfig) -> Run:
     """Train on `cfg.data` and leave a run in `cfg.out`; an interrupted run there is taken up again.
 
-    Raises TrainingError (its texts say what to do), Paused when `cfg.minutes` are used up.
+    Started by torchrun, this is one of several processes that train together; the first of them writes.
+    Raises TrainingError (its texts say what to do), Paused when what `cfg.stop_after` gives is used up.
     """
     begun_s = time.monotonic()
     torch.set_num_threads(cfg.threads or torch.get_num_threads())
-    data = _scan(cfg)
-    learner = Learner(cfg, data)
-    net, optimizer, scaler, device, dtype = (
-        learner.net,
-        learner.optimizer,
-        learner.scaler,
-        learner.device,
-        learner.dtype,
-    )
-    _say(f"{len(data.of('train'))} pictures to learn from, on {learner.machine}", cfg)
-    train_batches, val_batches = learner.batches("train", cfg.augment, shuffled=True), learner.batches("val")
-    steps = len(train_batches)
-    for epoch in range(len(learner.history), cfg.epochs):
-        if learner.stalled:
-            break
-        learner.begin_epoch(epoch)
-        train_mode(net, cfg.freeze_policy)
-        total = torch.zeros((), device=device)
-        for step, (images, targets) in enumerate(_shown(train_batches, epoch, cfg), epoch * steps):
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(cfg, step, steps)
-            images = images.to(device, memory_format=torch.channels_last, non_blocking=True)  # (B, 3, h, w) float32
-            targets = targets.to(device, non_blocking=True)  # (B,) int64
+    with joined(cfg.device) as group:
+        quiet = cfg.quiet or not group.first
+        data = _scan(cfg, group, quiet)
+        learner = Learner(cfg, data, group)
+        done = len(learner.history)
+        say(f"{len(data.of('train'))} pictures to learn from, on {learner.machine}", quiet=quiet)
+        with scalars(cfg.out, done, wanted=cfg.tensorboard and group.first, quiet=quiet) as show_scalars:
+            for epoch in range(done, cfg.epochs):
+                if learner.stalled:
+                    break
+                loss = _finite(_learn(learner, epoch, quiet), epoch)
+                line = learner.keep(loss, report(*learner.predictions("val"), data.classes))
+                say(_told(line, learner), quiet=quiet)
+                show_scalars(line)
+                over = _is_over(cfg, epoch + 1 - done, time.monotonic() - begun_s)
+                if epoch + 1 < cfg.epochs and not learner.stalled and group.any(over, learner.device):
+                    raise Paused(f"stopped after epoch {epoch + 1} of {cfg.epochs}, as asked; the same command goes on")
+        return _finish(cfg, learner, quiet)
+
+
+def _learn(learner: Learner, epoch: int, quiet: bool) -> float:
+    """One epoch over the training pictures. Returns the mean loss of a picture."""
+    cfg, device, dtype, scaler = learner.cfg, learner.device, learner.dtype, learner.scaler
+    learner.begin_epoch(epoch)
+    total, number = torch.zeros((), device=device), epoch * learner.steps
+    batches = shown(learner.train_batches, f"epoch {epoch + 1}/{cfg.epochs}", len(learner.order), quiet=quiet)
+    for batch, (images, targets) in enumerate(learner.watch.waiting(batches)):
+        pictures, ends_step = learner.part_of_step(batch)
+        images = images.to(device, memory_format=learner.layout, non_blocking=True)  # (B, 3, h, w) float32
+        targets = targets.to(device, non_blocking=True)  # (B,) int64
+        with learner.joining(ends_step):
             with torch.autocast(device.type, dtype, enabled=dtype is not None):
-                logits = net(images)
-            smoothing, weight = cfg.label_smoothing, learner.class_weights
-            loss = F.cross_entropy(logits.float(), targets, weight=weight, label_smoothing=smoothing)
-            scaler.scale(loss).backward()
-            scaler.step(optimizer)
-            scaler.update()
-            optimizer.zero_grad(set_to_none=True)
-            total += loss.detach()
-        mean_loss = _finite(float(total) / steps, epoch)
-        report = evaluate(net, val_batches, data.classes, device)
-        _say(_told(learner.keep(mean_loss, report), learner), cfg)
-        if cfg.minutes is not None and time.monotonic() - begun_s > 60 * cfg.minutes:
-            raise Paused(f"stopped after epoch {epoch + 1} of {cfg.epochs}, as asked; the same command goes on")
-    return _finish(cfg, data, learner)
+                logits = learner.model(images)
+            losses = learner.loss(logits.float(), targets)
+            scaler.scale(losses.sum() * learner.group.world / pictures).backward()
+        total += losses.detach().sum()
+        if ends_step:
+            learner.step(learning_rate(cfg, number, learner.steps), number)
+            number += 1
+    return learner.learned(total)
 
 
 def learning_rate(cfg: FitConfig, step: int, steps_per_epoch: int) -> float:
-    """Linear over the first epoch (or a tenth of all, where that is less), then half a cosine down to nothing."""
+    """Linear over the warm-up (else one epoch, or a tenth of all where that is less), then half a cosine to nothing."""
     total = cfg.epochs * steps_per_epoch
-    warm = max(1, min(steps_per_epoch, total // 10))
-    return cfg.lr * min(1.0, (step + 1) / warm) * 0.5 * (1 + math.cos(math.pi * step / total))
+    warm = min(steps_per_epoch, total // 10) if cfg.warmup is None else round(cfg.warmup * steps_per_epoch)
+    return cfg.lr * min(1.0, (step + 1) / max(1, warm)) * 0.5 * (1 + math.cos(math.pi * step / total))
+
+
+def _is_over(cfg: FitConfig, epochs: int, seconds: float) -> bool:
+    """epochs, seconds: of this call."""
+    stop = cfg.stop_after
+    if stop is None:
+        return False
+    return (stop.epochs is not None and epochs >= stop.epochs) or (
+        stop.minutes is not None and seconds > 60 * stop.minutes
+    )
 
 
 def source_commit() -> str:
@@ -95,29 +110,35 @@ def source_commit() -> str:
         return ""
 
 
-def _scan(cfg: FitConfig) -> Dataset:
+def _scan(cfg: FitConfig, group: Group, quiet: bool) -> Dataset:
+    """The pictures, and on the terminal what is odd about them."""
     if (cfg.out / RUN).exists():
         raise RunError(f"{cfg.out} holds a finished run: give another --out")
-    data = scan(cfg.data, classes=cfg.classes, acceptable=cfg.acceptable, group_by=cfg.group_by, seed=cfg.seed)
-    cfg.out.mkdir(parents=True, exist_ok=True)
-    write_splits(cfg.out, data.rows)
+    if group.world > cfg.batch:
+        raise TrainingError(f"--batch {cfg.batch} is shared by {group.world} processes: make it at least as large")
+    data = scan(
+        cfg.data, classes=cfg.classes, acceptable=cfg.acceptable, group_by=cfg.group_by, seed=cfg.seed, quiet=quiet
+    )
+    if group.first:
+        cfg.out.mkdir(parents=True, exist_ok=True)
+        write_splits(cfg.out, data.rows)
+        write_checks(cfg.out / CHECKS, data.findings)
+    say(counts_table(data.rows), quiet=quiet)
+    if data.findings:
+        say(findings_table(data.findings), quiet=quiet)
+        say(f"all places: {cfg.out / CHECKS}", quiet=quiet)
     return data
 
 
-def _finish(cfg: FitConfig, data: Dataset, learner: Learner) -> Run:
-    """Measure the best weights on val and test, and write the run."""
-    fit_into(learner.net, load_weights(cfg.out / WEIGHTS))
+def _finish(cfg: FitConfig, learner: Learner, quiet: bool) -> Run:
+    """Measure the best weights on val and test, point at doubtful labels, and write the run."""
+    data = learner.data
+    fit_into(learner.judged, load_weights(cfg.out / WEIGHTS))
+    reports, suspects = _measure(learner)
     metrics = {"best_epoch": learner.best + 1.0, "epochs": float(len(learner.history))}
     metrics["train_seconds"] = round(sum(line.seconds for line in learner.history), 1)
-    details: dict[str, Any] = {}
-    for split in ("val", "test"):
-        if data.of(split):
-            report = evaluate(learner.net, learner.batches(split), data.classes, learner.device)
-            metrics |= report.metrics(split)
-            details[split] = report.details()
-    write_json(
-        cfg.out / METRICS, {**metrics, **details, "machine": learner.machine, "gpu_peak_mib": learner.gpu_peak_mib}
-    )
+    for split, found in reports.items():
+        metrics |= found.metrics(split)
     run = Run(
         schema=1,
         product=cfg.product,
@@ -126,7 +147,7 @@ def _finish(cfg: FitConfig, data: Dataset, learner: Learner) -> Run:
         mean=MEAN,
         std=STD,
         roi=cfg.roi,
-        head="linear",
+        head=cfg.head.value,
         initial_weights=learner.start.text,
         git_commit=source_commit(),
         seed=cfg.seed,
@@ -135,9 +156,37 @@ def _finish(cfg: FitConfig, data: Dataset, learner: Learner) -> Run:
         metrics=metrics,
         licences=licences(cfg.data_licence, data, learner.start),
     )
-    write_run(cfg.out, run)
-    (cfg.out / CHECKPOINT).unlink(missing_ok=True)
+    if learner.group.first:
+        sheet = write_suspects(cfg.out, data.root, suspects, cfg.roi)
+        if sheet:
+            say(f"{len(suspects)} labels are worth a second look: {sheet}", quiet=quiet)
+        _write_metrics(cfg, learner, metrics, reports)
+        write_run(cfg.out, run)
+        (cfg.out / CHECKPOINT).unlink(missing_ok=True)
     return run
+
+
+def _measure(learner: Learner) -> tuple[dict[Split, Report], list[Suspect]]:
+    """Of val and test, by the best weights."""
+    reports: dict[Split, Report] = {}
+    suspects: list[Suspect] = []
+    splits: tuple[Split, ...] = ("val", "test")
+    for split in splits:
+        rows = learner.data.of(split)
+        if rows:
+            probabilities, truth = learner.predictions(split)
+            reports[split] = report(probabilities, truth, learner.data.classes)
+            suspects += find_suspects(rows, probabilities, truth, learner.labels)
+    return reports, sorted(suspects, key=lambda one: one.confidence_in_label - one.confidence)
+
+
+def _write_metrics(cfg: FitConfig, learner: Learner, metrics: dict[str, float], reports: dict[Split, Report]) -> None:
+    peaks = [line.gpu_peak_mib for line in learner.history if line.gpu_peak_mib is not None]
+    everything: dict[str, Any] = {**metrics, **{split: found.details() for split, found in reports.items()}}
+    everything |= {"machine": learner.machine, "gpu_peak_mib": max(peaks, default=None)}
+    everything["data_checks"] = {finding.what: len(finding.where) for finding in learner.data.findings}
+    everything["train_pictures"] = dict(Counter(learner.labels[target] for target in learner.targets))
+    write_json(cfg.out / METRICS, everything)
 
 
 def licences(data_licence: str, data: Dataset, start: Start) -> tuple[Licence, ...]:
@@ -152,22 +201,11 @@ def _finite(loss: float, epoch: int) -> float:
     return loss
 
 
-def _shown(batches: Loader, epoch: int, cfg: FitConfig) -> Iterator[Any]:
-    """The batches, under a progress bar that goes when the epoch ends."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=cfg.quiet or not console.is_terminal, transient=True) as bar:
-        yield from bar.track(batches, description=f"epoch {epoch + 1}/{cfg.epochs}")
-
-
-def _say(text: str, cfg: FitConfig) -> None:
-    Console(stderr=True, quiet=cfg.quiet, highlight=False, soft_wrap=True).print(text)
-
-
 def _told(line: Epoch, learner: Learner) -> str:
+    gpu = "" if line.gpu_used_percent is None else f"  GPU {line.gpu_used_percent:.0f} %"
     return (
         f"epoch {line.epoch:3d}  loss {line.train_loss:.3f}  val: loss {line.val_loss:.3f}"
         f"  macro recall {100 * line.val_macro_recall:.1f} %  escape {100 * line.val_escape:.1f} %"
-        f"  overkill {100 * line.val_overkill:.1f} %  {line.seconds:.0f} s"
+        f"  overkill {100 * line.val_overkill:.1f} %  {line.seconds:.0f} s{gpu}"
         + ("  best so far" if learner.best == line.epoch - 1 else "")
     )

@@ -16,6 +16,7 @@ from torchvision.transforms import v2
 
 from inspector.core.types import Image
 from inspector.pictures import PictureError, read_picture
+from training.augment import randomness, resize_for, steps_of
 from training.choices import Augment
 from training.errors import DataError
 from training.runs import SplitRow
@@ -57,8 +58,8 @@ def view_transform(
     """
     steps: list[torch.nn.Module] = [
         v2.ToDtype(torch.float32, scale=True),
-        v2.Resize(size, v2.InterpolationMode.BILINEAR, antialias=True),
-        *(step for kind in augment for step in _augmentation(kind, size)),
+        resize_for(size, augment),
+        *steps_of(augment, size),
         v2.Normalize(list(mean), list(std)),
     ]
     pipeline: Transform = v2.Compose(steps)
@@ -66,12 +67,19 @@ def view_transform(
 
 
 class Views(Dataset[tuple[Tensor, Tensor]]):
-    """Rows of a data folder as (3, h, w) float32 and class id () int64."""
+    """Rows of a data folder as (3, h, w) float32 and class id () int64; `epoch` says which random changes they get."""
 
     def __init__(
-        self, root: Path, rows: Sequence[SplitRow], labels: Sequence[str], roi: Roi | None, transform: Transform
+        self,
+        root: Path,
+        rows: Sequence[SplitRow],
+        labels: Sequence[str],
+        roi: Roi | None,
+        transform: Transform,
+        seed: int = 0,
     ) -> None:
         self.root, self.rows, self.roi, self.transform = root, rows, roi, transform
+        self.seed, self.epoch = seed, 0
         self.targets = [labels.index(row.label) for row in rows]
 
     def __len__(self) -> int:
@@ -80,16 +88,6 @@ class Views(Dataset[tuple[Tensor, Tensor]]):
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         path = self.rows[index].path
         view = cut(read_image(self.root / path), self.roi, path)
-        return self.transform(torch.from_numpy(view.copy()).permute(2, 0, 1)), torch.tensor(self.targets[index])
-
-
-def _augmentation(kind: Augment, size: tuple[int, int]) -> tuple[torch.nn.Module, ...]:
-    if kind is Augment.LIGHT:
-        return (v2.ColorJitter(brightness=0.1, contrast=0.1),)
-    if kind is Augment.SHIFT:
-        return (v2.RandomCrop(size, padding=max(1, round(0.04 * min(size))), padding_mode="reflect"),)
-    if kind is Augment.FLIP_H:
-        return (v2.RandomHorizontalFlip(),)
-    if kind is Augment.FLIP_V:
-        return (v2.RandomVerticalFlip(),)
-    return (v2.RandomChoice([v2.RandomRotation((90 * k, 90 * k)) for k in range(4)]),)
+        with randomness(self.seed, self.epoch, index):
+            seen = self.transform(torch.from_numpy(view.copy()).permute(2, 0, 1))
+        return seen, torch.tensor(self.targets[index])

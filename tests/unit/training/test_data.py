@@ -161,7 +161,7 @@ def _nothing(data: Path) -> None:
         (_empty_folder, "dent is empty"),
         (_one_class, "holds one class only .good."),
         (_no_good, "no class may pass: say which of fine, scratch, stain with --acceptable"),
-        (_text_file, "notes.txt is no PNG or JPEG"),
+        (_text_file, "notes.txt is no JPEG, PNG, BMP or TIFF"),
         (_text_as_png, "not.png is not a JPEG, PNG"),
         (_cut_short, "good1_0.png cannot be read"),
         (_sixteen_bits, "deep.png has more than 8 bits"),

@@ -1,0 +1,69 @@
+"""Two processes that train together, over gloo on this machine, give the curve and the weights of one."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from training.checkpoint import CHECKPOINT
+from training.runs import HISTORY, WEIGHTS, read_run
+from training.suspects import SUSPECTS
+
+pytestmark = pytest.mark.slow
+OPTIONS = ["--weights", "none", "--size", "64", "--epochs", "2", "--batch", "12", "--optimizer", "sgd", "--lr", "0.003",
+           "--augment", "flip-h", "--augment", "noise", "--threads", "1", "--device", "cpu", "--seed", "3",
+           "--no-tensorboard"]  # fmt: skip
+
+
+def train(data: Path, out: Path, world: int, port: int, *more: str) -> list[str]:
+    """Start `world` processes as torchrun does, and wait for them. Returns what each said on stderr."""
+    processes = []
+    for rank in range(world):
+        env = os.environ | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(world)}
+        env |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "GLOO_SOCKET_IFNAME": "lo"}
+        command = [sys.executable, "-m", "training.cli", "fit", str(data), "--out", str(out), *OPTIONS, *more]
+        processes.append(
+            subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        )
+    told = [process.communicate(timeout=110)[1] for process in processes]
+    assert {process.returncode for process in processes} == {0}, "\n".join(told)
+    return told
+
+
+def history(out: Path) -> list[dict[str, float]]:
+    lines: list[dict[str, float]] = json.loads((out / HISTORY).read_text())
+    return lines
+
+
+@pytest.mark.parametrize(
+    "more",
+    [("--freeze", "layer4"), ("--freeze", "head", "--accumulate", "2", "--ema", "0.9", "--imbalance", "over-sampling")],
+)
+def test_two_processes_give_the_loss_curve_of_one(
+    pictures: Path, tmp_path: Path, free_port: int, more: tuple[str, ...]
+) -> None:
+    for file in sorted((pictures / "stain").glob("*.png"))[:7]:
+        file.unlink()  # the last batch is small, and odd
+    train(pictures, tmp_path / "one", 1, free_port, *more)
+    told = train(pictures, tmp_path / "two", 2, free_port, *more)
+    for alone, together in zip(history(tmp_path / "one"), history(tmp_path / "two"), strict=True):
+        for name in ("train_loss", "val_loss", "val_macro_recall", "lr"):
+            assert together[name] == pytest.approx(alone[name], rel=1e-4), name
+    expected = load_file(tmp_path / "one" / WEIGHTS)
+    for name, value in load_file(tmp_path / "two" / WEIGHTS).items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value, expected[name], rtol=1e-3, atol=1e-4, msg=name)
+    one, two = read_run(tmp_path / "one"), read_run(tmp_path / "two")
+    assert two.metrics["test_loss"] == pytest.approx(one.metrics["test_loss"], rel=1e-4)
+    assert two.config["trained_on"] == "2 x CPU, float32"
+    assert (tmp_path / "two" / SUSPECTS).read_text() == (tmp_path / "one" / SUSPECTS).read_text()
+    assert "macro recall" in told[0]
+    assert told[1] == ""  # the first process alone speaks
+    assert not (tmp_path / "two" / CHECKPOINT).exists()
