@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shutil
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from edge_deploy.build import BuildOptions, Built, build
@@ -35,7 +36,9 @@ from inspector.core.types import Image, JudgedBy
 from inspector.model import load_model
 from inspector.threads import DeviceThread
 from plc.registers import Verdict
-from training.runs import SPLITS, DatasetInfo, Run, Split, SplitRow, write_run, write_splits
+from training.choices import Head
+from training.model import resnet50
+from training.runs import SPLITS, DatasetInfo, Run, Split, SplitRow, read_run, write_run, write_splits
 from training.views import MEAN, STD, read_image, view_transform
 
 SIZE, CAMERA, ROI = 64, (80, 100), (10, 5, 72, 70)
@@ -288,6 +291,21 @@ def test_a_graph_that_does_not_compute_what_was_trained_becomes_no_bundle(
     wrong = [line for line in str(told.value).splitlines() if line.endswith("WRONG")]
     assert any(line.startswith("FP32 ") and " PyTorch " in line for line in wrong)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_run_with_the_two_layer_head_becomes_a_bundle(trained: Trained, built: Built, tmp_path: Path) -> None:
+    """The linear head written as a two-layer one: class scores + 10 pass the ReLU, and the 10 is taken off again."""
+    weights = load_file(trained.run / "model.safetensors")
+    fc, bias = weights.pop("fc.weight"), weights.pop("fc.bias")
+    head = {k: torch.zeros_like(v) for k, v in resnet50(2, Head.MLP).state_dict().items() if k.startswith("fc.")}
+    head["fc.0.weight"][:2], head["fc.0.bias"][:2] = fc, bias + 10
+    head["fc.3.weight"][:, :2], head["fc.3.bias"][:] = torch.eye(2), -10
+    run = shutil.copytree(trained.run, tmp_path / "run")
+    save_file(weights | head, run / "model.safetensors")
+    write_run(run, replace(read_run(run), head="mlp"))
+    two = build(run, trained.data, tmp_path / "two.bundle", OPTIONS).manifest
+    for stage in ("pytorch", "fp32", "int8"):
+        assert two.metrics[f"{stage}_accuracy"] == built.manifest.metrics[f"{stage}_accuracy"]
 
 
 def test_a_picture_that_changed_since_training_stops_the_build(trained: Trained, tmp_path: Path) -> None:

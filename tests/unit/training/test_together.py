@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from typer.testing import CliRunner
 
 from training.checkpoint import CHECKPOINT
+from training.cli import app
 from training.runs import HISTORY, WEIGHTS, read_run
 from training.suspects import SUSPECTS
 
@@ -51,17 +53,18 @@ def test_two_processes_give_the_loss_curve_of_one(
 ) -> None:
     for file in sorted((pictures / "stain").glob("*.png"))[:7]:
         file.unlink()  # the last batch is small, and odd
-    train(pictures, tmp_path / "one", 1, free_port, *more)
+    alone_too = CliRunner().invoke(app, ["fit", str(pictures), "--out", str(tmp_path / "one"), *OPTIONS, *more])
+    assert alone_too.exit_code == 0, alone_too.output
     told = train(pictures, tmp_path / "two", 2, free_port, *more)
     for alone, together in zip(history(tmp_path / "one"), history(tmp_path / "two"), strict=True):
         for name in ("train_loss", "val_loss", "val_macro_recall", "lr"):
-            assert together[name] == pytest.approx(alone[name], rel=1e-4), name
+            assert together[name] == pytest.approx(alone[name], rel=2e-3), name
     expected = load_file(tmp_path / "one" / WEIGHTS)
     for name, value in load_file(tmp_path / "two" / WEIGHTS).items():
         if value.is_floating_point():
-            torch.testing.assert_close(value, expected[name], rtol=1e-3, atol=1e-4, msg=name)
+            torch.testing.assert_close(value, expected[name], rtol=1e-2, atol=1e-3, msg=name)
     one, two = read_run(tmp_path / "one"), read_run(tmp_path / "two")
-    assert two.metrics["test_loss"] == pytest.approx(one.metrics["test_loss"], rel=1e-4)
+    assert two.metrics["test_loss"] == pytest.approx(one.metrics["test_loss"], rel=2e-3)
     assert two.config["trained_on"] == "2 x CPU, float32"
     assert (tmp_path / "two" / SUSPECTS).read_text() == (tmp_path / "one" / SUSPECTS).read_text()
     assert "macro recall" in told[0]
