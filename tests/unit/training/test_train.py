@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,11 +13,12 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from training.checkpoint import CHECKPOINT
-from training.choices import Augment, Freeze, Imbalance, Precision, StopAfter
+from training.choices import Augment, Freeze, Head, Imbalance, Optim, Precision, StopAfter
 from training.cli import app
 from training.config import FitConfig
 from training.data import dataset_hash
 from training.errors import Paused, RunError, TrainingError
+from training.model import start_from
 from training.oneclass import good_only
 from training.runs import HISTORY, METRICS, WEIGHTS, read_run, read_splits, read_weights
 from training.train import fit, learning_rate
@@ -47,7 +49,7 @@ def curve(cfg: FitConfig) -> list[dict[str, float]]:
     """The history without what depends on the clock."""
     clock = {"seconds", "pictures_per_s", "waiting"}
     lines = json.loads((cfg.out / HISTORY).read_text())
-    return [{name: value for name, value in line.items() if name not in clock} for line in lines]
+    return [{name: value for name, value in line.items() if name not in clock and value is not None} for line in lines]
 
 
 def test_a_run_holds_what_a_bundle_needs(cfg: FitConfig) -> None:
@@ -109,6 +111,53 @@ def test_the_best_epoch_is_kept_and_a_stalled_training_stops(cfg: FitConfig) -> 
 def test_the_loop_learns_bars_and_spots(cfg: FitConfig) -> None:
     run = fit(replace(cfg, freeze=Freeze.LAYER4, epochs=8, lr=3e-4, imbalance=Imbalance.BALANCED_SAMPLER, augment=()))
     assert run.metrics["test_macro_recall"] > 0.6  # chance is a third; above random features
+
+
+@pytest.mark.parametrize("method", list(Imbalance))
+def test_each_way_to_treat_rare_classes_trains(cfg: FitConfig, method: Imbalance) -> None:
+    for file in sorted((cfg.data / "stain").glob("stain[3-9]*.png")):
+        file.unlink()
+    run = fit(replace(cfg, imbalance=method, epochs=1))
+    assert run.config["imbalance"] == method
+    assert 0 < curve(cfg)[0]["train_loss"] < 20
+
+
+def test_accumulated_batches_learn_as_one_large_batch_does(cfg: FitConfig) -> None:
+    cfg = replace(cfg, batch=36, epochs=2, optimizer=Optim.SGD, lr=0.05)
+    small = replace(cfg, batch=12, accumulate=3, out=cfg.out.with_name("small"))
+    fit(cfg)
+    fit(small)
+    for one, three in zip(curve(cfg), curve(small), strict=True):
+        assert three == pytest.approx(one, rel=1e-4)
+
+
+def test_the_slow_average_is_what_is_judged_and_kept(cfg: FitConfig) -> None:
+    cfg = replace(cfg, epochs=1)
+    fit(cfg)
+    slow = replace(cfg, ema=0.9, out=cfg.out.with_name("slow"))
+    fit(slow)
+    assert curve(slow)[0]["train_loss"] == curve(cfg)[0]["train_loss"]
+    assert curve(slow)[0]["val_loss"] != curve(cfg)[0]["val_loss"]
+    assert not torch.equal(read_weights(slow.out)["fc.weight"], read_weights(cfg.out)["fc.weight"])
+
+
+def test_the_two_layer_head_is_named_in_the_run(cfg: FitConfig) -> None:
+    run = fit(replace(cfg, epochs=1, head=Head.MLP, channels_last=False))
+    assert read_run(cfg.out).head == run.head == "mlp"
+    assert read_weights(cfg.out)["fc.3.weight"].shape == (3, 512)
+    other = start_from(str(cfg.out), 3, head=Head.LINEAR)  # a run may start from it, with a fresh head
+    assert torch.equal(other.net.conv1.weight, read_weights(cfg.out)["conv1.weight"])
+
+
+@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"ema": 1.0}, {"lr": 0.0}, {"accumulate": 0}, {"warmup": 26.0}])
+def test_a_figure_that_no_training_can_use_is_refused(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"--{next(iter(wrong))} .* cannot be used"):
+        FitConfig(tmp_path, tmp_path, **wrong)
+
+
+def test_the_defaults_are_what_the_field_starts_with(tmp_path: Path) -> None:
+    d = FitConfig(tmp_path, tmp_path)
+    assert (d.epochs, d.lr, d.batch, d.weight_decay, d.label_smoothing, d.patience) == (25, 1e-3, 32, 1e-4, 0.1, 5)
 
 
 def test_a_loss_that_is_not_finite_stops_with_a_word_of_advice(cfg: FitConfig) -> None:
