@@ -110,14 +110,16 @@ class SharedBatchNorm(nn.BatchNorm2d):
         count = torch.tensor([float(x.numel() // x.shape[1])], device=x.device)
         total, count = _Sum.apply(torch.cat([x.sum((0, 2, 3)), count])).split([x.shape[1], 1])
         mean = total / count
-        away = x - mean[None, :, None, None]
+        away: Tensor = x - mean[None, :, None, None]
         variance = _Sum.apply(away.square().sum((0, 2, 3))) / count
         if self.running_mean is not None and self.running_var is not None:
             keep = 0.1 if self.momentum is None else self.momentum
             with torch.no_grad():
                 self.running_mean.lerp_(mean, keep)
                 self.running_var.lerp_(variance * count / (count - 1), keep)
-        scale = torch.rsqrt(variance + self.eps) * self.weight
+                if self.num_batches_tracked is not None:
+                    self.num_batches_tracked.add_(1)
+        scale: Tensor = torch.rsqrt(variance + self.eps) * self.weight
         return away * scale[None, :, None, None] + self.bias[None, :, None, None]
 
 

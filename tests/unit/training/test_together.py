@@ -43,6 +43,11 @@ def history(out: Path) -> list[dict[str, float]]:
     return lines
 
 
+def suspects(out: Path) -> list[list[str]]:
+    """Path, split, label and what it is called, without confidences."""
+    return [line.split(",")[:4] for line in (out / SUSPECTS).read_text().splitlines()]
+
+
 @pytest.mark.parametrize(
     "more",
     [("--freeze", "layer4"), ("--freeze", "head", "--accumulate", "2", "--ema", "0.9", "--imbalance", "over-sampling")],
@@ -66,7 +71,7 @@ def test_two_processes_give_the_loss_curve_of_one(
     one, two = read_run(tmp_path / "one"), read_run(tmp_path / "two")
     assert two.metrics["test_loss"] == pytest.approx(one.metrics["test_loss"], rel=2e-3)
     assert two.config["trained_on"] == "2 x CPU, float32"
-    assert (tmp_path / "two" / SUSPECTS).read_text() == (tmp_path / "one" / SUSPECTS).read_text()
+    assert suspects(tmp_path / "two") == suspects(tmp_path / "one")
     assert "macro recall" in told[0]
     assert told[1] == ""  # the first process alone speaks
     assert not (tmp_path / "two" / CHECKPOINT).exists()
