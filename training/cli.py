@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -26,6 +26,9 @@ from training.words import (
     config_of,
     leave,
 )
+
+if TYPE_CHECKING:
+    from training.config import FitConfig
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, rich_markup_mode="markdown")
 
@@ -162,8 +165,13 @@ def _train(what: str, options: dict[str, Any]) -> tuple[str, int, str]:
     except KeyboardInterrupt:
         return "interrupted; the same command goes on from the last whole epoch", 130, ""
     figures = [f"{name} {100 * run.metrics[name]:.2f} %" for name in SHOWN if name in run.metrics]
-    told = [f"run written to {cfg.out}", *figures, f"next: inspector-deploy build {cfg.out}"]
+    told = [f"run written to {cfg.out}", *figures, f"next: {_next(cfg)}"]
     return "\n".join(told if os.environ.get("RANK", "0") == "0" else []), 0, "finished"
+
+
+def _next(cfg: FitConfig) -> str:
+    pictures = cfg.data if cfg.data.is_dir() else cfg.data.parent
+    return f"inspector-deploy build {cfg.out} --data {pictures} --out {cfg.out.name}.bundle"
 
 
 SHOWN = ("val_macro_recall", "test_accuracy", "test_macro_f1", "test_escape", "test_overkill")

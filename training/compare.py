@@ -11,6 +11,7 @@ from typing import Any
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from rich.table import Table
 
 from training.errors import RunError
@@ -90,6 +91,7 @@ def plot(candidates: Sequence[Candidate], file: Path) -> None:
             axes.plot(epochs, [line[key] for line in one.history], marker=".", label=one.name)
         axes.set_title(name, fontsize=10)
         axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(color="#dddddd", lw=0.6)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=9)
     try:

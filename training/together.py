@@ -65,7 +65,7 @@ class Group:
 def joined(device: str) -> Iterator[Group]:
     """The group that torchrun's environment describes; gloo on CPUs, nccl on GPUs. Raises TrainingError."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world == 1:
+    if world == 1 or "RANK" not in os.environ:  # some batch systems set the first alone
         yield Group()
         return
     backend = "gloo" if device == "cpu" or not torch.cuda.is_available() else "nccl"

@@ -87,10 +87,11 @@ def test_interrupted_at_random_steps_it_ends_with_the_same_curve_and_weights(
     fit(cfg)
     broken = replace(cfg, out=cfg.out.with_name("broken"))
     chance = random.Random(4)
-    for _ in range(2):  # pictures of an epoch: 36 to learn from and 12 of val
-        interrupted_at[:] = [chance.randrange(5, 70)]
+    for first, last in ((5, 47), (48, 95)):  # an epoch reads 48 pictures: in the first epoch, then in the second
+        interrupted_at[:] = [chance.randrange(first, last)]
         with pytest.raises(KeyboardInterrupt):
             fit(broken)
+    assert len(curve(broken.out)) == 1
     fit(broken)
     same(cfg.out, broken.out)
 

@@ -131,6 +131,24 @@ def test_accumulated_batches_learn_as_one_large_batch_does(cfg: FitConfig) -> No
         assert three == pytest.approx(one, rel=1e-4)
 
 
+def test_pictures_are_changed_anew_in_each_epoch(cfg: FitConfig) -> None:
+    still = replace(cfg, lr=1e-12, epochs=2, augment=())
+    fit(still)
+    moving = replace(still, augment=(Augment.NOISE,), out=cfg.out.with_name("moving"))
+    fit(moving)
+    (one, two), (first, second) = curve(still), curve(moving)
+    assert two["train_loss"] == pytest.approx(one["train_loss"], rel=1e-5)
+    assert second["train_loss"] != pytest.approx(first["train_loss"], rel=1e-5)
+
+
+def test_the_curve_does_not_depend_on_who_reads_the_pictures(cfg: FitConfig) -> None:
+    cfg = replace(cfg, epochs=1)
+    fit(cfg)
+    helped = replace(cfg, workers=1, out=cfg.out.with_name("helped"))
+    fit(helped)
+    assert curve(helped) == curve(cfg)
+
+
 def test_the_slow_average_is_what_is_judged_and_kept(cfg: FitConfig) -> None:
     cfg = replace(cfg, epochs=1)
     fit(cfg)
