@@ -12,6 +12,7 @@ import numpy as np
 from rich.table import Table
 
 from training.looks import Look, near_copies
+from training.progress import say
 from training.runs import SplitRow
 
 CHECKS = "data-checks.csv"
@@ -77,7 +78,7 @@ def _counts(rows: Sequence[SplitRow]) -> Iterable[Finding]:
         yield Finding(
             "classes of very different size", where, "compare --imbalance methods; judge by recall, per class"
         )
-    for split in ("val", "test"):
+    for split in ("val", "test") if taught else ():
         thin = [f"{label}: {counts[label][split]}" for label in taught if counts[label][split] < FEW_TO_CHECK_WITH]
         if thin:
             what = f"fewer than {FEW_TO_CHECK_WITH} pictures of a class in {split}"
@@ -87,11 +88,11 @@ def _counts(rows: Sequence[SplitRow]) -> Iterable[Finding]:
 def _sizes(rows: Sequence[SplitRow], looks: Sequence[Look]) -> Iterable[Finding]:
     usual, others = _usual_and_others([f"{w} x {h}" for w, h in (one.size for one in looks)], rows)
     if others:
-        yield Finding(
-            f"pictures that are not {usual} pixels",
-            others,
-            "a bundle is for one camera size, and its build refuses others",
+        many = len(others) > len(looks) / 2
+        what = (
+            f"pictures of {len({one.size for one in looks})} sizes" if many else f"pictures that are not {usual} pixels"
         )
+        yield Finding(what, others, "a bundle is for one camera size, and its build refuses others")
 
 
 def _channels(rows: Sequence[SplitRow], looks: Sequence[Look]) -> Iterable[Finding]:
@@ -140,6 +141,14 @@ def write_checks(file: Path, findings: Sequence[Finding]) -> None:
         writer = csv.writer(stream)
         writer.writerow(["what", "where", "advice"])
         writer.writerows([finding.what, place, finding.advice] for finding in findings for place in finding.where)
+
+
+def tell(rows: Sequence[SplitRow], findings: Sequence[Finding], file: Path | None, *, quiet: bool = False) -> None:
+    """On the terminal: counts, and what is odd; file: where all places stand."""
+    say(counts_table(rows), quiet=quiet)
+    say(findings_table(findings) if findings else "nothing odd was found about them", quiet=quiet)
+    if findings and file is not None:
+        say(f"all places: {file}", quiet=quiet)
 
 
 def counts_table(rows: Sequence[SplitRow]) -> Table:

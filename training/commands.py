@@ -31,21 +31,27 @@ def check(
     group_by: GroupBy = None,
     classes: Classes = None,
     seed: Seed = 0,
+    good_only: Annotated[bool, typer.Option("--good-only", help="Of a one-class run: train holds good parts.")] = False,
     out: Annotated[Path | None, typer.Option(help="CSV file for all that is odd.")] = None,
 ) -> None:
     """Read every picture and say what is odd: unreadable, copies across splits, counts, sizes, channels."""
     with explained():
-        from training.checks import counts_table, findings_table, write_checks
+        from training.checks import tell, write_checks
         from training.data import scan
-        from training.progress import say
 
+        may_pass = tuple(acceptable or ())
         found = scan(
-            data, classes=classes, acceptable=tuple(acceptable or ()), group_by=group_by, seed=seed, quiet=False
+            data,
+            classes=classes,
+            acceptable=may_pass,
+            group_by=group_by,
+            seed=seed,
+            good_only=good_only,
+            quiet=False,
         )
-        say(counts_table(found.rows))
-        say(findings_table(found.findings) if found.findings else "nothing odd was found")
         if out is not None:
             write_checks(out, found.findings)
+        tell(found.rows, found.findings, out)
 
 
 def preview(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 
 from training.checkpoint import save_tensors
+from training.checks import CHECKS, tell, write_checks
 from training.config import FitConfig
 from training.data import scan
 from training.errors import RunError
@@ -33,11 +34,14 @@ def good_only(cfg: FitConfig) -> Run:
         group_by=cfg.group_by,
         seed=cfg.seed,
         good_only=True,
+        quiet=cfg.quiet,
     )
     torch.manual_seed(cfg.seed)  # the head stays as it falls: of one class, its probability is 1 whatever it says
     start = start_from(cfg.weights, len(data.classes), cfg.weights_licence)
     cfg.out.mkdir(parents=True, exist_ok=True)
     write_splits(cfg.out, data.rows)
+    write_checks(cfg.out / CHECKS, data.findings)
+    tell(data.rows, data.findings, cfg.out / CHECKS, quiet=cfg.quiet)
     save_tensors(cfg.out / WEIGHTS, start.net.state_dict())
     write_json(cfg.out / METRICS, {})
     run = Run(

@@ -13,7 +13,7 @@ import torch
 
 from inspector.core.manifest import Licence
 from training.checkpoint import CHECKPOINT
-from training.checks import CHECKS, counts_table, findings_table, write_checks
+from training.checks import CHECKS, tell, write_checks
 from training.config import FitConfig
 from training.data import Dataset, scan
 from training.errors import Paused, RunError, TrainingError
@@ -123,10 +123,7 @@ def _scan(cfg: FitConfig, group: Group, quiet: bool) -> Dataset:
         cfg.out.mkdir(parents=True, exist_ok=True)
         write_splits(cfg.out, data.rows)
         write_checks(cfg.out / CHECKS, data.findings)
-    say(counts_table(data.rows), quiet=quiet)
-    if data.findings:
-        say(findings_table(data.findings), quiet=quiet)
-        say(f"all places: {cfg.out / CHECKS}", quiet=quiet)
+    tell(data.rows, data.findings, cfg.out / CHECKS, quiet=quiet)
     return data
 
 

@@ -11,9 +11,11 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image as Pil
+from typer.testing import CliRunner
 
 from tests.unit.training.conftest import picture
 from training.checks import CHECKS, find_oddities, write_checks
+from training.cli import app
 from training.data import Dataset, scan
 from training.errors import DataError
 from training.looks import Look, look, look_at, near_copies
@@ -147,3 +149,16 @@ def test_findings_are_written_place_by_place(pictures: Path, tmp_path: Path) -> 
     assert lines[0] == "what,where,advice"
     assert lines[1].startswith("the same file twice,good/copy_0.png = good/good0_0.png,")
     assert find_oddities(data.rows, look_at(pictures, [row.path for row in data.rows]), grouped=True) == data.findings
+
+
+def test_the_check_command_names_oddities_and_writes_them_down(pictures: Path, tmp_path: Path) -> None:
+    shutil.copy(pictures / "good" / "good0_0.png", pictures / "good" / "copy_0.png")
+    file, shell = tmp_path / "odd.csv", CliRunner()
+    done = shell.invoke(app, ["check", str(pictures), "--out", str(file)])
+    assert done.exit_code == 0, done.output
+    assert "the same file" in done.output
+    assert "good/copy_0.png = good/good0_0.png" in file.read_text()
+    for kind in ("scratch", "stain"):
+        shutil.rmtree(pictures / kind)
+    assert "holds one class only" in shell.invoke(app, ["check", str(pictures)]).output
+    assert shell.invoke(app, ["check", str(pictures), "--good-only"]).exit_code == 0
