@@ -28,14 +28,9 @@ def good_only(cfg: FitConfig) -> Run:
     if (cfg.out / RUN).exists():
         raise RunError(f"{cfg.out} holds a finished run: give another --out")
     data = scan(
-        cfg.data,
-        classes=cfg.classes,
-        acceptable=cfg.acceptable,
-        group_by=cfg.group_by,
-        seed=cfg.seed,
-        good_only=True,
+        cfg.data, classes=cfg.classes, acceptable=cfg.acceptable, group_by=cfg.group_by, seed=cfg.seed, good_only=True,
         quiet=cfg.quiet,
-    )
+    )  # fmt: skip
     torch.manual_seed(cfg.seed)  # the head stays as it falls: of one class, its probability is 1 whatever it says
     start = start_from(cfg.weights, len(data.classes), cfg.weights_licence)
     cfg.out.mkdir(parents=True, exist_ok=True)
