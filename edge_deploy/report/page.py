@@ -13,7 +13,7 @@ from edge_deploy.report.parts import DataRow, HeatMap, Kind, Report, Shown
 from edge_deploy.report.summary import summarise
 from inspector.core.manifest import Manifest
 from plc.registers import Reason, Verdict
-from training.data import SPLITS
+from training.listing import SPLITS
 from training.pages.confusion import matrix_rows
 from training.pages.heat import overlay
 from training.pages.history import history_charts

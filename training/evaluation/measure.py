@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torchvision
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -22,13 +21,13 @@ from inspector.core.types import Image
 from training.errors import DataError, RunError
 from training.evaluate import Report, report
 from training.evaluation.temperature import probabilities_at
+from training.model import head_of, resnet50
 from training.pages.history import read_history
 from training.runs import Run, Split, SplitRow, read_run, read_splits, read_weights
 from training.views import Views, cut, read_image, view_transform
 
 Tick = Callable[[], None]
 TIMED = 50  # pictures, one at a time
-HIDDEN = 512  # of a head of two layers
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +91,7 @@ def open_run(directory: Path, data: Path | None, split: Split) -> Taught:
 def network_of(taught: Taught, device: torch.device) -> Any:
     """The run's ResNet50 in evaluation mode. Raises RunError: its weights do not fit its classes."""
     tensors, classes = read_weights(taught.directory), len(taught.run.classes)
-    net = torchvision.models.resnet50(weights=None, num_classes=classes)
-    if "fc.3.weight" in tensors:
-        net.fc = nn.Sequential(nn.Linear(2048, HIDDEN), nn.ReLU(), nn.Dropout(0.5), nn.Linear(HIDDEN, classes))
+    net = resnet50(classes, head_of(tensors)[1])
     try:
         net.load_state_dict(tensors)
     except RuntimeError as exc:
