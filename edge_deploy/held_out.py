@@ -10,9 +10,10 @@ from pathlib import Path
 
 from edge_deploy.calibrate import Calibrated, CalibrationConfig, Groups, calibrate
 from edge_deploy.errors import DeployError
-from edge_deploy.pictures import NEGATIVES, SUFFIXES, Picture, Pictures
+from edge_deploy.pictures import NEGATIVES, Picture, Pictures
 from inspector.core.manifest import ViewSpec
 from inspector.core.types import Prediction
+from inspector.pictures import SUFFIXES
 from training.split import groups_by
 
 SPLIT_FOLDERS = {"train", "val", "test"}
