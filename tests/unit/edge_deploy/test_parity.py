@@ -17,7 +17,7 @@ from edge_deploy.errors import DeployError
 from edge_deploy.forms import NO_LPT, Forms, forms_of
 from edge_deploy.fuse import SvmConfig, attach, fit_novelty
 from edge_deploy.golden import expected
-from edge_deploy.parity import Form, Parity, ParityConfig, check, golden_views, measure, replayed, tap_rows
+from edge_deploy.parity import Form, Parity, ParityConfig, Step, check, golden_views, measure, replayed, tap_rows
 from edge_deploy.predict import Heads, features_of, infer_torch, of_ir, save_ir
 from inspector.bundle.golden import limits_of
 from inspector.core.manifest import ClassEntry, Golden, GoldenTolerance, LimitSpec, LimitsSpec, Manifest, ViewSpec
@@ -223,8 +223,8 @@ def golden(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Manifest]:
     return folder, tiny_manifest()
 
 
-def one_form(golden: tuple[Path, Manifest], **changed: Any) -> Parity:
-    form = Form("elsewhere", [], predict=replayed(said(golden[1], **changed)))
+def one_form(golden: tuple[Path, Manifest], step: Step = "rounding", **changed: Any) -> Parity:
+    form = Form("elsewhere", [], predict=replayed(said(golden[1], **changed)), score_step=step)
     return measure(*golden, [form])
 
 
@@ -238,6 +238,21 @@ def test_one_flipped_verdict_is_refused_and_the_picture_named(golden: tuple[Path
     found = one_form(golden, label="stain")
     with pytest.raises(DeployError, match=r"1 of 6: golden_00\.png"):
         check(found)
+
+
+def test_in_fp32_a_verdict_may_flip_within_the_drift_of_quantisation_and_a_class_may_not(
+    golden: tuple[Path, Manifest],
+) -> None:
+    """The first golden picture is good, its novelty a tenth below a limit set for this test."""
+    folder, manifest = golden
+    score = manifest.golden[0].expected.novelty_score
+    near = replace(manifest.limits.novelty_high, default=1.1 * score, allowed=(0.0, 2 * score))
+    far = replace(near, default=1.2 * score)
+    for limit, flips in ((near, 0), (far, 1)):
+        moved = folder, replace(manifest, limits=replace(manifest.limits, novelty_high=limit))
+        assert len(one_form(moved, "quantisation", novelty_score=1.25 * score).verdicts[0].flips) == flips
+    moved = folder, replace(manifest, limits=replace(manifest.limits, novelty_high=near))
+    assert one_form(moved, "quantisation", label="stain").verdicts[0].flips
 
 
 @pytest.mark.parametrize("changed", [{"novelty_score": np.nan}, {"novelty_score": 2.0}, {"confidence": 0.85}])
