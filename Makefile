@@ -51,9 +51,8 @@ check: $(VENV)/.installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Two processes, each file in one of them: many tests wait for a line, not for a core.
 test: $(VENV)/.installed apt check
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+	$(BIN)/python -m pytest -q
 
 test-fast: $(VENV)/.installed
 	$(BIN)/python -m pytest -q -x -m "not slow" tests/unit/plc tests/unit/inspector
