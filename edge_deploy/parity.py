@@ -58,7 +58,7 @@ class ParityConfig:
     """
 
     conversion: TapLimit = TapLimit(0.9999, 0.01)
-    quantisation: TapLimit = TapLimit(0.998, 0.2)
+    quantisation: TapLimit = TapLimit(0.995, 0.2)
     quantisation_maps: TapLimit = TapLimit(0.99, 0.4)
     rounding: TapLimit = TapLimit(0.999, 0.1)
     rounding_maps: TapLimit = TapLimit(0.997, 0.15)
