@@ -5,11 +5,14 @@ PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13 python3.14; 
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 DEMO := .venv-demo
+PEERS := .venv-peers
+# Several GB, so only where there are pictures to compare on.
+TILES := $(wildcard ../shared/data/magnetic_tile/train)
 BIN := $(VENV)/bin
 INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 APPLIANCE := $(shell find inspector plc -type f -not -name '*.pyc' 2>/dev/null)
 
-.PHONY: help demo test test-fast check apt bench soak real demo-bundle clean python
+.PHONY: help demo test test-fast check apt bench bench-peers soak real demo-bundle clean python
 
 help:
 	@echo "make demo         install the appliance, play a whole line: simulated PLC, daemon, rendered parts"
@@ -17,10 +20,11 @@ help:
 	@echo "make test-fast    the quick unit tests of appliance and PLC contract, under a minute"
 	@echo "make check        ruff, mypy --strict, import-linter"
 	@echo "make bench        speed, size and start against their bars, in one run; writes docs/bench/latest.json"
+	@echo "make bench-peers  speed and AUROC beside anomalib's PatchCore, in an environment of its own (6.5 GB); writes docs/bench/peers.json"
 	@echo "make soak         the contract's rules against random faults, 60,000 parts, and without each of them (20 minutes)"
 	@echo "make real         train, build and replay on public pictures in ../shared/data; writes docs/results.md"
 	@echo "make demo-bundle  render, train, quantise, fit, pack the demo's bundle (hours)"
-	@echo "make clean        remove both environments and all caches"
+	@echo "make clean        remove all environments and all caches"
 
 python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer with venv is needed. Debian, Ubuntu: apt-get install python3-venv"; exit 1; }
@@ -60,6 +64,16 @@ test-fast: $(VENV)/.installed
 bench: $(VENV)/.installed
 	$(BIN)/python -m tests.bench.bench
 
+$(PEERS)/.installed: tests/bench/peers/constraints.txt | python
+	@echo "installing anomalib into $(PEERS), 6.5 GB"
+	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $< \
+		'anomalib[openvino]' torch torchvision
+	@touch $@
+
+bench-peers: $(VENV)/.installed $(if $(TILES),$(PEERS)/.installed)
+	$(BIN)/python -m tests.bench.peers $(if $(WEIGHTS),--weights $(WEIGHTS))
+
 soak: $(VENV)/.installed
 	$(BIN)/python -m tests.soak.rules $(PARTS)
 	HANDSHAKE_EXAMPLES=5000 $(BIN)/python -m pytest -q --timeout 0 tests/unit/plc/test_handshake_any.py
@@ -72,5 +86,5 @@ demo-bundle: $(VENV)/.installed
 	$(BIN)/python -m edge_deploy.demo runs/demo
 
 clean:
-	rm -rf $(VENV) $(DEMO) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(DEMO) $(PEERS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -17,7 +17,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from edge_deploy.patches import PatchConfig
 from inspector.core.manifest import Manifest
+from tests.bench.compare import compare, measure_fp32, measure_int8, measure_patchcore
+from tests.bench.detectors import Setting
+from tests.bench.peers.child import PYTHON
 from tests.bench.real_deploy import build_and_approve, public_key, read_manifest, tile_scores
 from tests.bench.real_line import replay
 from tests.bench.real_page import write_section
@@ -42,6 +46,7 @@ class Bench:
     root: Path
     threads: int
     page: Path
+    peers_python: Path = PYTHON  # of the environment that `make bench-peers` makes
 
     def data(self, pictures: PictureSet) -> Path:
         return self.root / "data" / pictures.name
@@ -54,6 +59,11 @@ class Bench:
 
     def line(self, pictures: PictureSet) -> Path:
         return self.root / "line" / pictures.name
+
+    @property
+    def compared(self) -> Path:
+        """The tiles on the weights as they came, and what each detector made of them."""
+        return self.root / "compared"
 
 
 def pictures_of_one_size(bench: Bench) -> Result:
@@ -103,6 +113,39 @@ def score_tiles(bench: Bench) -> Result:
     return tile_scores(bench.bundle(TILE), bench.data(TILE), bench.run(TILE), bench.threads)
 
 
+def take_compared(bench: Bench) -> Result:
+    """Good tiles on the weights as they came: the detectors are compared on features that learned nothing of steel."""
+    run = bench.compared / "run"
+    cfg = FitConfig(
+        data=bench.data(TILE),
+        out=run,
+        product="tile",
+        weights=bench.weights,
+        network_size=(TILE.network, TILE.network),
+        group_by=str(bench.data(TILE) / TABLE),
+        data_licence=TILE.licence,
+    )
+    return _figures(_finished(run) or good_only(cfg))
+
+
+def compare_int8(bench: Bench) -> Result:
+    return measure_int8(_setting(bench), bench.source / TILE.name, bench.compared)
+
+
+def compare_fp32(bench: Bench) -> Result:
+    return measure_fp32(_setting(bench), bench.source / TILE.name, bench.compared)
+
+
+def compare_patchcore(bench: Bench) -> Result:
+    source, landmarks = bench.source / TILE.name, PatchConfig().landmarks
+    return measure_patchcore(_setting(bench), source, bench.compared, bench.peers_python, landmarks)
+
+
+def compare_all(bench: Bench) -> Result:
+    """From random weights the differences stand without a bar."""
+    return compare(_setting(bench), bench.source / TILE.name, bench.compared, with_bars=bench.weights != "none")
+
+
 def line_steel(bench: Bench) -> Result:
     return _replay(bench, STEEL)
 
@@ -118,18 +161,23 @@ STAGES: tuple[Callable[[Bench], Result], ...] = (
     take_tiles,
     bundle_tiles,
     score_tiles,
+    take_compared,
+    compare_int8,
+    compare_fp32,
+    compare_patchcore,
+    compare_all,
     line_steel,
     line_tiles,
 )
 
 
 def play(bench: Bench) -> dict[str, Result]:
-    """Every stage that is not noted as done, in order; then the page."""
+    """Every stage that is not noted as done (or asks to be made again), in order; then the page."""
     state_file = bench.root / "state.json"
     state: dict[str, Result] = json.loads(state_file.read_text()) if state_file.exists() else {}
     for stage in STAGES:
         name = stage.__name__
-        if name in state:
+        if name in state and not state[name].get("again"):
             print(f"{name}: done before", flush=True)
             continue
         print(f"{name} ...", flush=True)
@@ -152,20 +200,24 @@ def main() -> int:
     )
     parser.add_argument("--runs", type=Path, default=Path("runs/real"))
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--peers-python", type=Path, default=PYTHON, help="of the environment with anomalib; missing: that row is empty"
+    )
     parser.add_argument("--page", type=Path, default=Path("docs/results.md"))
     args = parser.parse_args()
     missing = [one.name for one in (STEEL, TILE) if not (args.data / one.name / "train").is_dir()]
     if missing:
         print(f"skipped: {args.data} holds no {' and no '.join(missing)}. Real pictures are optional; --data FOLDER")
         return 0
-    weights = args.weights or _weights_beside(args.data)
+    weights = args.weights or weights_beside(args.data)
     root = args.runs / Path(weights).stem
     root.mkdir(parents=True, exist_ok=True)
-    play(Bench(args.data, weights, root, args.threads, args.page))
+    play(Bench(args.data, weights, root, args.threads, args.page, args.peers_python))
     return 0
 
 
-def _weights_beside(data: Path) -> str:
+def weights_beside(data: Path) -> str:
+    """What --weights is where it is not given."""
     found = sorted((data.parent / "weights").glob("resnet50*.safetensors"))
     return str(found[0]) if found else "imagenet"
 
@@ -181,6 +233,10 @@ def _bundle(bench: Bench, pictures: PictureSet) -> Result:
         "chosen_by": manifest.limits.chosen_by,
         "calibration": {"good": manifest.calibration.images_good, "groups": manifest.calibration.groups},
     }
+
+
+def _setting(bench: Bench) -> Setting:
+    return Setting.of(bench.compared / "run", bench.data(TILE), bench.threads)
 
 
 def _bfloat16_is_fast() -> bool:

@@ -45,13 +45,19 @@ def read_manifest(bundle: Path) -> Manifest:
         return TypeAdapter(Manifest).validate_json(member.read())
 
 
-def tile_scores(bundle: Path, data: Path, run: Path, threads: int) -> dict[str, Any]:
-    """Novelty of each test picture by the bundle's INT8 graph: AUROC of all kinds against good, and of each kind."""
+def unpacked(bundle: Path) -> Path:
+    """The folder beside the bundle that now holds its IR."""
     directory = bundle.with_suffix(".ir")
     directory.mkdir(exist_ok=True)
     with tarfile.open(bundle) as tar:
         for name in ("model.xml", "model.bin"):
             tar.extract(name, directory, filter="data")
+    return directory
+
+
+def tile_scores(bundle: Path, data: Path, run: Path, threads: int) -> dict[str, Any]:
+    """Novelty of each test picture by the bundle's INT8 graph: AUROC of all kinds against good, and of each kind."""
+    directory = unpacked(bundle)
     pictures = load_pictures(data, read_splits(run), None)
     predict = of_ir(load_for(directory, pictures, threads), read_run(run).labels)
     scores: dict[str, list[float]] = defaultdict(list)

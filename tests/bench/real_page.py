@@ -8,6 +8,7 @@ from typing import Any
 
 from inspector.core.stats import clopper_pearson
 from inspector.runtime import cpu_model, instruction_sets
+from tests.bench.compare_page import comparison
 from training.runs import Run
 
 BEGIN, END = "<!-- real pictures: begin (written by make real) -->", "<!-- real pictures: end -->"
@@ -33,6 +34,7 @@ def _section(state: State, weights: str, steel: Run) -> str:
         f"The backbone started from: **{steel.initial_weights}**.{_caveat(weights)}",
         _steel(state),
         _tiles(state),
+        comparison(state),
         _lines(state),
         "### Time\n\n" + _table(("stage", "s"), [(name, f"{one['seconds']:.0f}") for name, one in state.items()]),
     ]
@@ -85,8 +87,7 @@ def _tiles(state: State) -> str:
             f"At the chosen limits ({bundle['chosen_by']}; calibrated on {bundle['calibration']['good']} pictures of "
             f"{bundle['calibration']['groups']} tiles; no negatives exist for this set):",
             _bounds(bundle),
-            "The pooled vector misses small defects, which is why a patch detector is to follow: these figures "
-            "are what it is measured against.",
+            "The pooled vector alone misses small defects; the patch detector, compared below, looks for those.",
         ]
     )
 

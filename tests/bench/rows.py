@@ -1,4 +1,4 @@
-"""What `make bench` reports: rows with a bar each, as a table and as JSON."""
+"""What `make bench` and `make bench-peers` report: rows with a bar each, as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def write_json(rows: Sequence[Row], path: Path) -> None:
     staged.replace(path)
 
 
-def show(rows: Sequence[Row], console: Console) -> None:
-    table = Table("figure", "value", "unit", "bar", "met", title="make bench")
+def show(rows: Sequence[Row], console: Console, title: str = "make bench") -> None:
+    table = Table("figure", "value", "unit", "bar", "met", title=title)
     for column in ("value", "bar"):
         next(c for c in table.columns if c.header == column).justify = "right"
     for row in rows:

@@ -86,6 +86,10 @@ def state(tmp_path: Path) -> dict[str, dict[str, Any]]:
         "line_steel": line,
         "bundle_tiles": bundle([*bounds, {"name": "escape:crack", "failures": 30, "of": 57, "upper_95": 0.6}]),
         "score_tiles": {"good": 216, "strange": 388, "auroc": 0.7, "auroc_of": {"crack": 0.65}},
+        "compare_int8": {"landmarks": 1000, "sample": 40_000, "trained_on": 388, "detectors": {}},
+        "compare_fp32": {"detectors": {}},
+        "compare_patchcore": {"not_measured": "no environment", "again": True},
+        "compare_all": {"differences": [], "tiles": 101, "again": True},
         "line_tiles": line,
     }
     return {name: {**one, "seconds": 1.0} for name, one in stages.items()}
