@@ -20,9 +20,12 @@ HELPERS = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 LOOP_THREADS = "asyncio_"
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(autouse=True)
 def no_dangling_signal_stack() -> Iterator[None]:
-    """A module that compiled models must not leave the main thread on a stack that is gone."""
+    """A test that compiled models must not leave the main thread on a stack that is gone.
+
+    After each test, for the next signal may come at once: torch handles SIGCHLD once a loader had processes.
+    """
     yield
     signal_stack.drop()
 
