@@ -55,8 +55,13 @@ check: $(VENV)/.installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# The unit tests beside the others, which wait for a line most of the time; both are told whole, and each counts.
 test: $(VENV)/.installed apt check
-	$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q tests/unit > .test-unit.log 2>&1 & unit=$$!; \
+	trap 'kill $$unit' INT TERM; \
+	$(BIN)/python -m pytest -q tests/browser tests/fault tests/system tests/counterparts; line=$$?; \
+	wait $$unit; part=$$?; cat .test-unit.log; \
+	test $$line -eq 0 && test $$part -eq 0
 
 test-fast: $(VENV)/.installed
 	$(BIN)/python -m pytest -q -x -m "not slow" tests/unit/plc tests/unit/inspector
