@@ -55,13 +55,16 @@ check: $(VENV)/.installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# The unit tests beside the others, which wait for a line most of the time; both are told whole, and each counts.
+# The unit tests beside those that wait for a line most of the time; then, alone, the suite that holds a line to the
+# contract's own times. All are told whole, and each counts.
+CONFORMANCE := tests/system/test_conformance.py
 test: $(VENV)/.installed apt check
 	@$(BIN)/python -m pytest -q tests/unit > .test-unit.log 2>&1 & unit=$$!; \
 	trap 'kill $$unit' INT TERM; \
-	$(BIN)/python -m pytest -q tests/browser tests/fault tests/system tests/counterparts; line=$$?; \
+	$(BIN)/python -m pytest -q tests/browser tests/fault tests/system tests/counterparts --ignore=$(CONFORMANCE); line=$$?; \
 	wait $$unit; part=$$?; cat .test-unit.log; \
-	test $$line -eq 0 && test $$part -eq 0
+	$(BIN)/python -m pytest -q $(CONFORMANCE); contract=$$?; \
+	test $$line -eq 0 && test $$part -eq 0 && test $$contract -eq 0
 
 test-fast: $(VENV)/.installed
 	$(BIN)/python -m pytest -q -x -m "not slow" tests/unit/plc tests/unit/inspector
