@@ -54,23 +54,26 @@ class ParityConfig:
     They are the guard band of these forms too: nearer to a limit a verdict may flip, for the heads are fitted on INT8
     features, from which FP32's differ everywhere. Between CPUs and roundings the bundle's own golden tolerance counts,
     as on the box. *_maps: of taps with a height and a width; the others are means over the picture, in which rounding
-    cancels, and what is left shows more.
+    cancels, and what is left shows more. *_classes: of the probabilities, which a softmax over few classes spreads.
     """
 
     conversion: TapLimit = TapLimit(0.9999, 0.01)
-    quantisation: TapLimit = TapLimit(0.995, 0.2)
+    quantisation: TapLimit = TapLimit(0.998, 0.2)
+    quantisation_classes: TapLimit = TapLimit(0.995, 0.2)
     quantisation_maps: TapLimit = TapLimit(0.99, 0.4)
     rounding: TapLimit = TapLimit(0.999, 0.1)
     rounding_maps: TapLimit = TapLimit(0.997, 0.15)
     quantised_confidence: float = 0.1
     quantised_novelty: float = 0.15
-    quantised_anomaly: float = 0.3
+    quantised_anomaly: float = 0.2
 
-    def of(self, step: Step, tap: NDArray[np.float32]) -> TapLimit:
+    def of(self, step: Step, name: str, tap: NDArray[np.float32]) -> TapLimit:
         is_map = tap.ndim > 2 or (tap.ndim == 2 and tap.shape[0] > 1)
         if step == "conversion":
             return self.conversion
         if step == "quantisation":
+            if name == "probabilities":
+                return self.quantisation_classes
             return self.quantisation_maps if is_map else self.quantisation
         return self.rounding_maps if is_map else self.rounding
 
@@ -232,7 +235,7 @@ def tap_rows(form: Form, cfg: ParityConfig = ParityConfig()) -> list[TapRow]:
         cosine, difference = min(c for c, _ in pairs), max(d for _, d in pairs)
         if not np.isfinite(pairs).all():
             cosine = difference = float("nan")
-        limit = cfg.of(step, reference.outputs[0][name])
+        limit = cfg.of(step, name, reference.outputs[0][name])
         rows.append(TapRow(form.name, reference.name, step, name, cosine, difference, limit))
     return rows
 
