@@ -115,31 +115,48 @@ class Setting:
                 tick()
 
 
-def int8_detectors(setting: Setting, cfg: PatchConfig) -> tuple[dict[str, Found], dict[str, int]]:
-    """pooled, patch and both nearest neighbours, on the network that a build quantises; and how large the fit was."""
-    spec, pictures = setting.spec, setting.pictures
-    chosen = np.random.default_rng(0).permutation(len(pictures.train))[:CALIBRATION_IMAGES]
-    views = [pictures.view(pictures.train[i]) for i in chosen]
-    setting.steps.say("quantising to INT8")
-    bare = to_ir(resnet50_of(read_weights(setting.directory)), spec)
-    int8 = embed_preprocessing(quantize(bare, spec, views, TargetCpu.AVX2), spec)
-    with tempfile.TemporaryDirectory() as scratch:
-        tapped = setting.loaded(show_maps(int8.clone()), Path(scratch) / "tapped")
+@dataclass(frozen=True, slots=True, eq=False)
+class Int8:
+    """The network as a build quantises it: with its raw maps as outputs, and fused with the heads fitted on those."""
+
+    tapped: CompiledIr
+    fused: CompiledIr
+    head: PatchHead
+
+    @classmethod
+    def of(cls, setting: Setting, cfg: PatchConfig, scratch: Path) -> Int8:
+        spec, pictures = setting.spec, setting.pictures
+        chosen = np.random.default_rng(0).permutation(len(pictures.train))[:CALIBRATION_IMAGES]
+        views = [pictures.view(pictures.train[i]) for i in chosen]
+        setting.steps.say("quantising to INT8")
+        bare = to_ir(resnet50_of(read_weights(setting.directory)), spec)
+        int8 = embed_preprocessing(quantize(bare, spec, views, TargetCpu.AVX2), spec)
+        tapped = setting.loaded(show_maps(int8.clone()), scratch / "tapped")
         fitted = setting.fitted(tapped, cfg)
         head = patch_head(fitted)
-        fused = setting.loaded(attach(attach_patches(int8, head), fitted.heads.novelty), Path(scratch) / "fused")
-        bank = setting.bank(tapped, head, cfg)
-        found = setting.judged(
-            fused,
-            {
-                POOLED: lambda outputs: (float(outputs["novelty_score"][0]), None),
-                PATCH_INT8: lambda outputs: (float(outputs["anomaly_score"][0]), outputs["anomaly_map"][0]),
-            },
-            "test, INT8",
-        )
-        banks = {NEIGHBOUR: bank, NEIGHBOUR_LANDMARKS: Bank(head.support.astype(np.float32))}
-        found |= setting.judged(tapped, {name: nearest(head, of) for name, of in banks.items()}, "test, neighbours")
-    return found, {"landmarks": len(head.support), "sample": len(bank.patches), "trained_on": len(pictures.train)}
+        fused = setting.loaded(attach(attach_patches(int8, head), fitted.heads.novelty), scratch / "fused")
+        return cls(tapped, fused, head)
+
+
+def int8_detectors(setting: Setting, cfg: PatchConfig) -> tuple[dict[str, Found], dict[str, int]]:
+    """pooled, patch and both nearest neighbours, on the network that a build quantises; and how large the fit was."""
+    with tempfile.TemporaryDirectory() as scratch:
+        int8 = Int8.of(setting, cfg, Path(scratch))
+        bank = setting.bank(int8.tapped, int8.head, cfg)
+        scores = {POOLED: _pooled, PATCH_INT8: _patch}
+        found = setting.judged(int8.fused, scores, "test, INT8")
+        banks = {NEIGHBOUR: bank, NEIGHBOUR_LANDMARKS: Bank(int8.head.support.astype(np.float32))}
+        neighbours = {name: nearest(int8.head, of) for name, of in banks.items()}
+        found |= setting.judged(int8.tapped, neighbours, "test, neighbours")
+    trained_on = len(setting.pictures.train)
+    return found, {"landmarks": len(int8.head.support), "sample": len(bank.patches), "trained_on": trained_on}
+
+
+def patch_detector(setting: Setting, cfg: PatchConfig) -> Found:
+    """What a bundle holds, alone."""
+    with tempfile.TemporaryDirectory() as scratch:
+        fused = Int8.of(setting, cfg, Path(scratch)).fused
+        return setting.judged(fused, {PATCH_INT8: _patch}, "test, INT8")[PATCH_INT8]
 
 
 def fp32_detector(setting: Setting, cfg: PatchConfig) -> dict[str, Found]:
@@ -218,6 +235,14 @@ def kept(name: str, folder: Path) -> Found | None:
         return None
     with np.load(file, allow_pickle=False) as arrays:
         return Found(arrays["scores"], arrays["maps"] if "maps" in arrays.files else None)
+
+
+def _pooled(outputs: Outputs) -> tuple[float, NDArray[np.floating[Any]] | None]:
+    return float(outputs["novelty_score"][0]), None
+
+
+def _patch(outputs: Outputs) -> tuple[float, NDArray[np.floating[Any]] | None]:
+    return float(outputs["anomaly_score"][0]), outputs["anomaly_map"][0]
 
 
 def _stem(name: str) -> str:

@@ -18,11 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from edge_deploy.patches import PatchConfig
+from edge_deploy.steps import TerminalSteps
 from inspector.core.manifest import Manifest
+from tests.bench import backbone, imbalance, real_deploy, resplits
 from tests.bench.compare import compare, measure_fp32, measure_int8, measure_patchcore
 from tests.bench.detectors import Setting
 from tests.bench.peers.child import PYTHON
-from tests.bench.real_deploy import build_and_approve, public_key, read_manifest, tile_scores
+from tests.bench.real_deploy import Judge, build_and_approve, public_key, read_manifest
 from tests.bench.real_line import replay
 from tests.bench.real_page import write_section
 from tests.bench.real_pictures import STEEL, TABLE, TILE, PictureSet, prepare
@@ -65,6 +67,11 @@ class Bench:
         """The tiles on the weights as they came, and what each detector made of them."""
         return self.root / "compared"
 
+    @property
+    def backbones(self) -> Path:
+        """Steel classifiers with other layers frozen, and tiles on their features."""
+        return self.root / "backbones"
+
 
 def pictures_of_one_size(bench: Bench) -> Result:
     return {one.name: prepare(bench.source / one.name, bench.data(one), one) for one in (STEEL, TILE)}
@@ -79,7 +86,7 @@ def train_steel(bench: Bench) -> Result:
         weights=bench.weights,
         network_size=(STEEL.network, STEEL.network),
         epochs=EPOCHS,
-        precision=Precision.BF16 if _bfloat16_is_fast() else Precision.FP32,
+        precision=_fast_precision(),
         data_licence=STEEL.licence,
         threads=bench.threads,
     )
@@ -88,16 +95,7 @@ def train_steel(bench: Bench) -> Result:
 
 def take_tiles(bench: Bench) -> Result:
     """Good tiles on the features of the steel run; val is dealt from train by tile."""
-    cfg = FitConfig(
-        data=bench.data(TILE),
-        out=bench.run(TILE),
-        product="tile",
-        weights=str(bench.run(STEEL)),
-        network_size=(TILE.network, TILE.network),
-        group_by=str(bench.data(TILE) / TABLE),
-        data_licence=TILE.licence,
-    )
-    return _figures(_finished(cfg.out) or good_only(cfg))
+    return _take(bench, bench.run(TILE), str(bench.run(STEEL)))
 
 
 def bundle_steel(bench: Bench) -> Result:
@@ -108,24 +106,53 @@ def bundle_tiles(bench: Bench) -> Result:
     return _bundle(bench, TILE)
 
 
-def score_tiles(bench: Bench) -> Result:
-    """AUROC of novelty on the test tiles, with the INT8 graph of the bundle."""
-    return tile_scores(bench.bundle(TILE), bench.data(TILE), bench.run(TILE), bench.threads)
+def tile_aurocs(bench: Bench) -> Result:
+    """AUROC of both scores on the test tiles, with the INT8 graph of the bundle."""
+    return real_deploy.tile_aurocs(_judge(bench), TerminalSteps())
+
+
+def cover_tiles(bench: Bench) -> Result:
+    """Held-out good tiles, dealt again and again: does a limit keep its share of overkill?"""
+    judge = _judge(bench)
+    return resplits.held_out_good(judge.predict, judge.pictures, judge.good, TerminalSteps())
+
+
+def compare_imbalance(bench: Bench) -> Result:
+    """Every method against rare classes, on cached features of steel."""
+    cfg = imbalance.config(bench.data(STEEL), bench.weights, bench.threads)
+    return imbalance.compare_methods(cfg, bench.root / "imbalance", TerminalSteps())
+
+
+def train_backbones(bench: Bench) -> Result:
+    """The steel classifier with stem to layer3 frozen, and with everything taught."""
+    cfg = FitConfig(
+        data=bench.data(STEEL),
+        out=bench.backbones,
+        product="steel",
+        weights=bench.weights,
+        network_size=backbone.SIZE,
+        epochs=backbone.EPOCHS,
+        precision=_fast_precision(),
+        data_licence=STEEL.licence,
+        threads=bench.threads,
+    )
+    return backbone.train_both(cfg)
+
+
+def take_taught(bench: Bench) -> Result:
+    """Good tiles on the backbone of which everything was taught on steel."""
+    return _take(bench, bench.backbones / "tiles", str(backbone.run_of(backbone.FULL, bench.backbones)))
+
+
+def compare_backbones(bench: Bench) -> Result:
+    full = Setting.of(bench.backbones / "tiles", bench.data(TILE), bench.threads)
+    frozen = backbone.run_of(backbone.FROZEN, bench.backbones)
+    return backbone.measure_patches(full, _setting(bench), frozen, bench.source / TILE.name, bench.compared)
 
 
 def take_compared(bench: Bench) -> Result:
     """Good tiles on the weights as they came: the detectors are compared on features that learned nothing of steel."""
-    run = bench.compared / "run"
-    cfg = FitConfig(
-        data=bench.data(TILE),
-        out=run,
-        product="tile",
-        weights=bench.weights,
-        network_size=(TILE.network, TILE.network),
-        group_by=str(bench.data(TILE) / TABLE),
-        data_licence=TILE.licence,
-    )
-    return _figures(_finished(run) or good_only(cfg))
+    return _take(bench, bench.compared / "run", bench.weights)
 
 
 def compare_int8(bench: Bench) -> Result:
@@ -160,12 +187,17 @@ STAGES: tuple[Callable[[Bench], Result], ...] = (
     bundle_steel,
     take_tiles,
     bundle_tiles,
-    score_tiles,
+    tile_aurocs,
+    cover_tiles,
     take_compared,
     compare_int8,
     compare_fp32,
     compare_patchcore,
     compare_all,
+    compare_imbalance,
+    train_backbones,
+    take_taught,
+    compare_backbones,
     line_steel,
     line_tiles,
 )
@@ -222,6 +254,19 @@ def weights_beside(data: Path) -> str:
     return str(found[0]) if found else "imagenet"
 
 
+def _take(bench: Bench, out: Path, weights: str) -> Result:
+    cfg = FitConfig(
+        data=bench.data(TILE),
+        out=out,
+        product="tile",
+        weights=weights,
+        network_size=(TILE.network, TILE.network),
+        group_by=str(bench.data(TILE) / TABLE),
+        data_licence=TILE.licence,
+    )
+    return _figures(_finished(out) or good_only(cfg))
+
+
 def _bundle(bench: Bench, pictures: PictureSet) -> Result:
     manifest: Manifest = read_manifest(
         build_and_approve(bench.run(pictures), bench.data(pictures), bench.bundle(pictures), bench.root, OVERKILL)
@@ -239,10 +284,14 @@ def _setting(bench: Bench) -> Setting:
     return Setting.of(bench.compared / "run", bench.data(TILE), bench.threads)
 
 
-def _bfloat16_is_fast() -> bool:
+def _judge(bench: Bench) -> Judge:
+    return Judge.of(bench.bundle(TILE), bench.data(TILE), bench.run(TILE), bench.threads)
+
+
+def _fast_precision() -> Precision:
     """Where the CPU has no instructions for it, bfloat16 is slower than float32."""
     flags = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
-    return "avx512_bf16" in flags or "amx_bf16" in flags
+    return Precision.BF16 if "avx512_bf16" in flags or "amx_bf16" in flags else Precision.FP32
 
 
 def _replay(bench: Bench, pictures: PictureSet) -> Result:

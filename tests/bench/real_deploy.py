@@ -5,19 +5,24 @@ from __future__ import annotations
 import subprocess
 import sys
 import tarfile
-from collections import defaultdict
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
 
-from edge_deploy.pictures import load_pictures
-from edge_deploy.predict import load_for, of_ir, predict_all
+from edge_deploy.pictures import Pictures, load_pictures
+from edge_deploy.predict import Predict, load_for, of_ir, predict_all
+from edge_deploy.steps import Steps
 from inspector.core.manifest import Manifest
 from inspector.core.stats import auroc
+from inspector.core.types import Prediction
 from training.runs import read_run, read_splits
 
 KEYS = "keys"
+GOOD = "good"
 
 
 def build_and_approve(run: Path, data: Path, bundle: Path, root: Path, overkill: str) -> Path:
@@ -55,23 +60,45 @@ def unpacked(bundle: Path) -> Path:
     return directory
 
 
-def tile_scores(bundle: Path, data: Path, run: Path, threads: int) -> dict[str, Any]:
-    """Novelty of each test picture by the bundle's INT8 graph: AUROC of all kinds against good, and of each kind."""
-    directory = unpacked(bundle)
-    pictures = load_pictures(data, read_splits(run), None)
-    predict = of_ir(load_for(directory, pictures, threads), read_run(run).labels)
-    scores: dict[str, list[float]] = defaultdict(list)
-    for picture, prediction in zip(
-        pictures.test, predict_all(predict, pictures, pictures.test, lambda: None), strict=True
-    ):
-        scores[picture.truth].append(prediction.novelty_score)
-    good = scores.pop("good")
-    return {
-        "good": len(good),
-        "strange": sum(len(of_kind) for of_kind in scores.values()),
-        "auroc": auroc(good, [score for of_kind in scores.values() for score in of_kind]),
-        "auroc_of": {kind: auroc(good, of_kind) for kind, of_kind in sorted(scores.items())},
-    }
+@dataclass(frozen=True, slots=True, eq=False)
+class Judge:
+    """A bundle's INT8 graph, and the pictures of the run that it was built from."""
+
+    pictures: Pictures
+    predict: Predict
+    good: frozenset[str]
+
+    @classmethod
+    def of(cls, bundle: Path, data: Path, run: Path, threads: int) -> Judge:
+        pictures, of_run = load_pictures(data, read_splits(run), None), read_run(run)
+        predict = of_ir(load_for(unpacked(bundle), pictures, threads), of_run.labels)
+        return cls(pictures, predict, of_run.acceptable)
+
+
+def tile_aurocs(judge: Judge, steps: Steps) -> dict[str, Any]:
+    """Both scores of each test picture: AUROC of all kinds against good, and of each kind."""
+    test = judge.pictures.test
+    with steps.bar("test tiles", len(test)) as tick:
+        found = predict_all(judge.predict, judge.pictures, test, tick)
+    return aurocs([picture.truth for picture in test], found)
+
+
+def aurocs(truths: Sequence[str], found: Sequence[Prediction]) -> dict[str, Any]:
+    """By score: `all`, and every kind but good. Raises ValueError: the bundle has no anomaly score."""
+    scores: dict[str, list[float]] = {"novelty": [p.novelty_score for p in found]}
+    scores["anomaly"] = [p.anomaly_score for p in found if p.anomaly_score is not None]
+    if len(scores["anomaly"]) < len(found):
+        raise ValueError("the bundle has no anomaly score: it was built with the pooled detector")
+    counts = Counter(truths)
+    kinds = sorted(set(counts) - {GOOD})
+    values: dict[str, dict[str, float]] = {}
+    for name, of_all in scores.items():
+        by_kind = {kind: [s for s, truth in zip(of_all, truths, strict=True) if truth == kind] for kind in counts}
+        strange = [score for kind in kinds for score in by_kind[kind]]
+        values[name] = {"all": auroc(by_kind[GOOD], strange)}
+        values[name] |= {kind: auroc(by_kind[GOOD], by_kind[kind]) for kind in kinds}
+    pictures = {"all": len(found) - counts[GOOD], **{kind: counts[kind] for kind in kinds}}
+    return {"good": counts[GOOD], "pictures": pictures, "auroc": values}
 
 
 def public_key(root: Path) -> Path:

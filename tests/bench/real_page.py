@@ -8,20 +8,24 @@ from typing import Any
 
 from inspector.core.stats import clopper_pearson
 from inspector.runtime import cpu_model, instruction_sets
+from tests.bench import backbone, imbalance, resplits
 from tests.bench.compare_page import comparison
+from tests.bench.markdown import listed, percent, table
 from training.runs import Run
 
 BEGIN, END = "<!-- real pictures: begin (written by make real) -->", "<!-- real pictures: end -->"
 State = Mapping[str, Mapping[str, Any]]
+MOST_BETWEEN = 3  # test pictures of steel, net, between FP32 and INT8
 
 
 def write_section(page: Path, state: State, weights: str, steel: Run) -> None:
-    """Replace the section, or add it at the end of the page."""
+    """Replace the section, or add it at the end of the page; its figure lies beside the page."""
     text = page.read_text(encoding="utf-8") if page.exists() else "# Results\n"
     section = f"{BEGIN}\n{_section(state, weights, steel)}\n{END}"
     before, begin, rest = text.partition(BEGIN)
     after = rest.partition(END)[2] if begin else "\n"
     page.parent.mkdir(parents=True, exist_ok=True)
+    resplits.write_figure(state["cover_tiles"], page)
     page.write_text((before if begin else text.rstrip() + "\n\n") + section + after, encoding="utf-8")
 
 
@@ -33,10 +37,13 @@ def _section(state: State, weights: str, steel: Run) -> str:
         f"`{steel.git_commit}`.\nCPU: {cpu_model()}, {', '.join(sorted(instruction_sets()))}. "
         f"The backbone started from: **{steel.initial_weights}**.{_caveat(weights)}",
         _steel(state),
+        imbalance.section(state["compare_imbalance"]),
         _tiles(state),
+        resplits.section(state["cover_tiles"]),
+        backbone.section(state["train_backbones"], state["compare_backbones"]),
         comparison(state),
         _lines(state),
-        "### Time\n\n" + _table(("stage", "s"), [(name, f"{one['seconds']:.0f}") for name, one in state.items()]),
+        "### Time\n\n" + table(("stage", "s"), [(name, f"{one['seconds']:.0f}") for name, one in state.items()]),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -55,13 +62,14 @@ def _caveat(weights: str) -> str:
 def _steel(state: State) -> str:
     bundle, trained = state["bundle_steel"], state["train_steel"]["metrics"]
     m = bundle["metrics"]
-    stages = [(name, _percent(m[f"{key}_accuracy"]), _percent(m[f"{key}_macro_f1"])) for name, key in STAGES]
+    stages = [(name, percent(m[f"{key}_accuracy"]), percent(m[f"{key}_macro_f1"])) for name, key in STAGES]
     return "\n\n".join(
         [
             "### Steel strip (X-SDD, 7 classes; red_iron and iron_sheet_ash play acceptable)",
             f"{trained['epochs']:.0f} epochs at 128 px in {trained['train_seconds'] / 60:.0f} min, best by validation: "
             f"epoch {trained['best_epoch']:.0f}. Test split, {m['test_images']:.0f} pictures:",
-            _table(("graph", "accuracy", "macro-F1"), stages),
+            table(("graph", "accuracy", "macro-F1"), stages),
+            _net_difference(m),
             f"At the chosen limits ({bundle['chosen_by']}; calibrated on {bundle['calibration']['good']} pictures; no "
             "negatives exist for this set):",
             _bounds(bundle),
@@ -69,26 +77,56 @@ def _steel(state: State) -> str:
     )
 
 
+def _net_difference(metrics: Mapping[str, float]) -> str:
+    """Of INT8 against FP32, in pictures, with the bar."""
+    net = round((metrics["int8_accuracy"] - metrics["fp32_accuracy"]) * metrics["test_images"])
+    met = "yes" if abs(net) <= MOST_BETWEEN else "**NO**"
+    return f"INT8 minus FP32: {net:+d} pictures net; bar: at most {MOST_BETWEEN} either way; met: {met}."
+
+
 STAGES = (("PyTorch FP32", "pytorch"), ("OpenVINO FP32", "fp32"), ("OpenVINO INT8, fused", "int8"))
 
 
 def _tiles(state: State) -> str:
-    scores, bundle = state["score_tiles"], state["bundle_tiles"]
-    kinds = [("all", scores["strange"], scores["auroc"])]
-    counts = {bound["name"].removeprefix("escape:"): bound["of"] for bound in bundle["bounds"]}
-    kinds += [(kind, counts.get(kind, ""), value) for kind, value in scores["auroc_of"].items()]
-    rows = [(kind, str(count), f"{100 * value:.1f}") for kind, count, value in kinds]
+    scores, bundle = state["tile_aurocs"], state["bundle_tiles"]
+    patch, pooled = scores["auroc"]["anomaly"], scores["auroc"]["novelty"]
+    rows = [
+        (kind, count, f"{100 * patch[kind]:.1f}", f"{100 * pooled[kind]:.1f}")
+        for kind, count in scores["pictures"].items()
+    ]
     return "\n\n".join(
         [
             "### Magnetic tiles (good parts only, features of the steel run, split by tile)",
-            f"Novelty (One-Class SVM on the pooled INT8 embedding, 224 px) of {scores['good']} good test "
-            "pictures against:",
-            _table(("kind", "pictures", "AUROC %"), rows),
+            f"AUROC % of {scores['good']} good test pictures against each kind, by both scores of the bundle's INT8 "
+            "graph (224 px): the patch detector's anomaly_score, and novelty_score of the whole part, pooled.",
+            table(("kind", "pictures", "anomaly_score", "novelty_score"), rows),
+            _patches_against_pooled(patch, pooled),
             f"At the chosen limits ({bundle['chosen_by']}; calibrated on {bundle['calibration']['good']} pictures of "
             f"{bundle['calibration']['groups']} tiles; no negatives exist for this set):",
             _bounds(bundle),
-            "The pooled vector alone misses small defects; the patch detector, compared below, looks for those.",
+            _at_these_limits(bundle, patch),
         ]
+    )
+
+
+def _patches_against_pooled(patch: Mapping[str, float], pooled: Mapping[str, float]) -> str:
+    kinds = [kind for kind in patch if kind != "all"]
+    found = {"better on": [kind for kind in kinds if patch[kind] > pooled[kind]]}
+    found["no better on"] = [kind for kind in kinds if kind not in found["better on"]]
+    words = ", ".join(f"{what} {listed(of)}" for what, of in found.items() if of)
+    by = 100 * (patch["all"] - pooled["all"])
+    return f"All kinds together, looking at patches is worth {by:+.1f} points against the pooled vector: {words}."
+
+
+def _at_these_limits(bundle: Mapping[str, Any], patch: Mapping[str, float]) -> str:
+    """AUROC is no promise: what passes at the limits stands beside it."""
+    escape = next((bound for bound in bundle["bounds"] if bound["name"] == "escape"), None)
+    if escape is None or not escape["of"]:
+        return ""
+    passed = escape["failures"] / escape["of"]
+    return (
+        f"At an AUROC of {100 * patch['all']:.1f} %, {100 * passed:.0f} % of the defects still pass at these limits: "
+        "AUROC says how well scores rank, not what a limit for few overkills lets through."
     )
 
 
@@ -99,8 +137,8 @@ def _bounds(bundle: Mapping[str, Any]) -> str:
         share = bound["failures"] / bound["of"] if bound["of"] else 0.0
         name = bound["name"].replace("escape:", "escape, ")
         seen = f"{bound['failures']} of {bound['of']}"
-        rows.append((name, seen, _percent(share), f"{_percent(interval.low)} to {_percent(interval.high)}"))
-    return _table(("promise", "failures", "share", "95 % interval"), rows)
+        rows.append((name, seen, percent(share), f"{percent(interval.low)} to {percent(interval.high)}"))
+    return table(("promise", "failures", "share", "95 % interval"), rows)
 
 
 def _lines(state: State) -> str:
@@ -121,15 +159,6 @@ def _lines(state: State) -> str:
             "The daemon as a process on the folder camera that replays the test pictures, the simulated PLC triggering "
             "over Modbus TCP. Each trigger has one row, and one result that the PLC read; the cycle is from the "
             "trigger's edge to RESULTS_VALID as the simulated PLC saw them.",
-            _table((*heads, "cycle p50 ms", "p99 ms"), rows),
+            table((*heads, "cycle p50 ms", "p99 ms"), rows),
         ]
     )
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.2f} %"
-
-
-def _table(heads: tuple[str, ...], rows: list[Any]) -> str:
-    align = ["---", *["---:"] * (len(heads) - 1)]
-    return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in (heads, align, *rows))

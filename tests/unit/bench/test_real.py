@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,13 @@ import pytest
 
 from inspector.core.manifest import ClassEntry
 from plc.registers import Reason, Verdict
+from tests.bench.imbalance import Gain
+from tests.bench.real_deploy import aurocs
 from tests.bench.real_line import summary
 from tests.bench.real_page import BEGIN, END, write_section
+from tests.bench.resplits import FIGURE, dealt
+from tests.unit.bench.test_backbone import results
+from tests.unit.bench.test_resplits import scored, tiles
 from training.runs import DatasetInfo, Run
 
 GOOD = frozenset({"good"})
@@ -77,15 +83,32 @@ def bundle(bounds: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+METHOD = {
+    "shown": 9, "epochs": 2, "best": 1, "accuracy": 0.9, "macro_recall": 0.8, "macro_f1": 0.7,
+    "worst": "ash", "worst_recall": 0.5,
+}  # fmt: skip
+
+
 def state(tmp_path: Path) -> dict[str, dict[str, Any]]:
     line = summary(PARTS, TRUTHS, record(tmp_path / "r.db", as_told()), GOOD)
     bounds = [{"name": "overkill", "failures": 1, "of": 127, "upper_95": 0.04}]
+    steel, backbones = results(full=1.0, frozen=1.0, lost=0)
     stages = {
         "train_steel": {"metrics": {"epochs": 12.0, "train_seconds": 600.0, "best_epoch": 10.0}},
         "bundle_steel": bundle(bounds),
         "line_steel": line,
         "bundle_tiles": bundle([*bounds, {"name": "escape:crack", "failures": 30, "of": 57, "upper_95": 0.6}]),
-        "score_tiles": {"good": 216, "strange": 388, "auroc": 0.7, "auroc_of": {"crack": 0.65}},
+        "tile_aurocs": aurocs(TRUTHS, [scored(*scores) for scores in ((1, 1), (5, 2), (2, 3), (6, 2))]),
+        "cover_tiles": dealt(*tiles(3.0), GOOD),
+        "compare_imbalance": {
+            "methods": {"none": {**METHOD}, "focal-loss": {**METHOD, **asdict(Gain(0.1, -0.1, 0.3, 2, 1))}},
+            "confidence": 0.95,
+            "test": 4,
+            "most": {"class": "red", "train": 9},
+            "least": {"class": "ash", "train": 3, "test": 2},
+        },
+        "train_backbones": steel,
+        "compare_backbones": backbones,
         "compare_int8": {"landmarks": 1000, "sample": 40_000, "trained_on": 388, "detectors": {}},
         "compare_fp32": {"detectors": {}},
         "compare_patchcore": {"not_measured": "no environment", "again": True},
@@ -95,18 +118,40 @@ def state(tmp_path: Path) -> dict[str, dict[str, Any]]:
     return {name: {**one, "seconds": 1.0} for name, one in stages.items()}
 
 
+def test_both_scores_of_a_tile_are_ranked_against_good_for_each_kind() -> None:
+    truths = ["good", "good", "crack", "fray", "fray"]
+    found = aurocs(truths, [scored(*scores) for scores in ((1, 1), (2, 4), (3, 2), (4, 0), (1.5, 5))])
+    assert found["pictures"] == {"all": 3, "crack": 1, "fray": 2} and found["good"] == 2
+    assert found["auroc"]["anomaly"] == {"all": pytest.approx(5 / 6), "crack": 1.0, "fray": 0.75}
+    assert found["auroc"]["novelty"] == {"all": 0.5, "crack": 0.5, "fray": 0.5}
+    with pytest.raises(ValueError, match="no anomaly score"):
+        aurocs(["good", "crack"], [scored(1, 1), scored(None, 2)])
+
+
+@pytest.mark.parametrize(("int8", "net", "met"), [(0.991, "-3", "yes"), (0.988, "-4", "**NO**")])
+def test_int8_and_fp32_may_differ_by_three_test_pictures_net(tmp_path: Path, int8: float, net: str, met: str) -> None:
+    found = state(tmp_path)
+    found["bundle_steel"]["metrics"] |= {"test_images": 339.0, "fp32_accuracy": 1.0, "int8_accuracy": int8}
+    write_section(tmp_path / "page.md", found, "standin.safetensors", steel_run())
+    text = (tmp_path / "page.md").read_text(encoding="utf-8")
+    assert f"INT8 minus FP32: {net} pictures net; bar: at most 3 either way; met: {met}." in text
+
+
+def steel_run() -> Run:
+    classes = (ClassEntry(0, "good", True),)
+    info = DatasetInfo("", 4, "splits.csv")
+    start, grey = "standin (sha256 1)", (0.5, 0.5, 0.5)
+    return Run(1, "steel", classes, (128, 128), grey, grey, None, "linear", start, "abc", 0, {}, info, {}, ())
+
+
 def test_the_section_is_replaced_and_the_rest_of_the_page_stays(tmp_path: Path) -> None:
     page = tmp_path / "results.md"
     page.write_text(
         f"# Results\n\n## Demo\nkept\n\n{BEGIN}\nof before\n{END}\n\n## Bench\nkept too\n", encoding="utf-8"
     )
-    classes = (ClassEntry(0, "good", True),)
-    info = DatasetInfo("", 4, "splits.csv")
-    start, grey = "standin (sha256 1)", (0.5, 0.5, 0.5)
-    run = Run(1, "steel", classes, (128, 128), grey, grey, None, "linear", start, "abc", 0, {}, info, {}, ())
     found = state(tmp_path)
     for _ in range(2):
-        write_section(page, found, "standin.safetensors", run)
+        write_section(page, found, "standin.safetensors", steel_run())
     text = page.read_text(encoding="utf-8")
     assert text.count(BEGIN) == text.count(END) == 1
     assert "of before" not in text
@@ -115,3 +160,16 @@ def test_the_section_is_replaced_and_the_rest_of_the_page_stays(tmp_path: Path) 
     assert "| overkill | 1 of 127 | 0.79 % | 0.02 % to 4.31 % |" in text  # Clopper-Pearson
     assert "| escape, crack | 30 of 57 |" in text
     assert "standin (sha256 1)" in text
+    assert "| crack | 2 | 100.0 | 50.0 |" in text
+    assert "worth +50.0 points against the pooled vector: better on crack." in text
+    assert (tmp_path / FIGURE).exists()
+    heads = (
+        "rare classes (X-SDD)",
+        "Magnetic tiles",
+        "keep its share?",
+        "### The backbone",
+        "Detectors on",
+        "On the line",
+    )
+    places = [text.index(head) for head in heads]
+    assert places == sorted(places)
