@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from tests.bench.backbone import FROZEN, FULL, compared, judged, refuse_other_layers, section
+from edge_deploy.pictures import Picture
+from tests.bench import backbone
+from tests.bench.backbone import FROZEN, FULL, compared, judged, measure_patches, refuse_other_layers, section
 from tests.bench.compare import Truth
-from tests.bench.detectors import Found
+from tests.bench.detectors import PATCH_INT8, Found, keep
 
 
 def truth_of(tiles: int) -> Truth:
@@ -62,12 +64,20 @@ def test_a_layer_that_did_not_stay_frozen_is_refused() -> None:
         refuse_other_layers({**came, "layer3.0.bn1.running_mean": torch.ones(2)}, came)
 
 
-def test_without_scores_of_the_frozen_backbone_nothing_is_compared(
+def setting(folder: Path, *names: str) -> Any:
+    """As much of one as is looked at before anything is measured."""
+    test = tuple(Picture(folder / name, "good", "1") for name in names)
+    return type("Setting", (), {"directory": folder, "pictures": type("Pictures", (), {"test": test})()})()
+
+
+def test_scores_that_are_missing_or_of_other_pictures_are_not_compared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tests.bench import backbone
-
     monkeypatch.setattr(backbone, "read_weights", lambda _: {})
-    setting: Any = type("Setting", (), {"directory": tmp_path, "pictures": type("Pictures", (), {"test": ()})()})()
+    monkeypatch.setattr(backbone, "patch_detector", lambda *_: pytest.fail("was measured all the same"))
+    full, came, other = (setting(tmp_path, *names) for names in (("a", "b"), ("a", "b"), ("a", "c")))
     with pytest.raises(ValueError, match="compare the detectors first"):
-        backbone.measure_patches(setting, setting, tmp_path, tmp_path, tmp_path)
+        measure_patches(full, came, tmp_path, tmp_path, tmp_path)
+    keep({PATCH_INT8: Found(np.zeros(2), None)}, tmp_path)
+    with pytest.raises(ValueError, match="compare the detectors first"):
+        measure_patches(full, other, tmp_path, tmp_path, tmp_path)
