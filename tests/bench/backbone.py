@@ -34,6 +34,7 @@ from training.views import Views, view_transform
 
 SIZE = (96, 96)
 EPOCHS = 6
+RATE = 1e-3
 FROZEN, FULL = "stem to layer3 frozen", "everything taught"
 POLICIES = {FROZEN: Freeze.LAYER4, FULL: Freeze.NONE}
 CONFIDENCE = 0.95
@@ -111,10 +112,10 @@ def section(steel: Mapping[str, Any], tiles: Mapping[str, Any]) -> str:
     return "\n\n".join(
         [
             "### The backbone: stem to layer3 frozen, or everything taught",
-            f"The steel classifier, {SIZE[0]} px, {EPOCHS} epochs by one recipe that was tuned for neither, one seed, "
-            f"{steel['test']} test pictures; then the INT8 patch detector of the magnetic tiles (224 px) on what was "
-            "taught. Frozen layers are those of the start, bit by bit, so the detector on them is `patch, INT8` of "
-            "the comparison below.",
+            f"The steel classifier, {SIZE[0]} px, {EPOCHS} epochs by one recipe (learning rate {RATE:g}), tuned "
+            f"for neither, one seed, {steel['test']} test pictures; then the INT8 patch detector of the magnetic tiles "
+            "(224 px) on what was taught. Frozen layers are those of the start, bit by bit, so the detector on them is "
+            "`patch, INT8` of the comparison below.",
             table(heads, rows),
             _conclusion(steel["gain"], tiles),
         ]

@@ -1,7 +1,8 @@
 """`make real`: the whole product on public pictures, from training to every part counted by the simulated PLC.
 
-Steel strip (xsdd): a classifier. Magnetic tiles: good parts only, on the features of that classifier. Each stage is
-done once and noted in the state file under runs/real/<weights>; after an interruption the same command goes on.
+Steel strip (xsdd): a classifier. Magnetic tiles: good parts only, on the features of that classifier. Beside them:
+detectors compared on one network, methods against rare classes, frozen layers or none, limits on resplits. Each stage
+is done once and noted in the state file under runs/real/<weights>; after an interruption the same command goes on.
 
     python -m tests.bench.real --data ../shared/data --weights ../shared/weights/resnet50_standin.safetensors
 """
@@ -132,6 +133,7 @@ def train_backbones(bench: Bench) -> Result:
         weights=bench.weights,
         network_size=backbone.SIZE,
         epochs=backbone.EPOCHS,
+        lr=backbone.RATE,
         precision=_fast_precision(),
         data_licence=STEEL.licence,
         threads=bench.threads,
