@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -14,10 +14,11 @@ import numpy as np
 from edge_deploy.convert import CHANNELS, FEATURES
 from edge_deploy.errors import DeployError
 from edge_deploy.fuse import NoveltyHead, SvmConfig, fit_novelty
-from edge_deploy.patches import PatchConfig, PatchFit, PatchSampler
+from edge_deploy.patches import PatchConfig, PatchFit, PatchHead, PatchSampler
 from edge_deploy.pictures import Picture, Pictures
 from edge_deploy.predict import Heads, features_of, maps_of
 from edge_deploy.steps import Steps, Tick
+from edge_deploy.usual import usual_heat
 from inspector.core.manifest import DetectorSpec
 from inspector.model import CompiledIr
 
@@ -48,7 +49,8 @@ def fit_heads(
     steps: Steps,
 ) -> Fitted:
     """int8: with its raw maps as outputs. Raises DeployError: too few good pictures, copies, or features not finite."""
-    sampler = PatchSampler(len(good_of(pictures.train, acceptable)), patches)
+    good = good_of(pictures.train, acceptable)
+    sampler = PatchSampler(len(good), patches)
     by_class: dict[str, list[Any]] = defaultdict(list)
     with steps.bar("features for the SVMs", len(pictures.train)) as tick:
         for picture in pictures.train:
@@ -66,6 +68,8 @@ def fit_heads(
         fit = _fit_patches(sampler, steps)
     except ValueError as exc:
         raise DeployError(str(exc)) from exc
+    if patches.usual_share:
+        fit = replace(fit, head=_with_usual(fit.head, int8, pictures, good, patches.usual_share, steps))
     return Fitted(Heads(novelty, fit.head), _patch_spec(fit, patches), fit)
 
 
@@ -80,6 +84,18 @@ def _fit_patches(sampler: PatchSampler, steps: Steps) -> PatchFit:
             return stack.enter_context(steps.bar("patches that stand for good parts", total))
 
         return sampler.fit(CHANNELS, bar)
+
+
+def _with_usual(
+    head: PatchHead, int8: CompiledIr, pictures: Pictures, good: Sequence[Picture], share: float, steps: Steps
+) -> PatchHead:
+    """The pictures once more: how strange a cell is can only be told by landmarks that are chosen."""
+    heats = []
+    with steps.bar("what each cell usually shows", len(good)) as tick:
+        for picture in good:
+            heats.append(head.anomaly_map(maps_of(int8.infer(pictures.view(picture)))).astype(np.float32))
+            tick()
+    return replace(head, usual=usual_heat(np.stack(heats), share))
 
 
 def _patch_spec(fit: PatchFit, cfg: PatchConfig) -> DetectorSpec:

@@ -25,7 +25,7 @@ def attach_patches(model: Any, head: PatchHead) -> Any:
     log_sum = _log_sum(_similarities(z, head), head)
     away = ops.subtract(squared, ops.multiply(log_sum, _real(1 / head.gamma)))
     # at least 0, as the alphas sum to 1; abs passes NaN on, a maximum may not
-    score_map = ops.sqrt(ops.multiply(ops.absolute(away), _real(1 / head.width)))  # (1, 1, h, w)
+    score_map = ops.sqrt(ops.multiply(ops.absolute(away), _real(1 / head.unit)))  # (1, 1, h, w)
     heat = ops.squeeze(score_map, _ints(1))
     outputs = {"anomaly_map": heat, "anomaly_score": _highest(heat, head.top)}
     for name, node in outputs.items():
@@ -48,7 +48,7 @@ def projected(model: Any, head: PatchHead) -> Any:
     z = parts[0]
     for part in parts[1:]:
         z = ops.add(z, part)
-    z = ops.avg_pool(z, [1, 1], [1, 1], [1, 1], [3, 3], exclude_pad=True)
+    z = ops.avg_pool(z, [1, 1], [1, 1], [1, 1], [3, 3], exclude_pad=False)
     z = ops.subtract(z, _real(head.offset[None, :, None, None]))
     if head.z_step is not None:
         low, high = (_real(head.z_step * steps) for steps in Z_STEPS)

@@ -2,11 +2,12 @@
 
     z = average over 3 x 3 cells of (W2 layer2 + up(W3 layer3)) - offset        d numbers a cell, principal directions
     a = |z|^2 - (1/g) ln sum_m alpha_m exp(-g |s_m|^2 + 2 g <s_m, z>) = -(1/g) ln sum_m alpha_m exp(-g |z - s_m|^2)
-    anomaly_map = sqrt(a / w)        anomaly_score = mean of the `top` highest cells
+    anomaly_map = sqrt(a / w) / usual        anomaly_score = mean of the `top` highest cells
 
 s_m are landmarks of normality (edge_deploy/coreset.py), alpha_m their weights from the SVM, scaled to sum 1, w the
-squared distance that is usual between neighbouring landmarks. It ranks as the SVM's decision function does, but in the
-log domain: that function ties at -rho for all gross defects. The root makes it a distance, as in the novelty head.
+squared distance that is usual between neighbouring landmarks, `usual` what the cell reaches on good parts, 1 on average
+(edge_deploy/usual.py). A cell ranks as the SVM's decision function does, but in the log domain: that function ties at
+-rho for all gross defects. The root makes it a distance, as in the novelty head. Beyond the edge features count as 0.
 
 Projecting before averaging changes nothing in the formula (both are linear) and is needed in the graph: see
 edge_deploy/patch_graph.py. With `eight_bit`, W, s and z lie on 8-bit grids here as they do in the graph.
@@ -33,6 +34,7 @@ Z_STEPS = (-128, 127)
 FEW_LANDMARKS = 500
 ROUNDING = 1e-10  # variances below this share of the mean square are float32's own
 TAPS = ("layer2", "layer3")
+COPIES = "all good pictures have the same features: they are copies of one another"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,8 @@ class PatchConfig:
         `support`, and at least this share of all, more than one kind of hidden defect may have.
     outlier: how far a patch may be from the last of these parts: median + outlier x (90 % quantile - median) of all.
     headroom: the grid of z reaches so many times further than any training patch does.
+    usual_share: a cell is judged by what it stays below on this share of the good training pictures; the rest is what
+        one hidden kind of defect may have (support_share). 0: all cells alike.
     """
 
     taps: tuple[str, ...] = TAPS
@@ -67,6 +71,7 @@ class PatchConfig:
     outlier: float = 4.0
     support: int = 3
     support_share: float = 0.05
+    usual_share: float = 0.95
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -74,8 +79,9 @@ class PatchConfig:
             raise ValueError(f"taps {self.taps}: some of {', '.join(TAPS)}, each once")
         if min(self.directions, self.patches, self.landmarks - 1, self.support) < 1:
             raise ValueError("directions, patches and support are at least 1, landmarks at least 2")
-        if not (0 <= self.top_share <= 1 and 0 <= self.support_share < 1 and 0 < self.nu <= 1):
-            raise ValueError("top_share and support_share lie within 0 and 1, nu too and above 0")
+        shares = (self.top_share, self.support_share, self.usual_share)
+        if not (all(0 <= share <= 1 for share in shares) and self.support_share < 1 and 0 < self.nu <= 1):
+            raise ValueError("top_share, support_share and usual_share lie within 0 and 1, nu too and above 0")
         if not (self.headroom >= 1 and self.outlier > 0):
             raise ValueError("headroom is at least 1, outlier above 0")
 
@@ -93,6 +99,7 @@ class PatchHead:
 
     weight_scale, support_scale: one grid's step per row of the matrices above, z_step: that of z; None: no grid.
     gamma: of the SVM, width: w of the formula. top: cells that make the score; over_landmarks: as in PatchConfig.
+    usual: (h, w) of the formula; None: 1 everywhere.
     """
 
     weights: Mapping[str, Float]
@@ -106,6 +113,12 @@ class PatchHead:
     z_step: float | None
     over_landmarks: Literal["sum", "max"] = "sum"
     top: int = 1
+    usual: Float | None = None
+
+    @property
+    def unit(self) -> Float:
+        """What a is divided by before the root: (h, w), or one number for all cells."""
+        return self.width * np.square(1.0 if self.usual is None else self.usual)
 
     def project(self, maps: Maps) -> Float:
         """z of every cell, (h, w, d), on its grid. maps: raw taps of one picture."""
@@ -120,7 +133,7 @@ class PatchHead:
         squared = (z**2).sum(-1)[..., None] + (self.support**2).sum(1) - 2 * z @ self.support.T
         terms = self.log_alpha - self.gamma * np.maximum(squared, 0)
         total = logsumexp(terms, axis=-1) if self.over_landmarks == "sum" else terms.max(-1)
-        return np.asarray(np.sqrt(np.abs(total) / (self.gamma * self.width)), np.float64)
+        return np.asarray(np.sqrt(np.abs(total) / (self.gamma * self.unit)), np.float64)
 
     def anomaly_score(self, anomaly_map: NDArray[np.floating[Any]]) -> float:
         return float(np.sort(anomaly_map, axis=None)[-self.top :].mean())
@@ -161,6 +174,8 @@ class PatchSampler:
         self._rows: list[Float32] = []
         self._cells: list[tuple[int, int, int]] = []
         self._parts: list[str] = []
+        self._first: Float32 | None = None
+        self._copies = True  # of the first, so far
         self.grid = (0, 0)
 
     def take(self, maps: Maps, part: str) -> None:
@@ -168,6 +183,8 @@ class PatchSampler:
         self.grid = maps[self._cfg.taps[0]].shape[-2:]
         stacked = np.concatenate([smooth_cells(maps[tap], self.grid) for tap in self._cfg.taps])  # (C, h, w)
         rows = stacked.reshape(len(stacked), -1).T
+        self._first = np.asarray(rows, np.float32) if self._first is None else self._first
+        self._copies = self._copies and bool(np.array_equal(rows, self._first))
         kept = np.sort(self._rng.permutation(len(rows))[: self._each])
         self._rows.append(np.asarray(rows[kept], np.float32))
         self._cells += [(len(self._parts), *divmod(int(cell), self.grid[1])) for cell in kept]
@@ -184,6 +201,8 @@ class PatchSampler:
                 f"{len(self._parts)} good pictures of {len(names)} parts cannot show what is normal: a landmark needs "
                 f"{self._cfg.support} other parts that support it, and 200 parts are wanted"
             )
+        if self._copies:
+            raise ValueError(COPIES)
         cells = np.asarray(self._cells, np.int64)
         parts = np.array([names[self._parts[picture]] for picture in cells[:, 0]])
         return _fit(np.concatenate(self._rows), cells, parts, self.grid, sizes, self._cfg, bar or (lambda _: _nothing))
@@ -214,7 +233,7 @@ def _fit(
     kept = np.flatnonzero(strange <= _supported_within(strange, cfg.outlier))
     landmarks = kept[k_centre(z[kept], cfg.landmarks, tick)]
     if len(landmarks) < 2:
-        raise ValueError("all good pictures have the same features: they are copies of one another")
+        raise ValueError(COPIES)
     head = _svm(np.asarray(z[landmarks], np.float64), weights, scale, offset, z_step, cfg, cfg.top(grid[0] * grid[1]))
     order = landmarks[np.argsort(-strange[landmarks], kind="stable")]
     spots = tuple(
@@ -238,7 +257,7 @@ def _projection(
     spread = (rows - mean.astype(np.float32)) / np.float32(np.sqrt(len(rows)))
     variance, directions, mean_variance = principal(spread, cfg.directions)
     if variance.size == 0 or mean_variance <= ROUNDING * float((mean**2).mean()):
-        raise ValueError("all good pictures have the same features: they are copies of one another")
+        raise ValueError(COPIES)
     matrix = (directions * (variance + cfg.floor * mean_variance) ** (-cfg.whitening / 2)).T  # (d, C)
     ends = np.cumsum([sizes[tap] for tap in cfg.taps])
     weights = dict(zip(cfg.taps, np.split(matrix, ends[:-1], axis=1), strict=True))
@@ -282,7 +301,7 @@ def _svm(
 
 
 def smooth_cells(maps: NDArray[np.floating[Any]], size: Sequence[int]) -> NDArray[np.floating[Any]]:
-    """(C, h, w) brought to `size` (bilinear, half pixel), then each cell averaged with those around it, inside only."""
+    """(C, h, w) brought to `size` (bilinear, half pixel), then each cell averaged with those around it, 0 outside."""
     down, across = (
         (smoothing(to) @ stretching(of, to)).astype(maps.dtype) for of, to in zip(maps.shape[-2:], size, strict=True)
     )
@@ -300,9 +319,9 @@ def stretching(of: int, to: int) -> Float:
 
 
 def smoothing(n: int) -> Float:
-    """(n, n): average of a cell and its neighbours, of those that exist."""
-    near = (np.abs(np.subtract.outer(np.arange(n), np.arange(n))) <= 1).astype(np.float64)
-    return np.asarray(near / near.sum(1, keepdims=True), np.float64)
+    """(n, n): average of a cell and its two neighbours; one that lies outside counts as 0, as PatchCore has it."""
+    near = np.abs(np.subtract.outer(np.arange(n), np.arange(n))) <= 1
+    return np.asarray(near / 3, np.float64)
 
 
 def row_scale(matrix: Float) -> Float:

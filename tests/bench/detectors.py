@@ -204,10 +204,10 @@ def training_folder(pictures: Sequence[Picture], folder: Path) -> Path:
 
 
 def nearest(head: PatchHead, bank: Bank) -> Score:
-    """The reference: the head's own features and the same share of highest cells, but no SVM."""
+    """The reference: the head's own features, scale of each cell and share of highest cells, but no SVM."""
 
     def score(outputs: Outputs) -> tuple[float, NDArray[np.floating[Any]]]:
-        heat = bank.distance_map(head.project(maps_of(outputs)))
+        heat = bank.distance_map(head.project(maps_of(outputs))) / np.sqrt(head.unit / head.width)
         return head.anomaly_score(heat), heat
 
     return score

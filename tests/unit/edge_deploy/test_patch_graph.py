@@ -8,14 +8,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
 from edge_deploy.convert import CHANNELS, MAPS, show_maps
+from edge_deploy.fit import Detector, fit_heads
 from edge_deploy.fuse import SvmConfig, attach, fit_novelty
 from edge_deploy.patch_graph import attach_patches, projected
 from edge_deploy.patches import PatchConfig, PatchFit, PatchHead, PatchSampler
+from edge_deploy.pictures import Picture, Pictures
 from edge_deploy.predict import features_of, maps_of, save_ir
+from edge_deploy.steps import SilentSteps
+from edge_deploy.usual import usual_heat
 from inspector.core.types import Image
 from inspector.model import CompiledIr, load_ir, to_prediction
 from inspector.runtime import openvino
@@ -64,6 +69,7 @@ def exact(maps: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("settings", [{}, {"over_landmarks": "sum"}, {"top": 3}, {"top": 1000}])
 def test_the_head_in_the_graph_is_the_formula_near_and_far(head: PatchHead, settings: dict[str, Any]) -> None:
+    assert head.usual is not None and head.usual.std() > 0
     one = replace(head, **settings)
     run = fused(one)
     rng = np.random.default_rng(1)
@@ -122,6 +128,23 @@ def bundle(networks: Networks, shown: Path, fit: PatchFit, tmp_path_factory: pyt
     folder = tmp_path_factory.mktemp("fused")
     save_ir(attach(attach_patches(networks.int8_model.clone(), fit.head), novelty), folder)
     return folder
+
+
+def test_a_build_measures_how_strange_each_cell_usually_is(shown: Path, tmp_path: Path) -> None:
+    good = tuple(Picture(tmp_path / f"{seed}.png", "good") for seed in range(18))
+    for seed, one in enumerate(good):
+        cv2.imwrite(str(one.file), picture(seed)[..., ::-1])
+    pictures = Pictures(good, (), (), (), VIEW, (0, 0, VIEW[1], VIEW[0]), None)
+    ir, cfg = load_ir(shown, VIEW, threads=2), PatchConfig(directions=24, landmarks=100, patches=1500)
+    svm = SvmConfig(directions=4)
+    fit = fit_heads(ir, pictures, {"good"}, Detector.PATCH, svm, cfg, SilentSteps())
+    head = fit.heads.patches
+    assert head is not None and head.usual is not None and head.usual.std() > 0
+    alike = replace(head, usual=None)
+    heats = np.stack([alike.anomaly_map(maps_of(ir.infer(pictures.view(one)))) for one in good])
+    np.testing.assert_allclose(head.usual, usual_heat(heats, cfg.usual_share), rtol=1e-5)
+    plain = fit_heads(ir, pictures, {"good"}, Detector.PATCH, svm, replace(cfg, usual_share=0.0), SilentSteps())
+    assert plain.heads.patches is not None and plain.heads.patches.usual is None
 
 
 def pictures() -> Iterator[Image]:

@@ -17,6 +17,7 @@ from edge_deploy.coreset import k_centre, neighbour_distances
 from edge_deploy.patches import PatchConfig, PatchFit, PatchSampler, smooth_cells
 from edge_deploy.pictures import Picture, Pictures
 from edge_deploy.suspects import box_of, isolated_of
+from edge_deploy.usual import usual_heat
 
 SIZES = {"layer2": 12, "layer3": 20}
 CONFIG = PatchConfig(directions=12, patches=6000, landmarks=120)
@@ -41,7 +42,9 @@ def fitted(pictures: Sequence[dict[str, np.ndarray]], cfg: PatchConfig = CONFIG)
     sampler = PatchSampler(len(pictures), cfg)
     for number, maps in enumerate(pictures):
         sampler.take(maps, f"part {number}")
-    return sampler.fit(SIZES)
+    fit = sampler.fit(SIZES)
+    heats = np.stack([fit.head.anomaly_map(maps) for maps in pictures])
+    return replace(fit, head=replace(fit.head, usual=usual_heat(heats, cfg.usual_share)))
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +86,8 @@ def test_without_the_rules_a_hidden_defect_becomes_a_landmark(clean: PatchFit) -
 
 
 def test_the_score_ranks_as_the_svm_does_and_does_not_tie_where_that_underflows(clean: PatchFit) -> None:
-    head = replace(clean.head, over_landmarks="sum")
+    alone = replace(clean.head, usual=None)  # cell by cell
+    head = replace(alone, over_landmarks="sum")
     svm = OneClassSVM(kernel="rbf", gamma=head.gamma, nu=CONFIG.nu).fit(head.support)
     near = [part(seed, 0.1 * (seed % 5)) for seed in range(40)]
     z = np.concatenate([head.project(maps).reshape(-1, len(head.offset)) for maps in near])
@@ -91,11 +95,24 @@ def test_the_score_ranks_as_the_svm_does_and_does_not_tie_where_that_underflows(
     told = decision > decision.min() + 1e-9
     ranks = [np.argsort(np.argsort(values[told])) for values in (-decision, ours)]
     assert np.corrcoef(ranks)[0, 1] > 0.999
-    largest = np.concatenate([clean.head.anomaly_map(maps).ravel() for maps in near])
+    largest = np.concatenate([alone.anomaly_map(maps).ravel() for maps in near])
     assert np.corrcoef(np.argsort(np.argsort(largest)), np.argsort(np.argsort(ours)))[0, 1] > 0.95
     unbounded = replace(head, z_step=None)
     gross = [unbounded.anomaly_map(part(1, defect)).max() for defect in (20.0, 40.0, 80.0)]
     assert gross[0] < gross[1] < gross[2] < np.inf
+
+
+def test_a_cell_is_judged_by_what_most_good_parts_show_there() -> None:
+    heats = np.random.default_rng(0).gamma(20, 0.05, (400, 3, 4))
+    heats[:, 1, 2] *= 2
+    scale = usual_heat(heats, 0.95)
+    assert scale.mean() == pytest.approx(1.0)
+    assert scale[1, 2] == pytest.approx(2 * np.delete(scale.ravel(), 6).mean(), rel=0.1)
+    hidden = heats.copy()
+    hidden[:12, 0, 0] = 50.0  # 3 % hidden defects, always in one place
+    np.testing.assert_allclose(usual_heat(hidden, 0.95), scale, rtol=0.1)
+    few = usual_heat(heats[:4], 0.95)
+    assert few.std() < 0.4 * np.quantile(heats[:4], 0.95, axis=0).std(), "four pictures cannot tell cells apart"
 
 
 def test_the_most_isolated_landmarks_come_first_with_picture_and_place(clean: PatchFit) -> None:
@@ -139,10 +156,11 @@ def test_a_handful_of_good_parts_is_refused_with_the_number_that_is_needed(count
         fitted([part(seed) for seed in range(count)])
 
 
-def test_copies_of_one_picture_are_refused() -> None:
-    flat = {"layer2": np.ones((12, 8, 10), np.float32), "layer3": np.ones((20, 4, 5), np.float32)}
+@pytest.mark.parametrize("level", [0.0, 1.0, None], ids=["nothing", "one value", "a part"])
+def test_copies_of_one_picture_are_refused(level: float | None) -> None:
+    one = part(1) if level is None else {tap: np.full_like(value, level) for tap, value in part(1).items()}
     with pytest.raises(ValueError, match="copies"):
-        fitted([flat] * 20)
+        fitted([one] * 20)
 
 
 def test_a_feature_that_is_not_finite_is_refused() -> None:
@@ -153,7 +171,8 @@ def test_a_feature_that_is_not_finite_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"taps": ("layer4",)}, {"directions": 0}, {"top_share": 2.0}, {"nu": 0.0}, {"outlier": 0.0}]
+    "wrong",
+    [{"taps": ("layer4",)}, {"directions": 0}, {"top_share": 2.0}, {"nu": 0.0}, {"outlier": 0.0}, {"usual_share": 1.5}],
 )
 def test_settings_that_mean_nothing_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError):
@@ -169,7 +188,7 @@ def test_kappa_follows_the_number_of_landmarks_unless_it_is_given() -> None:
 def test_cells_are_brought_to_size_and_averaged_as_torch_does(size: tuple[int, int]) -> None:
     maps = np.random.default_rng(0).normal(size=(3, 4, 5))
     larger = F.interpolate(torch.from_numpy(maps)[None], size=size, mode="bilinear", align_corners=False)
-    expected = F.avg_pool2d(larger, 3, 1, 1, count_include_pad=False)[0].numpy()
+    expected = F.avg_pool2d(larger, 3, 1, 1)[0].numpy()
     np.testing.assert_allclose(smooth_cells(maps, size), expected, atol=1e-12)
 
 
