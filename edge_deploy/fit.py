@@ -49,47 +49,54 @@ def fit_heads(
     steps: Steps,
 ) -> Fitted:
     """int8: with its raw maps as outputs. Raises DeployError: too few good pictures, copies, or features not finite."""
-    good = good_of(pictures.train, acceptable)
-    sampler = PatchSampler(len(good), patches)
     by_class: dict[str, list[Any]] = defaultdict(list)
-    with steps.bar("features for the SVMs", len(pictures.train)) as tick:
+    with steps.bar("features for the SVM of the whole part", len(pictures.train)) as tick:
         for picture in pictures.train:
-            outputs = int8.infer(pictures.view(picture))
-            by_class[picture.truth].append(features_of(outputs))
-            if detector is Detector.PATCH and picture.truth in acceptable:
-                sampler.take(maps_of(outputs), picture.group or str(picture.file))
+            by_class[picture.truth].append(features_of(int8.infer(pictures.view(picture))))
             tick()
     steps.say("fitting the SVM of the whole part")
     try:
         stacked = {truth: np.stack(rows) for truth, rows in sorted(by_class.items())}
         novelty = fit_novelty(stacked, acceptable, cfg=svm)
-        if detector is Detector.POOLED:
-            return Fitted(Heads(novelty), _pooled_spec(novelty, svm), None)
-        fit = _fit_patches(sampler, steps)
     except ValueError as exc:
         raise DeployError(str(exc)) from exc
-    if patches.usual_share:
-        fit = replace(fit, head=_with_usual(fit.head, int8, pictures, good, patches.usual_share, steps))
+    if detector is Detector.POOLED:
+        return Fitted(Heads(novelty), _pooled_spec(novelty, svm), None)
+    fit = fit_patches(int8, pictures, good_of(pictures.train, acceptable), patches, steps)
     return Fitted(Heads(novelty, fit.head), _patch_spec(fit, patches), fit)
+
+
+def fit_patches(
+    int8: CompiledIr, pictures: Pictures, good: Sequence[Picture], cfg: PatchConfig, steps: Steps
+) -> PatchFit:
+    """The anomaly head on these good pictures. Raises DeployError, as fit_heads()."""
+    sampler = PatchSampler(len(good), cfg)
+    with steps.bar("patches of good parts", len(good)) as tick:
+        for picture in good:
+            sampler.take(maps_of(int8.infer(pictures.view(picture))), picture.group or str(picture.file))
+            tick()
+    try:
+        with ExitStack() as stack:
+
+            def bar(total: int) -> Tick:
+                return stack.enter_context(steps.bar("patches that stand for good parts", total))
+
+            fit = sampler.fit(CHANNELS, bar)
+    except ValueError as exc:
+        raise DeployError(str(exc)) from exc
+    return replace(fit, head=_with_usual(fit.head, int8, pictures, good, cfg.usual_share, steps))
 
 
 def good_of(pictures: Sequence[Picture], acceptable: Collection[str]) -> tuple[Picture, ...]:
     return tuple(picture for picture in pictures if picture.truth in acceptable)
 
 
-def _fit_patches(sampler: PatchSampler, steps: Steps) -> PatchFit:
-    with ExitStack() as stack:
-
-        def bar(total: int) -> Tick:
-            return stack.enter_context(steps.bar("patches that stand for good parts", total))
-
-        return sampler.fit(CHANNELS, bar)
-
-
 def _with_usual(
     head: PatchHead, int8: CompiledIr, pictures: Pictures, good: Sequence[Picture], share: float, steps: Steps
 ) -> PatchHead:
     """The pictures once more: how strange a cell is can only be told by landmarks that are chosen."""
+    if share == 0:
+        return head
     heats = []
     with steps.bar("what each cell usually shows", len(good)) as tick:
         for picture in good:
