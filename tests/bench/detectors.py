@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from edge_deploy.convert import NetworkInput, embed_preprocessing, resnet50_of, show_maps, to_ir
 from edge_deploy.fit import Detector, Fitted, fit_heads
 from edge_deploy.fuse import SvmConfig, attach
+from edge_deploy.hidden import HiddenTrial, try_hidden
 from edge_deploy.patch_graph import attach_patches
 from edge_deploy.patches import Float, PatchConfig, PatchHead
 from edge_deploy.pictures import Picture, Pictures, load_pictures
@@ -125,17 +126,32 @@ class Int8:
 
     @classmethod
     def of(cls, setting: Setting, cfg: PatchConfig, scratch: Path) -> Int8:
-        spec, pictures = setting.spec, setting.pictures
-        chosen = np.random.default_rng(0).permutation(len(pictures.train))[:CALIBRATION_IMAGES]
-        views = [pictures.view(pictures.train[i]) for i in chosen]
-        setting.steps.say("quantising to INT8")
-        bare = to_ir(resnet50_of(read_weights(setting.directory)), spec)
-        int8 = embed_preprocessing(quantize(bare, spec, views, TargetCpu.AVX2), spec)
+        int8 = quantised(setting)
         tapped = setting.loaded(show_maps(int8.clone()), scratch / "tapped")
         fitted = setting.fitted(tapped, cfg)
         head = patch_head(fitted)
         fused = setting.loaded(attach(attach_patches(int8, head), fitted.heads.novelty), scratch / "fused")
         return cls(tapped, fused, head)
+
+
+def quantised(setting: Setting) -> Any:
+    """The network of the run as a build quantises it, still without heads."""
+    spec, pictures = setting.spec, setting.pictures
+    chosen = np.random.default_rng(0).permutation(len(pictures.train))[:CALIBRATION_IMAGES]
+    views = [pictures.view(pictures.train[i]) for i in chosen]
+    setting.steps.say("quantising to INT8")
+    bare = to_ir(resnet50_of(read_weights(setting.directory)), spec)
+    return embed_preprocessing(quantize(bare, spec, views, TargetCpu.AVX2), spec)
+
+
+def hidden_defects(setting: Setting, kinds: Sequence[str], cfg: PatchConfig) -> tuple[HiddenTrial, ...]:
+    """What defects of each kind among the good training pictures would do to the INT8 detector."""
+    with tempfile.TemporaryDirectory() as scratch:
+        tapped = setting.loaded(show_maps(quantised(setting)), Path(scratch))
+        good = setting.run.acceptable
+        return tuple(
+            trial for kind in kinds for trial in try_hidden(tapped, setting.pictures, good, kind, cfg, setting.steps)
+        )
 
 
 def int8_detectors(setting: Setting, cfg: PatchConfig) -> tuple[dict[str, Found], dict[str, int]]:

@@ -23,7 +23,7 @@ from edge_deploy.steps import TerminalSteps
 from inspector.core.manifest import Manifest
 from tests.bench import backbone, imbalance, real_deploy, resplits
 from tests.bench.compare import compare, measure_fp32, measure_int8, measure_patchcore
-from tests.bench.detectors import Setting
+from tests.bench.detectors import Setting, hidden_defects
 from tests.bench.peers.child import PYTHON
 from tests.bench.real_deploy import Judge, build_and_approve, public_key, read_manifest
 from tests.bench.real_line import replay
@@ -38,6 +38,7 @@ from training.train import fit
 Result = dict[str, Any]
 OVERKILL = "5%"  # what some hundred good pictures can promise; fixed before the first run
 EPOCHS = 12
+HIDDEN_KINDS = ("blowhole", "break")  # the two with most pictures beside `uneven`, whose masks are the least certain
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +176,11 @@ def compare_all(bench: Bench) -> Result:
     return compare(_setting(bench), bench.source / TILE.name, bench.compared, with_bars=bench.weights != "none")
 
 
+def hide_defects(bench: Bench) -> Result:
+    trials = hidden_defects(_setting(bench), HIDDEN_KINDS, PatchConfig())
+    return {"trials": [{**asdict(trial), "met": trial.met} for trial in trials]}
+
+
 def line_steel(bench: Bench) -> Result:
     return _replay(bench, STEEL)
 
@@ -196,6 +202,7 @@ STAGES: tuple[Callable[[Bench], Result], ...] = (
     compare_fp32,
     compare_patchcore,
     compare_all,
+    hide_defects,
     compare_imbalance,
     train_backbones,
     take_taught,

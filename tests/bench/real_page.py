@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from edge_deploy.hidden import FALL, OVERKILL
 from inspector.core.stats import clopper_pearson
 from inspector.runtime import cpu_model, instruction_sets
 from tests.bench import backbone, imbalance, resplits
@@ -42,6 +43,7 @@ def _section(state: State, weights: str, steel: Run) -> str:
         resplits.section(state["cover_tiles"]),
         backbone.section(state["train_backbones"], state["compare_backbones"]),
         comparison(state),
+        _hidden(state),
         _lines(state),
         "### Time\n\n" + table(("stage", "s"), [(name, f"{one['seconds']:.0f}") for name, one in state.items()]),
     ]
@@ -139,6 +141,30 @@ def _bounds(bundle: Mapping[str, Any]) -> str:
         seen = f"{bound['failures']} of {bound['of']}"
         rows.append((name, seen, percent(share), f"{percent(interval.low)} to {percent(interval.high)}"))
     return table(("promise", "failures", "share", "95 % interval"), rows)
+
+
+def _hidden(state: State) -> str:
+    """The bar of a detector that must not learn defects as normal."""
+    rows = [
+        (
+            one["kind"],
+            f"{one['hidden']} of {one['good']}",
+            one["judged"],
+            f"{100 * one['recall_before']:.1f}",
+            f"{100 * one['recall']:.1f}",
+            "yes" if one["met"] else "**NO**",
+        )
+        for one in state["hide_defects"]["trials"]
+    ]
+    return "\n\n".join(
+        [
+            "### Defects hidden among the good tiles",
+            "Good training pictures are replaced by defects of one kind and the INT8 patch detector is fitted anew; "
+            f"recall on others of that kind, of other tiles, at {100 * OVERKILL:.0f} % overkill of held-out good tiles. "
+            f"Bar: it falls by at most {100 * FALL:.0f} points.",
+            table(("kind", "hidden", "judged", "recall before %", "recall %", "met"), rows),
+        ]
+    )
 
 
 def _lines(state: State) -> str:

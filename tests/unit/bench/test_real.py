@@ -9,6 +9,7 @@ from typing import Any
 import apsw
 import pytest
 
+from edge_deploy.hidden import HiddenTrial
 from inspector.core.manifest import ClassEntry
 from plc.registers import Reason, Verdict
 from tests.bench.imbalance import Gain
@@ -89,6 +90,9 @@ METHOD = {
 }  # fmt: skip
 
 
+HIDDEN = (HiddenTrial("crack", 4, 388, 50, 0.9, 0.88), HiddenTrial("crack", 12, 388, 50, 0.9, 0.8))
+
+
 def state(tmp_path: Path) -> dict[str, dict[str, Any]]:
     line = summary(PARTS, TRUTHS, record(tmp_path / "r.db", as_told()), GOOD)
     bounds = [{"name": "overkill", "failures": 1, "of": 127, "upper_95": 0.04}]
@@ -113,6 +117,7 @@ def state(tmp_path: Path) -> dict[str, dict[str, Any]]:
         "compare_fp32": {"detectors": {}},
         "compare_patchcore": {"not_measured": "no environment", "again": True},
         "compare_all": {"differences": [], "tiles": 101, "again": True},
+        "hide_defects": {"trials": [{**asdict(trial), "met": trial.met} for trial in HIDDEN]},
         "line_tiles": line,
     }
     return {name: {**one, "seconds": 1.0} for name, one in stages.items()}
@@ -173,3 +178,13 @@ def test_the_section_is_replaced_and_the_rest_of_the_page_stays(tmp_path: Path) 
     )
     places = [text.index(head) for head in heads]
     assert places == sorted(places)
+
+
+def test_hidden_defects_that_cost_too_much_recall_are_said_to_miss_the_bar(tmp_path: Path) -> None:
+    page = tmp_path / "results.md"
+    write_section(page, state(tmp_path), "none", steel_run())
+    rows = [line for line in page.read_text().splitlines() if line.startswith("| crack | ") and " of 388 " in line]
+    assert rows == [
+        "| crack | 4 of 388 | 50 | 90.0 | 88.0 | yes |",
+        "| crack | 12 of 388 | 50 | 90.0 | 80.0 | **NO** |",
+    ]
