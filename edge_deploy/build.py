@@ -9,68 +9,38 @@ from __future__ import annotations
 import tempfile
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from edge_deploy import golden, parity
-from edge_deploy.calibrate import Calibrated, CalibrationConfig, default_limits
-from edge_deploy.convert import NetworkInput, embed_preprocessing, resnet50_of, show_maps, to_ir
+from edge_deploy import golden
+from edge_deploy.calibrate import Calibrated, default_limits
+from edge_deploy.convert import NetworkInput, resnet50_of
 from edge_deploy.drift import Scores, drift_on
 from edge_deploy.errors import DeployError
-from edge_deploy.fit import Detector, Fitted, fit_heads, good_of
+from edge_deploy.fit import good_of
 from edge_deploy.forms import Forms, gate
-from edge_deploy.fuse import SvmConfig, attach
 from edge_deploy.held_out import calibrate_on
 from edge_deploy.manifest import describe
+from edge_deploy.networks import BUNDLE, BuildContext, Networks, make_networks
+from edge_deploy.options import BuildOptions
 from edge_deploy.pack import pack
-from edge_deploy.patch_graph import attach_patches
-from edge_deploy.patches import PatchConfig
 from edge_deploy.pictures import Picture, Pictures, load_pictures
-from edge_deploy.precision import Labelled, PrecisionConfig, to_int8
-from edge_deploy.predict import load_for, of_bare_ir, of_ir, of_torch, predict_all, save_ir
+from edge_deploy.predict import of_bare_ir, of_ir, of_torch, predict_all
 from edge_deploy.qualify import Qualification, qualify
-from edge_deploy.quantize import CALIBRATION_IMAGES, TargetCpu, instruction_sets_of
+from edge_deploy.quantize import TargetCpu, instruction_sets_of
 from edge_deploy.report import HeatMap, ParityRow, Report, Shown, Timing, gather, write_report
 from edge_deploy.report.summary import NO_TEST
 from edge_deploy.steps import SilentSteps, Steps
 from edge_deploy.suspects import isolated_of, left_out
-from edge_deploy.zones import ZoneConfig, qualify_zones
+from edge_deploy.zones import qualify_zones
 from inspector.core.manifest import Manifest, ZoneLimits
 from inspector.core.types import Limits, Prediction
-from inspector.model import CompiledIr
 from inspector.runtime import instruction_sets
 from training.pages.history import read_history
-from training.runs import Run, read_run, read_splits, read_weights
-from training.views import Roi
-
-BUNDLE = "bundle"
-
-
-@dataclass(frozen=True, slots=True)
-class BuildOptions:
-    """product: None takes the run's. roi: None takes the run's, else the whole picture. sizes: CSV path,size_px."""
-
-    product: str | None = None
-    version: int = 1
-    roi: Roi | None = None
-    target: TargetCpu = TargetCpu.AVX2
-    no_negatives: bool = False
-    parents: tuple[str, ...] = ()
-    sizes: Path | None = None
-    threads: int = 2
-    quantisation_images: int = CALIBRATION_IMAGES
-    detector: Detector = Detector.PATCH
-    svm: SvmConfig = field(default_factory=SvmConfig)
-    patches: PatchConfig = field(default_factory=PatchConfig)
-    calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
-    zones: ZoneConfig = field(default_factory=ZoneConfig)
-    golden: golden.GoldenConfig = field(default_factory=golden.GoldenConfig)
-    parity: parity.ParityConfig = field(default_factory=parity.ParityConfig)
-    precision: PrecisionConfig = field(default_factory=PrecisionConfig)
+from training.runs import read_run, read_splits, read_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,27 +49,6 @@ class Built:
     report: Path
     manifest: Manifest
     notes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Networks:
-    """The three stages of one network; `fused` is what the bundle holds."""
-
-    torch: Any
-    fp32: CompiledIr
-    fused: CompiledIr
-    fitted: Fitted
-    notes: tuple[str, ...]  # on how it came to 8 bits
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Context:
-    run: Run
-    pictures: Pictures
-    spec: NetworkInput
-    options: BuildOptions
-    steps: Steps
-    work: Path  # scratch; work/BUNDLE is what is packed
 
 
 def build(run_directory: Path, data: Path, out: Path, options: BuildOptions, steps: Steps | None = None) -> Built:
@@ -113,8 +62,8 @@ def build(run_directory: Path, data: Path, out: Path, options: BuildOptions, ste
     spec = NetworkInput(*run.network_size, run.mean, run.std)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.stem}-", dir=out.parent) as scratch:
-        ctx = _Context(run, pictures, spec, options, steps or SilentSteps(), Path(scratch))
-        networks = _make_networks(ctx, resnet50_of(read_weights(run_directory)))
+        ctx = BuildContext(run, pictures, spec, options, steps or SilentSteps(), Path(scratch))
+        networks = make_networks(ctx, resnet50_of(read_weights(run_directory)))
         report = replace(
             _judge(ctx, networks, data),
             data=gather.data_rows(rows, run.acceptable),
@@ -126,7 +75,7 @@ def build(run_directory: Path, data: Path, out: Path, options: BuildOptions, ste
     return Built(out, out.with_suffix(".html"), report.manifest, _told(report))
 
 
-def _judge(ctx: _Context, networks: _Networks, data: Path) -> Report:
+def _judge(ctx: BuildContext, networks: Networks, data: Path) -> Report:
     """Limits from val, figures from test, golden pictures; the manifest and all that the report shows."""
     pictures, run, options = ctx.pictures, ctx.run, ctx.options
     negatives = _predict_by_truth(ctx, networks, pictures.negatives)
@@ -174,12 +123,12 @@ def _judge(ctx: _Context, networks: _Networks, data: Path) -> Report:
     )
 
 
-def _heat_maps(ctx: _Context, figures: Qualification) -> tuple[HeatMap, ...]:
+def _heat_maps(ctx: BuildContext, figures: Qualification) -> tuple[HeatMap, ...]:
     final = figures.stages["int8"]
     return gather.heat_maps(ctx.pictures, _test_pictures(ctx), final.predictions, final.outcomes, ctx.run.acceptable)
 
 
-def _timings(ctx: _Context, networks: _Networks) -> tuple[Timing, ...]:
+def _timings(ctx: BuildContext, networks: Networks) -> tuple[Timing, ...]:
     """The model alone, on this machine, as the line runs it: one picture after another."""
     views = [ctx.pictures.view(picture) for picture in _test_pictures(ctx)[: gather.TIMED]]
     stages = {"OpenVINO FP32": networks.fp32, "OpenVINO INT8 (the bundle)": networks.fused}
@@ -209,53 +158,12 @@ def _refuse_without_negatives(pictures: Pictures, data: Path, options: BuildOpti
         )
 
 
-def _make_networks(ctx: _Context, net: Any) -> _Networks:
-    """FP32 IR, INT8 IR, and the INT8 IR with the heads fitted on its own features."""
-    ctx.steps.say("converting to OpenVINO")
-    bare = to_ir(net, ctx.spec)
-    ctx.steps.say(f"quantising to INT8 for {ctx.options.target}")
-    train = _labelled(ctx, _quantisation_pictures(ctx))
-    held_out = _labelled(ctx, ctx.pictures.val if ctx.options.precision.measures else ())
-    options = ctx.options
-    made = to_int8(net, bare, ctx.spec, train, held_out, options.target, options.precision, ctx.steps.say)
-    save_ir(show_maps(embed_preprocessing(made.bare, ctx.spec)), ctx.work / "fp32")
-    int8 = embed_preprocessing(made.model, ctx.spec)
-    save_ir(show_maps(int8.clone()), ctx.work / "int8")
-    fitted = _fit(ctx, load_for(ctx.work / "int8", ctx.pictures, options.threads))
-    if fitted.heads.patches is not None:
-        attach_patches(int8, fitted.heads.patches)
-    save_ir(attach(int8, fitted.heads.novelty), ctx.work / BUNDLE)
-    load = [load_for(ctx.work / name, ctx.pictures, options.threads) for name in ("fp32", BUNDLE)]
-    return _Networks(made.net, load[0], load[1], fitted, made.notes)
-
-
-def _labelled(ctx: _Context, which: Sequence[Picture]) -> Labelled:
-    labels = ctx.run.labels
-    classes = [labels.index(picture.truth) if picture.truth in labels else -1 for picture in which]
-    return Labelled([ctx.pictures.view(picture) for picture in which], classes)
-
-
-def _quantisation_pictures(ctx: _Context) -> list[Picture]:
-    """An even share of each class from the training pictures: what the line brings, defects included."""
-    by_truth: dict[str, list[Picture]] = defaultdict(list)
-    for picture in ctx.pictures.train:
-        by_truth[picture.truth].append(picture)
-    each = max(1, ctx.options.quantisation_images // len(by_truth))
-    rng = np.random.default_rng(ctx.options.svm.seed)
-    return [of[i] for of in by_truth.values() for i in rng.permutation(len(of))[:each]]
-
-
-def _fit(ctx: _Context, int8: CompiledIr) -> Fitted:
-    options = ctx.options
-    return fit_heads(int8, ctx.pictures, ctx.run.acceptable, options.detector, options.svm, options.patches, ctx.steps)
-
-
-def _predict(ctx: _Context, networks: _Networks, which: Sequence[Picture], what: str) -> list[Prediction]:
+def _predict(ctx: BuildContext, networks: Networks, which: Sequence[Picture], what: str) -> list[Prediction]:
     with ctx.steps.bar(what, len(which)) as tick:
         return predict_all(of_ir(networks.fused, ctx.run.labels), ctx.pictures, which, tick)
 
 
-def _predict_by_truth(ctx: _Context, networks: _Networks, which: Sequence[Picture]) -> dict[str, list[Prediction]]:
+def _predict_by_truth(ctx: BuildContext, networks: Networks, which: Sequence[Picture]) -> dict[str, list[Prediction]]:
     by_truth: dict[str, list[Prediction]] = defaultdict(list)
     for picture, prediction in zip(which, _predict(ctx, networks, which, "negatives"), strict=True):
         by_truth[picture.truth].append(prediction)
@@ -263,7 +171,7 @@ def _predict_by_truth(ctx: _Context, networks: _Networks, which: Sequence[Pictur
 
 
 def _calibrate(
-    ctx: _Context, held_out: Sequence[Prediction], negatives: Mapping[str, Sequence[Prediction]]
+    ctx: BuildContext, held_out: Sequence[Prediction], negatives: Mapping[str, Sequence[Prediction]]
 ) -> Calibrated:
     return calibrate_on(
         ctx.pictures.val,
@@ -275,12 +183,12 @@ def _calibrate(
     )
 
 
-def _isolated(ctx: _Context, networks: _Networks) -> tuple[Shown, ...]:
+def _isolated(ctx: BuildContext, networks: Networks) -> tuple[Shown, ...]:
     fit = networks.fitted.patches
     return () if fit is None else isolated_of(fit, good_of(ctx.pictures.train, ctx.run.acceptable), ctx.pictures)
 
 
-def _zones(ctx: _Context) -> tuple[ZoneLimits, ...]:
+def _zones(ctx: BuildContext) -> tuple[ZoneLimits, ...]:
     with ctx.steps.bar("light and focus", len(ctx.pictures.val)) as tick:
 
         def views() -> Any:
@@ -292,7 +200,7 @@ def _zones(ctx: _Context) -> tuple[ZoneLimits, ...]:
 
 
 def _qualify(
-    ctx: _Context, networks: _Networks, negatives: Mapping[str, Sequence[Prediction]], limits: Limits
+    ctx: BuildContext, networks: Networks, negatives: Mapping[str, Sequence[Prediction]], limits: Limits
 ) -> Qualification:
     """All three stages on the test split; where there is none, on val, and the report says so."""
     which, labels = _test_pictures(ctx), ctx.run.labels
@@ -309,7 +217,7 @@ def _qualify(
     return qualify([p.truth for p in which], found, flat, labels, limits)
 
 
-def _parity(ctx: _Context, networks: _Networks, manifest: Manifest) -> tuple[ParityRow, ...]:
+def _parity(ctx: BuildContext, networks: Networks, manifest: Manifest) -> tuple[ParityRow, ...]:
     """The golden pictures through every form of the model. Raises DeployError, with a table: they do not agree."""
     ctx.steps.say(f"comparing PyTorch, FP32 and INT8 on {len(manifest.golden)} golden pictures")
     forms = Forms(
@@ -326,13 +234,13 @@ def _parity(ctx: _Context, networks: _Networks, manifest: Manifest) -> tuple[Par
     return gather.parity_rows(gate(forms, manifest, ctx.options.parity))
 
 
-def _test_pictures(ctx: _Context) -> tuple[Picture, ...]:
+def _test_pictures(ctx: BuildContext) -> tuple[Picture, ...]:
     return ctx.pictures.test or ctx.pictures.val
 
 
 def _select_golden(
-    ctx: _Context,
-    networks: _Networks,
+    ctx: BuildContext,
+    networks: Networks,
     figures: Qualification,
     negatives: Mapping[str, Sequence[Prediction]],
     limits: Limits,

@@ -77,10 +77,10 @@ def build(
     inspector-deploy build runs/disc --data pictures --out disc-3.bundle --overkill 1%
     """
     with _clear_errors():
-        from edge_deploy.build import BuildOptions
         from edge_deploy.build import build as build_bundle
         from edge_deploy.calibrate import CalibrationConfig
         from edge_deploy.fit import Detector
+        from edge_deploy.options import BuildOptions
         from edge_deploy.precision import PrecisionConfig
         from edge_deploy.promises import promise_lines
         from edge_deploy.quantize import TargetCpu

@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from edge_deploy.build import BuildOptions, build
+from edge_deploy.build import build
+from edge_deploy.options import BuildOptions
 from edge_deploy.pack import approve, keygen
 from edge_deploy.plots import detection_by_kind
 from edge_deploy.steps import TerminalSteps

@@ -31,7 +31,7 @@ from inspector.runtime import cpu_model
 from training.runs import Run
 
 if TYPE_CHECKING:
-    from edge_deploy.build import BuildOptions
+    from edge_deploy.options import BuildOptions
 
 SOURCE_DATE_EPOCH = "SOURCE_DATE_EPOCH"
 

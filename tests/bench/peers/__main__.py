@@ -19,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from edge_deploy.build import BuildOptions, build
+from edge_deploy.build import build
 from edge_deploy.calibrate import CalibrationConfig
 from edge_deploy.fit import Detector
+from edge_deploy.options import BuildOptions
 from edge_deploy.pictures import Pictures, load_pictures
 from edge_deploy.predict import Predict, load_for, of_ir
 from edge_deploy.steps import Steps, TerminalSteps

@@ -18,7 +18,7 @@ import torchvision
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
-from edge_deploy.build import BuildOptions, Built, build
+from edge_deploy.build import Built, build
 from edge_deploy.calibrate import CalibrationConfig, default_limits
 from edge_deploy.choose import Rule, Target
 from edge_deploy.cli import app
@@ -26,6 +26,7 @@ from edge_deploy.convert import NetworkInput, TappedResNet, embed_preprocessing
 from edge_deploy.errors import DeployError
 from edge_deploy.fit import Detector
 from edge_deploy.manifest import built_at
+from edge_deploy.options import BuildOptions
 from edge_deploy.pack import canonical
 from edge_deploy.show import describe_bundle
 from inspector.bundle.keys import load_key
@@ -278,7 +279,7 @@ def test_a_graph_that_does_not_compute_what_was_trained_becomes_no_bundle(
         made.append(embed_preprocessing(model, spec if made else replace(spec, mean=(0.0, 0.0, 0.0))))
         return made[-1]
 
-    monkeypatch.setattr("edge_deploy.build.embed_preprocessing", first_without_mean)
+    monkeypatch.setattr("edge_deploy.networks.embed_preprocessing", first_without_mean)
     with pytest.raises(DeployError, match="no bundle is written") as told:
         build(trained.run, trained.data, tmp_path / "disc.bundle", OPTIONS)
     wrong = [line for line in str(told.value).splitlines() if line.endswith("WRONG")]
