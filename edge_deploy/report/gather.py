@@ -20,6 +20,7 @@ from training.pages.page import number
 from training.runs import SplitRow
 
 MOST_OF_A_KIND = 12  # pictures in a gallery
+PASSES = 4  # to compare with: what a heat map of nothing looks like
 MOST_TO_CONFIRM = 30  # highest calibration pictures (model.md: shown to a person before approval)
 TIMED = 60  # pictures
 
@@ -46,18 +47,20 @@ def heat_maps(
     outcomes: Sequence[Outcome],
     acceptable: frozenset[str],
 ) -> tuple[HeatMap, ...]:
-    """Test pictures for the gallery: misses, false alarms, and hits of every kind in turn, at most twelve of each."""
-    chosen: dict[Kind, list[int]] = {"miss": [], "false alarm": [], "hit": []}
+    """Test pictures for the gallery: misses, false alarms, and hits of every kind in turn, at most twelve of each; then
+    passes, spread over their scores."""
+    chosen: dict[Kind, list[int]] = {"miss": [], "false alarm": [], "hit": [], "pass": []}
     for i, (shown, outcome) in enumerate(zip(which, outcomes, strict=True)):
-        kind = _kind(outcome.verdict is Verdict.PASS, shown.truth in acceptable)
-        if kind:
-            chosen[kind].append(i)
+        chosen[_kind(outcome.verdict is Verdict.PASS, shown.truth in acceptable)].append(i)
     seen: Counter[str] = Counter()
     turn = {}
     for i in chosen["hit"]:  # the first of each kind, then the second of each ...
         turn[i] = seen[which[i].truth]
         seen[which[i].truth] += 1
     chosen["hit"].sort(key=lambda i: turn[i])
+    passes = sorted(chosen["pass"], key=lambda i: _score(predictions[i]))
+    places = np.linspace(0, len(passes) - 1, min(PASSES, len(passes))).round().astype(int)
+    chosen["pass"] = [passes[place] for place in places]
     return tuple(
         _heat_map(pictures.view(which[i]), kind, which[i].truth, predictions[i], outcomes[i])
         for kind, indices in chosen.items()
@@ -65,17 +68,19 @@ def heat_maps(
     )
 
 
-def _kind(passed: bool, good: bool) -> Kind | None:
-    """None: a good part that passes, of which there is nothing to show."""
+def _kind(passed: bool, good: bool) -> Kind:
     if passed == good:
-        return None if passed else "hit"
+        return "pass" if passed else "hit"
     return "miss" if passed else "false alarm"
 
 
 def _heat_map(view: Image, kind: Kind, truth: str, p: Prediction, o: Outcome) -> HeatMap:
     said = f"{o.verdict.name} / {o.reason.name}, {p.label} {p.confidence:.3f}".lower().replace("_", " ")
-    score = p.novelty_score if p.anomaly_score is None else p.anomaly_score
-    return HeatMap(view, p.anomaly_map, kind, score, truth, said)
+    return HeatMap(view, p.anomaly_map, kind, _score(p), truth, said)
+
+
+def _score(p: Prediction) -> float:
+    return p.novelty_score if p.anomaly_score is None else p.anomaly_score
 
 
 def highest_of(
@@ -83,12 +88,8 @@ def highest_of(
 ) -> tuple[Shown, ...]:
     """The good calibration pictures with the highest scores, the strangest first: is one of them a defect?"""
     good = [(p, found) for p, found in zip(pictures.val, held_out, strict=True) if p.truth in acceptable]
-
-    def score(found: Prediction) -> float:
-        return found.novelty_score if found.anomaly_score is None else found.anomaly_score
-
-    ranked = sorted(good, key=lambda pair: -score(pair[1]))[:most]
-    return tuple(Shown(pictures.view(p), f"{p.file.name}, {number(score(found))}") for p, found in ranked)
+    ranked = sorted(good, key=lambda pair: -_score(pair[1]))[:most]
+    return tuple(Shown(pictures.view(p), f"{p.file.name}, {number(_score(found))}") for p, found in ranked)
 
 
 def timing_of(

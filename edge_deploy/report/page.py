@@ -11,20 +11,23 @@ from markupsafe import Markup
 from edge_deploy.report import figures
 from edge_deploy.report.parts import DataRow, HeatMap, Kind, Report, Shown
 from edge_deploy.report.summary import summarise
+from inspector.core.heat import HeatScale
 from inspector.core.manifest import Manifest
 from plc.registers import Reason, Verdict
 from training.listing import SPLITS
 from training.pages.confusion import matrix_rows
-from training.pages.heat import overlay
+from training.pages.heat import overlay, ramp
 from training.pages.history import history_charts
 from training.pages.page import count, number, percent, picture, write_page
 
 TEMPLATES = Path(__file__).parent / "templates"
 WIDTH = 300  # pixels of a picture in a gallery
+RAMP = 400, 14  # width and height of the legend, pixels
 KINDS: tuple[tuple[Kind, str, str], ...] = (
     ("miss", "Misses (escapes)", "bad parts that would pass"),
     ("false alarm", "False alarms (overkill)", "good parts that would not pass"),
     ("hit", "Hits", "bad parts that are rejected"),
+    ("pass", "Passes", "good parts that pass, from the least to the most strange"),
 )
 Cells = list[tuple[Any, ...]]
 
@@ -33,6 +36,7 @@ def write_report(report: Report, path: Path) -> None:
     """Write the page; nothing in it is loaded from elsewhere."""
     m, q = report.manifest, report.qualification
     labels = [entry.name for entry in m.classes]
+    scale = _scale(report)
     write_page(
         path,
         "report.html",
@@ -50,7 +54,8 @@ def write_report(report: Report, path: Path) -> None:
         limits=_limits(m),
         chosen=m.limits.promise,
         sizes=figures.size_charts(report),
-        galleries=_galleries(report),
+        galleries=_galleries(report, scale),
+        legend=_legend(scale),
         isolated=_shown(report.isolated),
         highest=_shown(report.highest),
         golden=_golden(report),
@@ -95,28 +100,40 @@ def _limits(m: Manifest) -> Cells:
     ]
 
 
-def _galleries(report: Report) -> list[dict[str, Any]]:
+def _galleries(report: Report, scale: HeatScale | None) -> list[dict[str, Any]]:
     galleries = []
     for kind, title, meaning in KINDS:
-        of_kind = [_heat(h, report) for h in report.heat_maps if h.kind == kind]
+        of_kind = [_heat(h, scale) for h in report.heat_maps if h.kind == kind]
         galleries.append({"title": title, "meaning": meaning, "pictures": of_kind, "kind": kind})
     return galleries
 
 
-def _heat(h: HeatMap, report: Report) -> dict[str, Any]:
-    """The picture, and beside it where its score comes from: amber from half way to the limit, red from it on."""
-    limits = report.manifest.limits
+def _heat(h: HeatMap, scale: HeatScale | None) -> dict[str, Any]:
+    """The picture, and beside it where its score comes from."""
     heat: Markup | None = None
-    if h.anomaly_map is not None:
-        top = limits.max_anomaly_score.default if limits.max_anomaly_score else float(h.anomaly_map.max())
-        low = limits.anomaly_median if limits.anomaly_median is not None else float(h.anomaly_map.min())
-        low = min(low, top - 1e-6)
-        heat = picture(overlay(h.view, h.anomaly_map, low, top), WIDTH, f"heat map, {h.truth}")
+    if h.anomaly_map is not None and scale is not None:
+        heat = picture(overlay(h.view, h.anomaly_map, scale), WIDTH, f"heat map, {h.truth}")
     return {
         "image": picture(h.view, WIDTH, h.truth),
         "heat": heat,
         "text": f"{h.truth}, score {number(h.score)}",
         "said": h.said,
+    }
+
+
+def _scale(report: Report) -> HeatScale | None:
+    """One for all pictures, by the signed limit. None: this bundle judges no spots."""
+    limits = report.manifest.limits
+    limit = limits.max_anomaly_score
+    return None if limit is None else HeatScale.of(limit.default, limits.anomaly_median)
+
+
+def _legend(scale: HeatScale | None) -> dict[str, Any] | None:
+    if scale is None:
+        return None
+    scores = {"quiet": scale.quiet, "limit": scale.limit, "full": scale.full}
+    return {"ramp": picture(ramp(*RAMP), RAMP[0], "colours of the heat maps")} | {
+        name: number(score) for name, score in scores.items()
     }
 
 

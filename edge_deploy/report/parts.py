@@ -15,7 +15,7 @@ from inspector.core.manifest import Manifest
 from inspector.core.types import Image, Prediction
 
 Level = Literal["stop", "look", "note"]  # must not be approved; a person must accept it; good to know
-Kind = Literal["hit", "miss", "false alarm"]
+Kind = Literal["hit", "miss", "false alarm", "pass"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from typing import ParamSpec
 import cv2
 import structlog
 
+from inspector.core.heat import HeatScale
 from inspector.core.types import Frame, Image, Inspection, Limits
 from inspector.store.previews import Preview, PreviewRing
 from inspector.store.shelf import Bounds, Kind, NoRoom, Shelf
@@ -51,6 +52,13 @@ class View:
     limits: Limits | None = None
     roi: tuple[int, int, int, int] | None = None  # of the view in the camera picture, for the heat map
     keep_all: bool = False  # mode collect
+    anomaly_median: float | None = None  # of the bundle, for the heat map
+
+    @property
+    def heat_scale(self) -> HeatScale | None:
+        """None: nothing limits the anomaly score."""
+        limit = self.limits.max_anomaly_score if self.limits is not None else None
+        return None if limit is None else HeatScale.of(limit, self.anomaly_median)
 
 
 @dataclass(slots=True)
@@ -162,7 +170,7 @@ class ImageArchive:
 
     def _show(self, decided: Inspection, frame: Frame, view: View) -> None:
         heat = decided.prediction.anomaly_map if decided.prediction else None
-        self._previewed(self._ring.write(decided.no, frame.image, heat, view.roi))
+        self._previewed(self._ring.write(decided.no, frame.image, heat, view.heat_scale, view.roi))
 
     def _store(self, no: int, frame: Frame, kind: Kind) -> None:
         self._noted(no, self._shelf.put(kind, no, png_of(frame.image)))

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from inspector.core.heat import HeatScale
 from inspector.core.types import Image
 
 LONGEST_SIDE = 640
@@ -50,18 +51,26 @@ class PreviewRing:
         for path in (*self._folder.glob("*.jpg"), *self._folder.glob(".*.jpg.new")):
             path.unlink()
 
-    def write(self, no: int, image: Image, heat: Heat | None, roi: tuple[int, int, int, int] | None = None) -> Preview:
+    def write(
+        self,
+        no: int,
+        image: Image,
+        heat: Heat | None,
+        scale: HeatScale | None,
+        roi: tuple[int, int, int, int] | None = None,
+    ) -> Preview:
         """image: (H, W, 3) uint8 RGB; heat: (h, w) over the view, higher is stranger. Raises OSError, cv2.error.
 
-        roi: x, y, width, height of the view in the camera picture; None: all of it.
+        scale: None: nothing says what is strange, and the map is black. roi: x, y, width, height of the view in the
+        camera picture; None: all of it.
         """
-        scale = min(1.0, LONGEST_SIDE / max(image.shape[:2]))
-        size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+        shrink = min(1.0, LONGEST_SIDE / max(image.shape[:2]))
+        size = (max(1, round(image.shape[1] * shrink)), max(1, round(image.shape[0] * shrink)))
         small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
         preview = Preview(no, picture_name(no), heat_name(no) if heat is not None else None)
         self._files.append(preview)  # before the files, so that a half-written pair leaves with the ring too
         if preview.heat is not None and heat is not None:
-            self._save(preview.heat, heat_over(heat, image.shape[:2], size, roi))
+            self._save(preview.heat, heat_over(heat, scale, image.shape[:2], size, roi))
         self._save(preview.picture, small)
         while len(self._files) > self._size:
             self._remove(self._files.popleft())
@@ -86,16 +95,18 @@ class PreviewRing:
 
 
 def heat_over(
-    heat: Heat, camera: tuple[int, ...], size: tuple[int, int], roi: tuple[int, int, int, int] | None
+    heat: Heat,
+    scale: HeatScale | None,
+    camera: tuple[int, ...],
+    size: tuple[int, int],
+    roi: tuple[int, int, int, int] | None,
 ) -> Image:
-    """The map in colours on black, to be laid over the preview (black: nothing there). size: width, height.
+    """The map in colours on black, to be laid over the preview (black: nothing strange). size: width, height.
 
-    From the map's median, which is what most of the part looks like, to its highest spot.
+    By the limit that judges, not by the map's own highest spot: a good part then has no hot one.
     """
-    high, calm = float(np.nanmax(heat)), float(np.nanmedian(heat))
-    span = high - calm
-    share = np.clip((heat - calm) / span, 0, 1) if np.isfinite(span) and span > 0 else np.zeros_like(heat)
-    grey = np.asarray(np.nan_to_num(share) * 255, np.uint8)
+    strength = np.zeros_like(heat) if scale is None else scale.strength(heat)
+    grey = np.asarray(strength * 255, np.uint8)
     canvas = np.zeros((size[1], size[0], 3), np.uint8)
     x, y, width, height = roi if roi is not None else (0, 0, camera[1], camera[0])
     fx, fy = size[0] / camera[1], size[1] / camera[0]

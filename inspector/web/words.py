@@ -124,6 +124,7 @@ _EN: Mapping[str, str] = {
     "picture.none": "No picture of this part",
     "heat.toggle": "Heat map",
     "heat.alt": "Heat map: where the part looks strange",
+    "heat.scale": "By the limit, the same for every part: nothing is coloured that is well below it",
     "strip.title": "Last parts",
     "strip.pinned": "Last FAIL",
     "strip.nofail": "No FAIL yet",

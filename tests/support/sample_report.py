@@ -131,6 +131,12 @@ def sample_report(**overrides: Any) -> Report:
             HeatMap(view("dent", 1), spot(1, 1.2), "miss", 2.4, "dent", "pass / none, good 0.970"),
             HeatMap(view("good", 2), spot(2, 2.2), "false alarm", 3.4, "good", "fail / anomaly, good 0.991"),
             *(
+                HeatMap(
+                    view("good", 40 + s), spot(40 + s, height), "pass", 1.4 + height, "good", "pass / none, good 0.990"
+                )
+                for s, height in enumerate((0.0, 0.3, 0.8, 1.2))
+            ),
+            *(
                 HeatMap(view(kind, s), spot(s, 3.5), "hit", 4.6, kind, "fail / class and anomaly, stain 0.970")
                 for s, kind in enumerate(("scratch", "stain", "dent", "scratch"))
             ),

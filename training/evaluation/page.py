@@ -9,6 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from inspector.core.heat import HeatScale
 from inspector.core.stats import clopper_pearson
 from training.evaluate import Share
 from training.evaluation.curves import ClassCurves, Reliability, Trade
@@ -21,6 +22,7 @@ from training.pages.page import count, percent, picture, write_page
 
 TEMPLATES = Path(__file__).parent / "templates"
 WIDTH = 260  # pixels of a picture in the sheet
+SEEN = HeatScale(0.5, 1.0, 2.0)  # Grad-CAM gives shares of its strongest place
 KINDS = {
     "escape": "a bad part called one that may pass",
     "overkill": "a good part called bad",
@@ -153,7 +155,7 @@ def _sheets(e: Evaluation) -> list[dict[str, Any]]:
         pictures = [
             {
                 "image": picture(w.view, WIDTH, w.truth),
-                "heat": picture(overlay(w.view, w.heat, 0.0, 1.0), WIDTH, f"where {w.said} was seen"),
+                "heat": picture(overlay(w.view, w.heat, SEEN), WIDTH, f"where {w.said} was seen"),
                 "text": f"{w.truth} called {w.said}, {w.confidence:.3f}" if w.truth != w.said else
                 f"{w.said}, {w.confidence:.3f}",
                 "path": w.path,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -212,7 +214,30 @@ def test_the_gallery_shows_misses_and_false_alarms_first_and_hits_of_every_kind(
         ("hit", "dent", 0.0),
         ("hit", "stain", 20.0),
     ]
-    assert len(found) == 2 + gather.MOST_OF_A_KIND
+    assert [h.kind for h in found[2:]] == ["hit"] * gather.MOST_OF_A_KIND + ["pass"]
+
+
+def test_good_parts_that_pass_are_shown_from_the_least_to_the_most_strange() -> None:
+    scores = [3.0, 0.0, 9.0, 6.0, 1.0, 2.0, 4.0]
+    pictures = _pictures(["good"] * len(scores))
+    predictions = [say("good", anomaly=score) for score in scores]
+    passes = [Outcome(Verdict.PASS, Reason.NONE)] * len(scores)
+    found = gather.heat_maps(pictures, pictures.test, predictions, passes, frozenset({"good"}))
+    assert [(h.kind, h.score) for h in found] == [("pass", 0.0), ("pass", 2.0), ("pass", 4.0), ("pass", 9.0)]
+
+
+def test_all_heat_maps_have_one_scale_by_the_signed_limit_and_a_legend_says_so(whole: Report, tmp_path: Path) -> None:
+    maps = [np.full((28, 28), score, np.float32) for score in (2.2, 6.0)]  # the limit is 3, the median 1.6
+    maps[0][0, 0] = 2.29  # its own hottest spot
+    shown = tuple(replace(whole.heat_maps[0], anomaly_map=each) for each in maps)
+    write_report(replace(whole, heat_maps=shown), tmp_path / "a.html")
+    page = (tmp_path / "a.html").read_text()
+    for said in ("2.3 and less: no colour", "3: the limit", "6 and more", "The same for all heat maps"):
+        assert said in page
+    inline = re.findall(r'alt="heat map, dent"[^>]* src="data:image/jpeg;base64,([^"]+)"', page)
+    calm, hot = (cv2.imdecode(np.frombuffer(base64.b64decode(text), np.uint8), 1).astype(int) for text in inline)
+    assert np.ptp(calm, axis=2).max() <= 3  # grey, but for what JPEG does
+    assert (hot[..., 2] - hot[..., 1]).min() > 80
 
 
 def test_the_strangest_good_calibration_pictures_come_first() -> None:

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inspector.core.heat import HeatScale
 from training.errors import RunError
 from training.pages.charts import Axis, Plot, Row, histogram_rows, span
-from training.pages.heat import overlay
+from training.pages.heat import RAMP_GREY, overlay, ramp
 from training.pages.history import history_charts, read_history
 from training.pages.page import count, number, percent, picture, step
 
@@ -70,18 +71,24 @@ def test_a_span_has_room_even_where_all_values_are_one() -> None:
     assert span([0.5, float("inf")], floor=0.0)[0] == 0.0
 
 
-def test_heat_colours_only_what_is_more_than_half_way() -> None:
+def test_heat_is_amber_below_the_limit_red_from_it_on_and_denser_beyond() -> None:
     view = np.full((40, 40, 3), (90, 120, 60), np.uint8)
     heat = np.zeros((4, 4), np.float32)
-    heat[0, 0], heat[3, 3] = 10.0, 4.0
-    shown = overlay(view, heat, 0.0, 10.0).astype(int)
-    assert shown[0, 0, 0] - shown[0, 0, 2] > 80  # red
-    assert np.ptp(shown[39, 39]) == 0  # below half way: grey as all that is normal
-    assert np.ptp(shown[20, 20]) == 0
+    heat[0, 0], heat[0, 3], heat[3, 0], heat[3, 3] = 20.0, 10.0, 7.0, 4.0
+    shown = overlay(view, heat, HeatScale(5.0, 10.0, 20.0)).astype(int)
+    beyond, at, below, calm = shown[0, 0], shown[0, 39], shown[39, 0], shown[39, 39]
+    assert at[0] - at[1] > 30 and beyond[0] - beyond[1] > at[0] - at[1] + 30
+    assert below[0] - below[2] > 20 and abs(below[0] - below[1]) < 30  # yellowish
+    assert np.ptp(calm) == 0 and np.ptp(shown[20, 30]) == 0  # grey as all that is normal
     with pytest.raises(ValueError, match="finite"):
-        overlay(view, np.full((4, 4), np.nan, np.float32), 0.0, 1.0)
-    with pytest.raises(ValueError, match="below"):
-        overlay(view, heat, 1.0, 1.0)
+        overlay(view, np.full((4, 4), np.nan, np.float32), HeatScale(0.0, 0.5, 1.0))
+
+
+def test_the_ramp_begins_without_colour_and_has_the_limit_in_its_middle() -> None:
+    shown = ramp(361, 14).astype(int)
+    assert shown.shape == (14, 361, 3) and np.ptp(shown[0, 0]) == 0
+    at_limit = overlay(np.full((2, 2, 3), RAMP_GREY, np.uint8), np.full((2, 2), 3.0), HeatScale(1.0, 3.0, 6.0))
+    assert np.array_equal(shown[0, 180], at_limit[0, 0])
 
 
 def test_a_picture_is_inline_and_no_larger_than_asked() -> None:

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
+from inspector.core.heat import HeatScale
 from inspector.core.types import Frame, Inspection, JudgedBy, Limits, Outcome, Prediction, Proof, Trigger
 from inspector.store.images import ArchiveSettings, ImageArchive, View, is_near_miss, kind_of
 from inspector.store.previews import heat_over
@@ -240,10 +241,26 @@ def test_a_preview_is_at_most_640_pixels_wide_and_the_heat_map_lies_over_it(tmp_
     assert shown[1][470:, 630:].max() > 128, "hot where the map is"
 
 
-@pytest.mark.parametrize("value", [0.0, 3.0, np.nan, np.inf])
-@pytest.mark.filterwarnings("ignore:All-NaN")
-def test_a_map_that_shows_nothing_is_black(value):
-    over = heat_over(np.full((4, 4), value, np.float32), (40, 40), (20, 20), None)
+def test_a_good_part_has_no_hot_spot_of_its_own(tmp_path):
+    heat = np.random.default_rng(1).uniform(0, 0.99, (7, 7)).astype(np.float32)
+    with archive_in(tmp_path) as (archive, heard):  # the limit is 2
+        archive.offer(inspection(1, PASS, replace(GOOD, anomaly_map=heat)), frame(1))
+        archive.offer(inspection(2, FAIL, replace(GOOD, anomaly_map=heat + 2)), frame(2))
+    good, bad = (_decode(read_named(tmp_path / "previews", p.heat)[0]) for p in heard.previews)
+    assert good.max() < 16 and bad.max() > 128
+
+
+def test_the_heat_map_is_scaled_by_the_limit_of_the_recipe_and_the_median_of_the_bundle():
+    assert View(LIMITS, anomaly_median=1.0).heat_scale == HeatScale(1.5, 2.0, 4.0)
+    assert View().heat_scale is None and View(replace(LIMITS, max_anomaly_score=None)).heat_scale is None
+
+
+@pytest.mark.parametrize(
+    ("value", "scale"),
+    [(0.0, HeatScale(1, 2, 4)), (1.0, HeatScale(1, 2, 4)), (np.nan, HeatScale(1, 2, 4)), (3.0, None), (np.inf, None)],
+)
+def test_a_map_that_shows_nothing_strange_or_has_no_limit_is_black(value, scale):
+    over = heat_over(np.full((4, 4), value, np.float32), scale, (40, 40), (20, 20), None)
     assert over.shape == (20, 20, 3) and over.max() <= 4
 
 
