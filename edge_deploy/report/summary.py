@@ -17,6 +17,7 @@ from plc.registers import Verdict
 from training.pages.page import count, percent
 
 NO_TEST = Finding("stop", "There is no test split.", "All figures are from the pictures that the limits were set on.")
+Worst = Literal["stop", "look", "good"]
 FEW = 30  # pictures of one kind; below, even a kind that never escapes is shown to about 10 % only
 FEWEST_LOTS = 5  # for a promise between lots
 
@@ -25,7 +26,7 @@ FEWEST_LOTS = 5  # for a promise between lots
 class Summary:
     """level: the worst of the findings; `good` where nothing is open."""
 
-    level: Literal["stop", "look", "good"]
+    level: Worst
     word: str
     why: str
     findings: tuple[Finding, ...]
@@ -43,14 +44,9 @@ def summarise(report: Report) -> Summary:
         [*_found(report, promises), *report.findings], key=lambda f: ("stop", "look", "note").index(f.level)
     )
     stops, looks = (sum(f.level == level for f in findings) for level in ("stop", "look"))
-    if stops:
-        level, word = "stop", "Not to be approved as it stands"
-    elif looks:
-        level, word = "look", f"May be approved by a person who accepts {_points(looks)}"
-    else:
-        level, word = "good", "May be approved"
+    level, word = _worst(stops, looks)
     return Summary(
-        level=level,  # type: ignore[arg-type]
+        level=level,
         word=word,
         why=(f"{_points(stops).capitalize()} below {'stands' if stops == 1 else 'stand'} against it. " if stops else "")
         + _why(promises, report),
@@ -58,6 +54,14 @@ def summarise(report: Report) -> Summary:
         promises=promises,
         uncovered=_uncovered(report),
     )
+
+
+def _worst(stops: int, looks: int) -> tuple[Worst, str]:
+    if stops:
+        return "stop", "Not to be approved as it stands"
+    if looks:
+        return "look", f"May be approved by a person who accepts {_points(looks)}"
+    return "good", "May be approved"
 
 
 def good_labels(m: Manifest) -> frozenset[str]:
