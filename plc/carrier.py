@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import partial, wraps
+from inspect import Parameter, signature
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
@@ -15,44 +18,13 @@ Parity = Literal["none", "even", "odd"]
 QUIET_S = 0.5
 TLS, RTU = "TLS", "serial line"  # panels of --help
 
-TlsOption = Annotated[
-    bool,
-    typer.Option(
-        "--tls",
-        help="Modbus/TCP Security, port 802 if none is given; needs --ca, --cert and --key",
-        rich_help_panel=TLS,
-    ),
-]
-CaOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--ca",
-        help="PEM file of the authority that signed the other side's certificate",
-        dir_okay=False,
-        rich_help_panel=TLS,
-    ),
-]
-CertOption = Annotated[
-    Path | None,
-    typer.Option("--cert", help="PEM file of our certificate, with its chain", dir_okay=False, rich_help_panel=TLS),
-]
-KeyOption = Annotated[
-    Path | None,
-    typer.Option("--key", help="PEM file of its key, not encrypted", dir_okay=False, rich_help_panel=TLS),
-]
-NameOption = Annotated[
-    str,
-    typer.Option(
-        "--server-name",
-        help="what the other side's certificate is made out to, where that is not HOST",
-        rich_help_panel=TLS,
-    ),
-]
-BaudOption = Annotated[
-    int, typer.Option("--baud", help="speed of the line", min=1200, max=4_000_000, rich_help_panel=RTU)
-]
-ParityOption = Annotated[Parity, typer.Option("--parity", help="of the line", rich_help_panel=RTU)]
-StopOption = Annotated[int, typer.Option("--stop-bits", help="of the line", min=1, max=2, rich_help_panel=RTU)]
+
+def _tls(name: str, text: str, **bounds: Any) -> Any:
+    return typer.Option(name, help=text, rich_help_panel=TLS, **bounds)
+
+
+def _rtu(name: str, text: str, **bounds: Any) -> Any:
+    return typer.Option(name, help=text, rich_help_panel=RTU, **bounds)
 
 
 class CarrierProblem(ValueError):
@@ -61,16 +33,25 @@ class CarrierProblem(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Carrier:
-    """As asked for on the command line. Raises CarrierProblem: certificates without --tls, or not all of them."""
+    """As asked for on the command line: each field is an option of a command that takes_carrier.
 
-    tls: bool = False
-    ca: Path | None = None
-    cert: Path | None = None
-    key: Path | None = None
-    server_name: str = ""
-    baud: int = 115_200
-    parity: Parity = "even"
-    stop_bits: int = 1
+    Raises CarrierProblem: certificates without --tls, or not all of them.
+    """
+
+    tls: Annotated[
+        bool, _tls("--tls", "Modbus/TCP Security, port 802 if none is given; needs --ca, --cert and --key")
+    ] = False
+    ca: Annotated[
+        Path | None, _tls("--ca", "PEM file of the authority that signed the other side's certificate", dir_okay=False)
+    ] = None
+    cert: Annotated[Path | None, _tls("--cert", "PEM file of our certificate, with its chain", dir_okay=False)] = None
+    key: Annotated[Path | None, _tls("--key", "PEM file of its key, not encrypted", dir_okay=False)] = None
+    server_name: Annotated[
+        str, _tls("--server-name", "what the other side's certificate is made out to, where that is not HOST")
+    ] = ""
+    baud: Annotated[int, _rtu("--baud", "speed of the line", min=1200, max=4_000_000)] = 115_200
+    parity: Annotated[Parity, _rtu("--parity", "of the line")] = "even"
+    stop_bits: Annotated[int, _rtu("--stop-bits", "of the line", min=1, max=2)] = 1
 
     def __post_init__(self) -> None:
         files = {"--ca": self.ca, "--cert": self.cert, "--key": self.key}
@@ -95,6 +76,30 @@ class Carrier:
 
 
 PLAIN = Carrier()
+MakeCarrier = Callable[[], Carrier]  # raises CarrierProblem: to be called where the command tells of what is wrong
+
+
+def takes_carrier(command: Callable[..., None]) -> Callable[..., None]:
+    """`command` with the options of a Carrier in place of its keyword parameter `carrier`, which is a MakeCarrier."""
+    types = get_type_hints(Carrier, include_extras=True)
+    options = [
+        Parameter(field.name, Parameter.KEYWORD_ONLY, default=field.default, annotation=types[field.name])
+        for field in fields(Carrier)
+    ]
+
+    @wraps(command)
+    def with_options(**given: Any) -> None:
+        asked = {option.name: given.pop(option.name) for option in options}
+        command(**given, carrier=partial(Carrier, **asked))
+
+    own = signature(command, eval_str=True)
+    taken = [
+        parameter
+        for named in own.parameters.values()
+        for parameter in (options if named.name == "carrier" else [named])
+    ]
+    with_options.__signature__ = own.replace(parameters=taken)  # type: ignore[attr-defined]  # what Typer asks
+    return with_options
 
 
 def is_device(where: str) -> bool:

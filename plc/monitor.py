@@ -10,31 +10,29 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.live import Live
 
 from plc.carrier import (
-    BaudOption,
-    CaOption,
-    Carrier,
     CarrierProblem,
-    CertOption,
-    KeyOption,
-    NameOption,
-    ParityOption,
-    StopOption,
-    TlsOption,
+    MakeCarrier,
+    takes_carrier,
 )
 from plc.monitor_view import Clock, LinkView, edge_line, percentile_ms, screen
 from plc.observer import Edge, Observer, alarms
 from plc.target import (
+    CtrlOption,
+    OrderOption,
     Reader,
     Seen,
+    StationOption,
+    StatOption,
     Target,
     TargetProblem,
+    UnitOption,
     parse_target,
     shows_any_signature,
     signature_problem,
@@ -46,30 +44,24 @@ from plc.wire import LinkFault
 RETRY_S = 1.0
 ONCE_S = 0.4  # --once looks that long, to see whether the heartbeats move
 REDRAW_S = 0.1
-Order = Literal["big", "little"]
 
 
+@takes_carrier
 def monitor(
     where: Annotated[str, typer.Argument(metavar="HOST:PORT|DEVICE", help="the PLC (client direction) or the "
                                          "appliance (server direction); port 502 if none is given. Or a serial line, "
                                          "as /dev/ttyUSB0")],
-    station: Annotated[int, typer.Option(help="number; its blocks begin at (number - 1) * 200", min=1, max=8)] = 1,
-    ctrl_base: Annotated[int | None, typer.Option(help="where CTRL begins instead, 0-based", min=0, max=65515)] = None,
-    stat_base: Annotated[int | None, typer.Option(help="where STAT begins; else CTRL + 20", min=0, max=65491)] = None,
-    unit_id: Annotated[int, typer.Option(help="Modbus unit id", min=0, max=255)] = 1,
-    word_order: Annotated[Order, typer.Option(help="of 32-bit values")] = "big",
+    station: StationOption = 1,
+    ctrl_base: CtrlOption = None,
+    stat_base: StatOption = None,
+    unit_id: UnitOption = 1,
+    word_order: OrderOption = "big",
     interval_ms: Annotated[float, typer.Option(help="time between two looks", min=2)] = 10.0,
     once: Annotated[bool, typer.Option("--once", help="print both images and end")] = False,
     as_json_: Annotated[bool, typer.Option("--json", help="for programs: one object, or one an edge")] = False,
     seconds: Annotated[float | None, typer.Option(help="end after so long", min=0)] = None,
-    tls: TlsOption = False,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    key: KeyOption = None,
-    server_name: NameOption = "",
-    baud: BaudOption = 115_200,
-    parity: ParityOption = "even",
-    stop_bits: StopOption = 1,
+    *,
+    carrier: MakeCarrier,
 ) -> None:  # fmt: skip
     """Show both images of a station by name, live.
 
@@ -92,8 +84,7 @@ def monitor(
       inspector-plc monitor /dev/ttyUSB0 --baud 19200 --unit-id 7
     """
     try:
-        carrier = Carrier(tls, ca, cert, key, server_name, baud, parity, stop_bits)
-        target = parse_target(where, station, ctrl_base, stat_base, None, unit_id, word_order, carrier)
+        target = parse_target(where, station, ctrl_base, stat_base, None, unit_id, word_order, carrier())
     except (CarrierProblem, TargetProblem) as exc:
         typer.echo(str(exc), err=True)
         raise typer.Exit(2) from exc

@@ -6,30 +6,36 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from plc.carrier import (
-    BaudOption,
-    CaOption,
-    Carrier,
     CarrierProblem,
-    CertOption,
-    KeyOption,
-    NameOption,
-    ParityOption,
-    StopOption,
-    TlsOption,
+    MakeCarrier,
+    takes_carrier,
 )
 from plc.images import Image
 from plc.registers import CTRL, IDENT, SIGNATURE, STAT, Block, Register, Status
-from plc.target import Reader, Seen, Target, TargetProblem, parse_target, shows_any_signature, signature_problem, whose
+from plc.target import (
+    CtrlOption,
+    OrderOption,
+    Reader,
+    Seen,
+    StationOption,
+    StatOption,
+    Target,
+    TargetProblem,
+    UnitOption,
+    parse_target,
+    shows_any_signature,
+    signature_problem,
+    whose,
+)
 from plc.values import Assignment, NameProblem, parse_assignment, signatures, spelled
 from plc.wire import ExceptionReply, LinkFault
 
 HEARTBEAT_WAIT_S = 0.3  # an appliance's heartbeat moves every 100 ms
-Order = Literal["big", "little"]
 
 
 class Refused(Exception):
@@ -52,25 +58,20 @@ class Write:
         return f"{self.assignments[0].place.block.name}.{self.register.name}"
 
 
+@takes_carrier
 def poke(
     where: Annotated[str, typer.Argument(metavar="HOST:PORT|DEVICE", help="the PLC or the appliance; port 502 if "
                                          "none. Or a serial line, as /dev/ttyUSB0")],
     what: Annotated[list[str], typer.Argument(metavar="NAME=VALUE...", help="TRIGGER_ID=17, CONTROL.TRIGGER=1, LOT=A7; "
                                               "decimal, or hexadecimal as 0xA101")],
-    station: Annotated[int, typer.Option(help="number; its blocks begin at (number - 1) * 200", min=1, max=8)] = 1,
-    ctrl_base: Annotated[int | None, typer.Option(help="where CTRL begins instead, 0-based", min=0, max=65515)] = None,
-    stat_base: Annotated[int | None, typer.Option(help="where STAT begins; else CTRL + 20", min=0, max=65491)] = None,
+    station: StationOption = 1,
+    ctrl_base: CtrlOption = None,
+    stat_base: StatOption = None,
     ident_base: Annotated[int | None, typer.Option(help="where IDENT begins; else + 140", min=0, max=65505)] = None,
-    unit_id: Annotated[int, typer.Option(help="Modbus unit id", min=0, max=255)] = 1,
-    word_order: Annotated[Order, typer.Option(help="of 32-bit values")] = "big",
-    tls: TlsOption = False,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    key: KeyOption = None,
-    server_name: NameOption = "",
-    baud: BaudOption = 115_200,
-    parity: ParityOption = "even",
-    stop_bits: StopOption = 1,
+    unit_id: UnitOption = 1,
+    word_order: OrderOption = "big",
+    *,
+    carrier: MakeCarrier,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be written, and write nothing")] = False,
 ) -> None:  # fmt: skip
     """Write registers by name, for commissioning; shows each before and after.
@@ -94,8 +95,7 @@ def poke(
       inspector-plc poke /dev/ttyUSB0 TRIGGER_ID=17 --baud 19200 --unit-id 7
     """
     try:
-        carrier = Carrier(tls, ca, cert, key, server_name, baud, parity, stop_bits)
-        target = parse_target(where, station, ctrl_base, stat_base, ident_base, unit_id, word_order, carrier)
+        target = parse_target(where, station, ctrl_base, stat_base, ident_base, unit_id, word_order, carrier())
         assignments = [parse_assignment(text) for text in what]
     except (CarrierProblem, TargetProblem, NameProblem) as exc:
         typer.echo(str(exc), err=True)

@@ -9,7 +9,9 @@ import re
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import Self
+from typing import Annotated, Self
+
+import typer
 
 from plc.carrier import PLAIN, Carrier, CarrierProblem, is_device
 from plc.images import Image, WordOrder
@@ -20,6 +22,12 @@ from plc.tls import TlsFiles
 from plc.transport import TransportConfig, TransportKind, connect_wire
 from plc.values import signatures
 from plc.wire import ExceptionReply, Wire
+
+StationOption = Annotated[int, typer.Option(help="number; its blocks begin at (number - 1) * 200", min=1, max=8)]
+CtrlOption = Annotated[int | None, typer.Option(help="where CTRL begins instead, 0-based", min=0, max=65515)]
+StatOption = Annotated[int | None, typer.Option(help="where STAT begins; else CTRL + 20", min=0, max=65491)]
+UnitOption = Annotated[int, typer.Option(help="Modbus unit id", min=0, max=255)]
+OrderOption = Annotated[WordOrder, typer.Option(help="of 32-bit values")]
 
 SPAN = 200  # registers from one station to the next
 DIAG_OFFSET, IDENT_OFFSET = 100, 140

@@ -18,24 +18,17 @@ import typer
 
 from plc.carrier import (
     RTU,
-    BaudOption,
-    CaOption,
     Carrier,
-    CertOption,
-    KeyOption,
-    NameOption,
-    ParityOption,
-    StopOption,
-    TlsOption,
+    MakeCarrier,
+    takes_carrier,
 )
-from plc.images import WordOrder
 from plc.registers import Reason, Verdict
 from plc.sim.belt import BeltConfig
 from plc.sim.parts import SimConfig, SimResult, TrackConfig, part_ids
 from plc.sim.plc import SimPlc
 from plc.sim.script import ScriptError, parse, usage
 from plc.sim_client import SimClientPlc
-from plc.target import TargetProblem, parse_target
+from plc.target import OrderOption, TargetProblem, parse_target
 from plc.tls import ServerTls, TlsError
 from plc.transport import TransportConfig
 from plc.wire import LinkFault
@@ -57,6 +50,7 @@ class Job:
     event: Callable[[str], None]
 
 
+@takes_carrier
 def sim(
     port: Annotated[int, typer.Option(help="where the appliance finds this PLC on 127.0.0.1", min=0, max=65535)] = 5020,
     connect: Annotated[str, typer.Option(metavar="HOST:PORT", help="instead: be the client of an appliance that serves "
@@ -80,18 +74,12 @@ def sim(
     faults: Annotated[Path | None, typer.Option(help="a fault script; see --list-faults", dir_okay=False)] = None,
     fault: Annotated[list[str] | None, typer.Option(help="one line of a fault script; may be given often")] = None,
     list_faults: Annotated[bool, typer.Option("--list-faults", help="print every fault, and end")] = False,
-    word_order: Annotated[WordOrder, typer.Option(help="of 32-bit values")] = "big",
+    word_order: OrderOption = "big",
     production: Annotated[bool, typer.Option("--production", help="show the signature of a real PLC")] = False,
     as_json: Annotated[bool | None, typer.Option("--json/--text", help="one object, or a line, for each part; without: "
                                                  "text on a terminal, else JSON")] = None,
-    tls: TlsOption = False,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    key: KeyOption = None,
-    server_name: NameOption = "",
-    baud: BaudOption = 115_200,
-    parity: ParityOption = "even",
-    stop_bits: StopOption = 1,
+    *,
+    carrier: MakeCarrier,
 ) -> None:  # fmt: skip
     """Play a PLC and its line, for an appliance to be tried on.
 
@@ -129,8 +117,7 @@ def sim(
         moving = BeltConfig(COUNTS_PER_S, round(COUNTS_PER_S / rate), gate=gate_ms) if belt and rate else None
         if belt and moving is None:
             raise ValueError("--belt needs --rate: parts a second")
-        carrier = Carrier(tls, ca, cert, key, server_name, baud, parity, stop_bits)
-        carried = _carried(carrier, connect, serial, unit_id)
+        carried = _carried(carrier(), connect, serial, unit_id)
     except ScriptError as exc:
         _refuse(f"{faults or '--fault'}, {exc}")
     except (OSError, UnicodeError, ValueError, TargetProblem, TlsError) as exc:
