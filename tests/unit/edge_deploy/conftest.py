@@ -1,9 +1,10 @@
-"""One small ResNet50 with random weights, converted and quantised once for all tests here."""
+"""One small ResNet50 with random weights, converted and quantised once for all tests here; and one whole run."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from edge_deploy.convert import NetworkInput, embed_preprocessing, to_ir
 from edge_deploy.predict import save_ir
 from edge_deploy.quantize import TargetCpu, quantize
 from inspector.core.types import Image
+from inspector.runtime import openvino
+from tests.support.drawn_run import Trained, trained_in
 
 VIEW = (72, 90)  # height, width: not the network's size, and not square
 
@@ -49,3 +52,19 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> Networks:
     save_ir(embed_preprocessing(bare, spec), folder / "fp32")
     save_ir(int8, folder / "int8")
     return Networks(net, spec, folder / "fp32", folder / "int8", int8)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    return trained_in(tmp_path_factory.mktemp("build"))
+
+
+@pytest.fixture
+def uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NNCF's own formula in Python, in place of its C++, which takes two minutes to compile."""
+    openvino()  # before nncf: telemetry is off from here on
+    import nncf.torch.quantization.extensions as extensions
+    from nncf.torch.quantization.reference import torch_executor as plain
+
+    functions = SimpleNamespace(Quantize_forward=plain.forward, Quantize_backward=plain.backward)
+    monkeypatch.setattr(extensions.QuantizedFunctionsCPU, "_loaded_namespace", functions)

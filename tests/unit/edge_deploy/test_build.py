@@ -1,20 +1,17 @@
-"""One whole build on drawn pictures: a random ResNet50 whose classifier alone is fitted, which is enough for them."""
+"""One whole build on drawn pictures, of a random ResNet50."""
 
 from __future__ import annotations
 
-import hashlib
 import re
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 import pytest
 import torch
-import torchvision
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
@@ -22,7 +19,7 @@ from edge_deploy.build import Built, build
 from edge_deploy.calibrate import CalibrationConfig, default_limits
 from edge_deploy.choose import Rule, Target
 from edge_deploy.cli import app
-from edge_deploy.convert import NetworkInput, TappedResNet, embed_preprocessing
+from edge_deploy.convert import NetworkInput, embed_preprocessing
 from edge_deploy.errors import DeployError
 from edge_deploy.fit import Detector
 from edge_deploy.manifest import built_at
@@ -32,92 +29,17 @@ from edge_deploy.show import describe_bundle
 from inspector.bundle.keys import load_key
 from inspector.bundle.verify import VerifiedBundle, verify
 from inspector.core.decide import decide
-from inspector.core.manifest import ClassEntry, Licence
-from inspector.core.types import Image, JudgedBy
+from inspector.core.types import JudgedBy
 from inspector.model import load_model
 from inspector.threads import DeviceThread
 from plc.registers import Verdict
+from tests.support.drawn_run import COUNTS, ROI, Trained, part
 from training.choices import Head
 from training.model import resnet50
-from training.runs import SPLITS, DatasetInfo, Run, Split, SplitRow, read_run, write_run, write_splits
-from training.views import MEAN, STD, read_image, view_transform
-
-SIZE, CAMERA, ROI = 64, (80, 100), (10, 5, 72, 70)
-COUNTS: dict[Split, int] = {"train": 24, "val": 24, "test": 16}
+from training.runs import read_run, write_run
+from training.views import read_image
 
 pytestmark = pytest.mark.slow
-
-
-def part(kind: str, seed: int) -> Image:
-    """A grey disc on a dark belt; a dent is a bright bar on it, an empty belt has no disc."""
-    rng = np.random.default_rng([seed, len(kind)])
-    image = np.full((*CAMERA, 3), 40.0)
-    x, y = 46 + int(rng.integers(-2, 3)), 40 + int(rng.integers(-2, 3))
-    if kind != "empty":
-        cv2.circle(image, (x, y), 26, (130.0, 130.0, 128.0), -1)
-    if kind == "dent":
-        cv2.rectangle(image, (x - 12, y - 6), (x + 12, y + 6), (230.0, 230.0, 220.0), -1)
-    return np.clip(image * rng.uniform(0.95, 1.05) + rng.normal(0, 3, image.shape), 0, 255).astype(np.uint8)
-
-
-@dataclass(frozen=True, slots=True)
-class Trained:
-    run: Path
-    data: Path
-
-
-def draw(data: Path) -> list[SplitRow]:
-    rows = []
-    for split, count in COUNTS.items():
-        for kind in ("good", "dent"):
-            folder = data / split / kind
-            folder.mkdir(parents=True)
-            for i in range(count):
-                file = folder / f"{i}.png"
-                cv2.imwrite(str(file), part(kind, i + 1000 * len(split)))
-                digest = hashlib.sha256(file.read_bytes()).hexdigest()
-                rows.append(SplitRow(file.relative_to(data).as_posix(), kind, split, digest[:16], digest))
-    (data / "negatives" / "empty").mkdir(parents=True)
-    for i in range(6):
-        cv2.imwrite(str(data / "negatives" / "empty" / f"{i}.png"), part("empty", i))
-    return rows
-
-
-def fit_classifier(net: torchvision.models.ResNet, data: Path, rows: list[SplitRow]) -> None:
-    """Least squares from the embedding to the two classes."""
-    x, y, w, h = ROI
-    transform, model = view_transform((SIZE, SIZE)), TappedResNet(net).eval()
-    train = [row for row in rows if row.split == "train"]
-    views = [torch.from_numpy(read_image(data / row.path)[y : y + h, x : x + w].copy()) for row in train]
-    with torch.no_grad():
-        e = torch.cat([model(transform(view.permute(2, 0, 1))[None])[1] for view in views])
-        target = torch.tensor([[6.0, 0.0] if row.label == "good" else [0.0, 6.0] for row in train])
-        centred = e - e.mean(0)
-        weight = torch.linalg.solve(centred @ centred.T + 1e-3 * torch.eye(len(e)), target - target.mean(0))
-        net.fc.weight.copy_((centred.T @ weight).T)
-        net.fc.bias.copy_(target.mean(0) - net.fc.weight @ e.mean(0))
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    torch.manual_seed(1)
-    torch.set_num_threads(2)
-    root = tmp_path_factory.mktemp("build")
-    run, data = root / "run", root / "data"
-    rows = draw(data)
-    net = torchvision.models.resnet50(weights=None, num_classes=2).eval()
-    fit_classifier(net, data, rows)
-    run.mkdir()
-    save_file(net.state_dict(), run / "model.safetensors")
-    write_splits(run, rows)
-    classes = (ClassEntry(0, "good", True), ClassEntry(1, "dent", False))
-    write_run(run, Run(
-        schema=1, product="disc", classes=classes, network_size=(SIZE, SIZE), mean=MEAN, std=STD, roi=ROI,
-        head="linear", initial_weights="none", git_commit="", seed=1, config={}, metrics={"val_recall": 1.0},
-        dataset=DatasetInfo("0" * 64, len(rows), SPLITS), licences=(Licence("drawn", "Apache-2.0", "tests"),),
-    ))  # fmt: skip
-    return Trained(run, data)
-
 
 OPTIONS = BuildOptions(version=3, quantisation_images=24)
 

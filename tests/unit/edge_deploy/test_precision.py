@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -33,16 +32,6 @@ def net() -> Any:
 @pytest.fixture(scope="module")
 def bare(net: Any) -> Any:
     return to_ir(net, SPEC)
-
-
-@pytest.fixture
-def uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """NNCF's own formula in Python, in place of its C++, which takes two minutes to compile."""
-    import nncf.torch.quantization.extensions as extensions
-    from nncf.torch.quantization.reference import torch_executor as plain
-
-    functions = SimpleNamespace(Quantize_forward=plain.forward, Quantize_backward=plain.backward)
-    monkeypatch.setattr(extensions.QuantizedFunctionsCPU, "_loaded_namespace", functions)
 
 
 def labelled(net: Any) -> Labelled:
