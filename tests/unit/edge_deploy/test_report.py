@@ -232,7 +232,7 @@ def test_all_heat_maps_have_one_scale_by_the_signed_limit_and_a_legend_says_so(w
     shown = tuple(replace(whole.heat_maps[0], anomaly_map=each) for each in maps)
     write_report(replace(whole, heat_maps=shown), tmp_path / "a.html")
     page = (tmp_path / "a.html").read_text()
-    for said in ("2.3 and less: no colour", "3: the limit", "6 and more", "The same for all heat maps"):
+    for said in ("up to 2.3: none", "3: the limit", "from 6 on", "The same for all heat maps"):
         assert said in page
     inline = re.findall(r'alt="heat map, dent"[^>]* src="data:image/jpeg;base64,([^"]+)"', page)
     calm, hot = (cv2.imdecode(np.frombuffer(base64.b64decode(text), np.uint8), 1).astype(int) for text in inline)
