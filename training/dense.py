@@ -25,7 +25,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
-from inspector.demo.parts import KNOWN, ROI, Kind, Label, Stream, render
+from inspector.demo.parts import KNOWN, ROI, Kind, Stream, render
+from inspector.demo.scene import Label
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # torchvision's ImageNet constants
 GOOD_SHARE = 0.4

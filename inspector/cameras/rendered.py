@@ -14,7 +14,8 @@ from inspector.cameras.settings import check_read_back
 from inspector.core.errors import CameraError, CameraLost, CameraTimeout
 from inspector.core.ports import Clock
 from inspector.core.types import Frame, Image, Proof, Trigger
-from inspector.demo.parts import Light, render
+from inspector.demo.parts import render
+from inspector.demo.scene import Light
 from inspector.threads import DeviceThread
 
 LATE_S = 0.05  # how long after the part's deadline a late frame comes

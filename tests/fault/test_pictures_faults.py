@@ -14,7 +14,8 @@ import pytest
 import pytest_asyncio
 
 from inspector.cameras.faults import Fault
-from inspector.demo.parts import NEGATIVES, Kind, Light, render
+from inspector.demo.parts import NEGATIVES, Kind, render
+from inspector.demo.scene import Light
 from plc.registers import OfflineReason, Reason, Status2, Verdict
 from plc.sim import SimConfig
 from tests.support.live_line import (

@@ -42,7 +42,8 @@ from inspector.core.manifest import (
     ZoneLimits,
 )
 from inspector.core.types import Prediction
-from inspector.demo.parts import HEIGHT, ROI, WIDTH, Kind, Stream, render
+from inspector.demo.parts import ROI, Kind, Stream, render
+from inspector.demo.scene import HEIGHT, WIDTH
 from inspector.model import load_ir, to_prediction
 from inspector.runtime import openvino
 

@@ -8,7 +8,8 @@ import pytest
 from edge_deploy.zones import boxes_of, qualify_zones
 from inspector.core.manifest import ZoneLimits
 from inspector.core.types import Image
-from inspector.demo.parts import ROI, Kind, Light, Stream, render
+from inspector.demo.parts import ROI, Kind, Stream, render
+from inspector.demo.scene import Light
 from inspector.frames import zone_figures
 
 

@@ -15,7 +15,8 @@ from inspector.core.clock import SystemClock
 from inspector.core.errors import CameraError, CameraLost, CameraTimeout, ConfigError, FrameError
 from inspector.core.manifest import ZoneLimits
 from inspector.core.types import Frame, Mode, Proof, Trigger
-from inspector.demo.parts import HEIGHT, ROI, WIDTH
+from inspector.demo.parts import ROI
+from inspector.demo.scene import HEIGHT, WIDTH
 from inspector.frames import FrameGate, zone_figures
 from inspector.threads import DeviceThread
 from plc.registers import Reason

@@ -19,7 +19,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from inspector.demo.parts import HEIGHT, WIDTH, Kind, render
+from inspector.demo.parts import Kind, render
+from inspector.demo.scene import HEIGHT, WIDTH
 from inspector.serve.declined import Declined
 from inspector.serve.decoder import DecodeBounds, Decoder
 
