@@ -23,12 +23,13 @@ from edge_deploy.errors import DeployError
 from edge_deploy.fit import good_of
 from edge_deploy.forms import Forms, gate
 from edge_deploy.held_out import calibrate_on
+from edge_deploy.hidden import HiddenTrial, try_hidden
 from edge_deploy.manifest import describe
 from edge_deploy.networks import BUNDLE, BuildContext, Networks, make_networks
 from edge_deploy.options import BuildOptions
 from edge_deploy.pack import pack
 from edge_deploy.pictures import Picture, Pictures, load_pictures
-from edge_deploy.predict import of_bare_ir, of_ir, of_torch, predict_all
+from edge_deploy.predict import load_for, of_bare_ir, of_ir, of_torch, predict_all
 from edge_deploy.qualify import Qualification, qualify
 from edge_deploy.quantize import TargetCpu, instruction_sets_of
 from edge_deploy.report import HeatMap, ParityRow, Report, Shown, Timing, gather, write_report
@@ -120,7 +121,16 @@ def _judge(ctx: BuildContext, networks: Networks, data: Path) -> Report:
         isolated=_isolated(ctx, networks),
         highest=gather.highest_of(pictures, held_out, run.acceptable),
         timings=_timings(ctx, networks),
+        hidden=_hidden(ctx),
     )
+
+
+def _hidden(ctx: BuildContext) -> tuple[HiddenTrial, ...]:
+    if not ctx.options.hide:
+        return ()
+    int8 = load_for(ctx.work / "int8", ctx.pictures, ctx.options.threads)
+    good, cfg = ctx.run.acceptable, ctx.options.patches
+    return tuple(t for kind in ctx.options.hide for t in try_hidden(int8, ctx.pictures, good, kind, cfg, ctx.steps))
 
 
 def _heat_maps(ctx: BuildContext, figures: Qualification) -> tuple[HeatMap, ...]:

@@ -60,6 +60,10 @@ def build(
     parent: Annotated[
         list[str] | None, typer.Option(help="id of a bundle that this one follows; may be repeated")
     ] = None,
+    hide: Annotated[
+        list[str] | None,
+        typer.Option(help="try what this kind of defect, hidden among the good pictures, does to the detector; repeat"),
+    ] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads")] = 2,
     qat_if_loss: Annotated[
         str | None, typer.Option(help="train with 8-bit rounding where 8 bits lose more accuracy than this, e.g. 0.5%")
@@ -95,6 +99,7 @@ def build(
             no_negatives=no_negatives,
             parents=tuple(parent or ()),
             sizes=sizes,
+            hide=tuple(hide or ()),
             threads=threads,
             calibration=CalibrationConfig(overkill=share_of(aim), target=target_of(overkill, escape, cost)),
             precision=PrecisionConfig(

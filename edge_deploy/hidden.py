@@ -17,7 +17,6 @@ from edge_deploy.fit import fit_patches, good_of
 from edge_deploy.patches import PatchConfig, PatchHead
 from edge_deploy.pictures import Picture, Pictures
 from edge_deploy.predict import maps_of
-from edge_deploy.report.parts import Finding
 from edge_deploy.steps import Steps
 from inspector.model import CompiledIr
 
@@ -42,18 +41,12 @@ class HiddenTrial:
     def met(self) -> bool:
         return self.recall >= self.recall_before - FALL - 1e-9
 
-    def finding(self) -> Finding:
-        text = (
+    @property
+    def text(self) -> str:
+        return (
             f"With {self.hidden} of {self.good} good training pictures replaced by {self.kind}, recall on "
             f"{self.judged} others of that kind goes from {100 * self.recall_before:.1f} to {100 * self.recall:.1f} % "
             f"(at {100 * OVERKILL:.0f} % overkill)."
-        )
-        if self.met:
-            return Finding("note", "Hidden defects are kept out.", text)
-        return Finding(
-            "stop",
-            "Hidden defects among the good pictures blind the detector.",
-            f"{text} Look through the good pictures for this kind before approval.",
         )
 
 

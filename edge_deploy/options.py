@@ -19,7 +19,10 @@ from training.views import Roi
 
 @dataclass(frozen=True, slots=True)
 class BuildOptions:
-    """product: None takes the run's. roi: None takes the run's, else the whole picture. sizes: CSV path,size_px."""
+    """product: None takes the run's. roi: None takes the run's, else the whole picture. sizes: CSV path,size_px.
+
+    hide: kinds of defect that are tried hidden among the good training pictures.
+    """
 
     product: str | None = None
     version: int = 1
@@ -28,6 +31,7 @@ class BuildOptions:
     no_negatives: bool = False
     parents: tuple[str, ...] = ()
     sizes: Path | None = None
+    hide: tuple[str, ...] = ()
     threads: int = 2
     quantisation_images: int = CALIBRATION_IMAGES
     detector: Detector = Detector.PATCH

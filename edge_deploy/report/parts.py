@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_deploy.golden import Selection
+from edge_deploy.hidden import HiddenTrial
 from edge_deploy.qualify import Qualification
 from inspector.core.manifest import Manifest
 from inspector.core.types import Image, Prediction
@@ -97,6 +98,7 @@ class Report:
     thumbnails: tuple[Image, ...]
     sizes: tuple[float | None, ...] | None
     independent: bool = True
+    hidden: tuple[HiddenTrial, ...] = ()  # empty: not tried
     findings: tuple[Finding, ...] = ()
     targets: Mapping[str, float] = field(default_factory=dict)
     data: tuple[DataRow, ...] = ()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edge_deploy.calibrate import default_limits
+from edge_deploy.hidden import FALL, HiddenTrial
 from edge_deploy.promises import Promise, promise
 from edge_deploy.report.parts import Finding, Report
 from inspector.core.decide import decide
@@ -40,9 +41,8 @@ class Summary:
 def summarise(report: Report) -> Summary:
     """All that the top of the page says. The page never approves: a person does, with a key."""
     promises = tuple(promise(s, report.targets.get(s.name)) for s in report.qualification.promises)
-    findings = sorted(
-        [*_found(report, promises), *report.findings], key=lambda f: ("stop", "look", "note").index(f.level)
-    )
+    found = [*_found(report, promises), *map(_hidden, report.hidden), *report.findings]
+    findings = sorted(found, key=lambda f: ("stop", "look", "note").index(f.level))
     stops, looks = (sum(f.level == level for f in findings) for level in ("stop", "look"))
     level, word = _worst(stops, looks)
     return Summary(
@@ -157,6 +157,16 @@ def _of_negatives(report: Report) -> list[Finding]:
     return []
 
 
+def _hidden(trial: HiddenTrial) -> Finding:
+    if trial.met:
+        return Finding("note", "Defects hidden among the good pictures are kept out.", trial.text)
+    return Finding(
+        "stop",
+        "Defects hidden among the good pictures blind the detector.",
+        f"{trial.text} At most {100 * FALL:.0f} points may be lost. Look through all good pictures for this kind.",
+    )
+
+
 def _uncovered(report: Report) -> tuple[tuple[str, str], ...]:
     kinds = kinds_shown(report)
     shown = f"Only {', '.join(kinds)} {'was' if len(kinds) == 1 else 'were'} shown." if kinds else "None was shown."
@@ -180,6 +190,13 @@ def _uncovered(report: Report) -> tuple[tuple[str, str], ...]:
     groups = report.manifest.calibration.groups
     if groups is None or groups < FEWEST_LOTS:
         listed.append(("What changes from lot to lot.", f"That needs pictures of {FEWEST_LOTS} or more lots, named."))
+    if not report.hidden:
+        listed.append(
+            (
+                "Defects hidden among the good training pictures.",
+                "A detector that learned them as normal lets their kind pass. Not tried; build with --hide KIND.",
+            )
+        )
     if report.manifest.limits.max_anomaly_score is None:
         listed.append(("Small spots of a kind never shown.", "This bundle judges whole pictures: it has no heat map."))
     return tuple(listed)

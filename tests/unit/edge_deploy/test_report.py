@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
+from edge_deploy.hidden import HiddenTrial
 from edge_deploy.pictures import Picture, Pictures
 from edge_deploy.report import Finding, ParityRow, Report, gather, write_report
 from edge_deploy.report.summary import summarise
@@ -95,6 +96,18 @@ def test_what_a_person_must_accept_is_listed(faultless: Report) -> None:
     assert "needs 5" in titles(replace(faultless, manifest=few), "look")[0]
     own = Finding("stop", "Contamination.", "Recall on scratches falls by 9 points.")
     assert summarise(replace(faultless, findings=(own,))).level == "stop"
+
+
+def test_hidden_defects_that_blind_the_detector_stand_against_a_bundle(faultless: Report) -> None:
+    kept_out = HiddenTrial("scratch", 3, 100, 40, 0.95, 0.93)
+    tried = replace(faultless, hidden=(kept_out, replace(kept_out, hidden=9, recall=0.80)))
+    assert titles(tried, "stop") == [
+        "Defects hidden among the good pictures blind the detector. With 9 of 100 good training pictures replaced by "
+        "scratch, recall on 40 others of that kind goes from 95.0 to 80.0 % (at 5 % overkill). At most 5 points may be "
+        "lost. Look through all good pictures for this kind."
+    ]
+    words = "Defects hidden among the good training pictures."
+    assert words not in dict(summarise(tried).uncovered) and words in dict(summarise(faultless).uncovered)
 
 
 def test_what_is_not_covered_names_logical_anomalies_and_the_kinds_that_were_shown(whole: Report) -> None:
