@@ -160,7 +160,7 @@ def _hidden(state: State) -> str:
         [
             "### Defects hidden among the good tiles",
             "Good training pictures are replaced by defects of one kind and the INT8 patch detector is fitted anew; "
-            f"recall on others of that kind and tile, at {100 * OVERKILL:.0f} % overkill of held-out good tiles. "
+            f"recall on other tiles with that kind, at {100 * OVERKILL:.0f} % overkill of held-out good tiles. "
             f"Bar: it falls by at most {100 * FALL:.0f} points.",
             table(("kind", "hidden", "judged", "recall before %", "recall %", "met"), rows),
         ]
