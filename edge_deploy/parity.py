@@ -55,11 +55,13 @@ class ParityConfig:
     features, from which FP32's differ everywhere. Between CPUs and roundings the bundle's own golden tolerance counts,
     as on the box. *_maps: of taps with a height and a width; the others are means over the picture, in which rounding
     cancels, and what is left shows more. *_classes: of the probabilities, which a softmax over few classes spreads.
+    *_embedding: behind twice as many layers as the other taps, so more rounding has come together.
     """
 
     conversion: TapLimit = TapLimit(0.9999, 0.01)
     quantisation: TapLimit = TapLimit(0.998, 0.2)
     quantisation_classes: TapLimit = TapLimit(0.995, 0.2)
+    quantisation_embedding: TapLimit = TapLimit(0.99, 0.3)
     quantisation_maps: TapLimit = TapLimit(0.99, 0.4)
     rounding: TapLimit = TapLimit(0.999, 0.1)
     rounding_maps: TapLimit = TapLimit(0.997, 0.15)
@@ -72,8 +74,9 @@ class ParityConfig:
         if step == "conversion":
             return self.conversion
         if step == "quantisation":
-            if name == "probabilities":
-                return self.quantisation_classes
+            named = {"probabilities": self.quantisation_classes, "embedding": self.quantisation_embedding}
+            if name in named:
+                return named[name]
             return self.quantisation_maps if is_map else self.quantisation
         return self.rounding_maps if is_map else self.rounding
 
