@@ -31,6 +31,7 @@ from inspector.runtime import cpu_model, instruction_sets
 from tests.bench import line as bench_line
 from tests.bench import rows
 from tests.bench.exchange import exchange_rows, stations_rows
+from tests.bench.fitting import fitting_rows
 from tests.bench.line import Line
 from tests.bench.models import (
     LEVERS,
@@ -98,10 +99,12 @@ async def measure(folder: Path, rounds: int, end_mono_s: float, progress: Progre
                 progress.advance(task)
             seen = stages_s(line.seen, state / "state" / "results.db")
             found = Measured(graphs, timed, line, first_s, seen).rows()
+    progress.update(task, description="fitting the heads")
+    fitting = await asyncio.to_thread(fitting_rows, graphs, folder, THREADS)
     progress.update(task, description="link")
     link = await exchange_rows(lambda text: progress.update(task, description=text))
     eight = await stations_rows(folder, EIGHT_S, lambda text: progress.update(task, description=text))
-    return [*found, *link, *eight, *machine()]
+    return [*found, *fitting, *link, *eight, *machine()]
 
 
 async def _round(line: Line, timed: dict[str, Timed]) -> None:

@@ -5,7 +5,6 @@ The heads are of a real build's size and made of random numbers: what they cost 
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,7 +18,7 @@ import torchvision
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from numpy.typing import NDArray
 
-from edge_deploy.convert import CHANNELS, NetworkInput, embed_preprocessing, to_ir
+from edge_deploy.convert import CHANNELS, NetworkInput, embed_preprocessing, show_maps, to_ir
 from edge_deploy.coreset import nearest_neighbour
 from edge_deploy.fuse import NoveltyHead, attach, drop_taps, fit_novelty
 from edge_deploy.pack import key_id
@@ -84,6 +83,7 @@ class Graphs:
 
     fp32: Path  # bare: normalised f32 NCHW in, probabilities and embedding out
     int8: Path  # the same, quantised
+    tapped: Path  # INT8 with its raw maps as outputs: what the heads are fitted on
     fused: Path  # what a bundle holds: u8 NHWC in, with both One-Class SVMs
     levers: dict[str, Path]  # the same with another anomaly head
     torch: Any
@@ -98,15 +98,14 @@ def make_graphs(folder: Path, say: Callable[[str], None]) -> Graphs:
     say("quantising to INT8")
     int8 = quantize(bare, SPEC, views(FITTED_ON), TargetCpu.AVX2)
     levers = {name: folder / f"lever{number}" for number, name in enumerate(LEVERS)}
-    graphs = Graphs(folder / "fp32", folder / "int8", folder / "fused", levers, net)
+    graphs = Graphs(folder / "fp32", folder / "int8", folder / "tapped", folder / "fused", levers, net)
     save_ir(drop_taps(bare.clone()), graphs.fp32)
     save_ir(drop_taps(int8.clone()), graphs.int8)
     say("fitting the One-Class SVMs")
-    with tempfile.TemporaryDirectory() as scratch:
-        tapped = embed_preprocessing(int8, SPEC)
-        save_ir(tapped, Path(scratch))
-        ir = load_ir(Path(scratch), (SIDE, SIDE), threads=2)
-        features = np.stack([features_of(ir.infer(view)) for view in views(FITTED_ON)])
+    tapped = embed_preprocessing(int8, SPEC)
+    save_ir(show_maps(tapped.clone()), graphs.tapped)
+    ir = load_ir(graphs.tapped, (SIDE, SIDE), threads=2)
+    features = np.stack([features_of(ir.infer(view)) for view in views(FITTED_ON)])
     novelty = _head(features)
     for path, cfg in {graphs.fused: PatchConfig(), **{levers[name]: cfg for name, cfg in LEVERS.items()}}.items():
         model = tapped.clone()
@@ -143,6 +142,7 @@ def made_up(cfg: PatchConfig) -> PatchHead:
         z_step=0.05 if cfg.eight_bit else None,
         over_landmarks=cfg.over_landmarks,
         top=cfg.top(CELLS[0] * CELLS[1]),
+        usual=rng.uniform(0.9, 1.1, CELLS),
     )
 
 
