@@ -21,7 +21,7 @@ from typing import Any
 from edge_deploy.patches import PatchConfig
 from edge_deploy.steps import TerminalSteps
 from inspector.core.manifest import Manifest
-from tests.bench import backbone, imbalance, real_deploy, resplits
+from tests.bench import backbone, imbalance, levers, real_deploy, resplits
 from tests.bench.compare import compare, measure_fp32, measure_int8, measure_patchcore
 from tests.bench.detectors import Setting, hidden_defects
 from tests.bench.peers.child import PYTHON
@@ -176,6 +176,10 @@ def compare_all(bench: Bench) -> Result:
     return compare(_setting(bench), bench.source / TILE.name, bench.compared, with_bars=bench.weights != "none")
 
 
+def compare_levers(bench: Bench) -> Result:
+    return levers.measure_levers(_setting(bench), bench.source / TILE.name, bench.compared)
+
+
 def hide_defects(bench: Bench) -> Result:
     trials = hidden_defects(_setting(bench), HIDDEN_KINDS, PatchConfig())
     return {"trials": [{**asdict(trial), "met": trial.met} for trial in trials]}
@@ -202,6 +206,7 @@ STAGES: tuple[Callable[[Bench], Result], ...] = (
     compare_fp32,
     compare_patchcore,
     compare_all,
+    compare_levers,
     hide_defects,
     compare_imbalance,
     train_backbones,

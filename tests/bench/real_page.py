@@ -9,7 +9,7 @@ from typing import Any
 from edge_deploy.hidden import FALL, OVERKILL
 from inspector.core.stats import clopper_pearson
 from inspector.runtime import cpu_model, instruction_sets
-from tests.bench import backbone, imbalance, resplits
+from tests.bench import backbone, imbalance, levers, resplits
 from tests.bench.compare_page import comparison
 from tests.bench.markdown import listed, percent, table
 from training.runs import Run
@@ -43,6 +43,7 @@ def _section(state: State, weights: str, steel: Run) -> str:
         resplits.section(state["cover_tiles"]),
         backbone.section(state["train_backbones"], state["compare_backbones"]),
         comparison(state),
+        levers.section(state["compare_levers"]),
         _hidden(state),
         _lines(state),
         "### Time\n\n" + table(("stage", "s"), [(name, f"{one['seconds']:.0f}") for name, one in state.items()]),

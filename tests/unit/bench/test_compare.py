@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from edge_deploy.patches import PatchConfig, PatchHead, PatchSampler
 from edge_deploy.pictures import Picture
-from tests.bench import real
+from tests.bench import levers, real
 from tests.bench.compare import (
     DETECTORS,
     NOT_MEASURED,
@@ -218,3 +219,15 @@ def test_a_stage_that_asks_for_it_is_made_again_and_the_others_are_not(
     real.play(bench)
     real.play(bench)
     assert made == ["whole", "waits", "waits"]
+
+
+def test_a_cheaper_head_stands_beside_its_cost_and_what_it_loses(tmp_path: Path) -> None:
+    pictures, source = pictures_and_source(tmp_path)
+    truth = Truth.of(pictures, source)
+    found = levers.judged(truth, seen(truth, 6.0), {"64 directions": seen(truth, 0.0, maps=False)})
+    costs = tmp_path / "latest.json"
+    costs.write_text(json.dumps([{"name": "fused INT8 / bare INT8, p50", "value": 1.098}]))
+    page = levers.section(found, costs)
+    assert f"| {levers.DEFAULT} | 100.0 |  | 1.10x |" in page
+    row = next(line for line in page.splitlines() if line.startswith("| 64 directions |"))
+    assert row.endswith("| - |") and float(row.split("|")[3].split()[0]) < -20

@@ -13,6 +13,7 @@ from edge_deploy.hidden import HiddenTrial
 from inspector.core.manifest import ClassEntry
 from plc.registers import Reason, Verdict
 from tests.bench.imbalance import Gain
+from tests.bench.levers import DEFAULT
 from tests.bench.real_deploy import aurocs
 from tests.bench.real_line import summary
 from tests.bench.real_page import BEGIN, END, write_section
@@ -117,6 +118,7 @@ def state(tmp_path: Path) -> dict[str, dict[str, Any]]:
         "compare_fp32": {"detectors": {}},
         "compare_patchcore": {"not_measured": "no environment", "again": True},
         "compare_all": {"differences": [], "tiles": 101, "again": True},
+        "compare_levers": {"auroc": {DEFAULT: 0.855}, "differences": {}, "tiles": 101},
         "hide_defects": {"trials": [{**asdict(trial), "met": trial.met} for trial in HIDDEN]},
         "line_tiles": line,
     }
