@@ -2,7 +2,7 @@
 
 Each time half of them set a limit and the other half is judged; the detector stays as it is. Dealt by picture, pictures
 of one part are on both sides, the limit has seen what it is tried on, and all looks well: the leak. Dealt by group, it
-has not. Counting groups, not pictures, gives limits that keep their share there too.
+has not, and a limit by pictures is worth less there than it says. Counting groups keeps it honest.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ class Resplits:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """Three looks at the same scores; `leak` is far inside its band whatever the data, so it shows nothing."""
+    """Three looks at the same scores. `leak` and `groups` stay inside their band whatever the data: they are dealt at
+    random by what they count. They check the arithmetic; `pictures` is what the data tell."""
 
     leak: Resplits  # pictures, dealt by picture
     pictures: Resplits  # pictures, dealt by group: what a limit by pictures is worth on other groups

@@ -22,7 +22,7 @@ from edge_deploy.patches import PatchConfig
 from inspector.core.stats import class_scores, confusion
 from tests.bench.compare import Pair, Truth
 from tests.bench.detectors import PATCH_INT8, Found, Setting, keep, kept, patch_detector
-from tests.bench.imbalance import Ids, gain
+from tests.bench.imbalance import Ids, gain, sign
 from tests.bench.markdown import percent, table
 from training.choices import Freeze
 from training.config import FitConfig
@@ -130,8 +130,9 @@ def _conclusion(gain_of_full: Mapping[str, Any], tiles: Mapping[str, Any]) -> st
         f"pictures that only it knows and {gain_of_full['only_reference']} that only frozen knows; image AUROC on "
         f"tiles {_points(of_tiles)}, by a bootstrap over {tiles['tiles']} tiles. The hypothesis was that patch "
         "features survive a retrained classifier where stem to layer3 stay: that holds by construction. Whether it is "
-        f"needed: teaching everything {_effect(of_tiles)} the detector on tiles, and {_effect(gain_of_full)} the "
-        "classifier. One seed and one pair of products; the intervals cover the choice of test pictures only."
+        f"needed: teaching everything {_effect(_clear(of_tiles))} the detector on tiles, and "
+        f"{_effect(sign(gain_of_full, CONFIDENCE))} the classifier. One seed and one pair of products; the intervals "
+        "cover the choice of test pictures only."
     )
 
 
@@ -139,10 +140,12 @@ def _points(one: Mapping[str, float]) -> str:
     return f"{one['value']:+.1f} points (95 % interval {one['low']:+.1f} to {one['high']:+.1f})"
 
 
-def _effect(one: Mapping[str, float]) -> str:
-    if one["low"] > 0:
-        return "helped"
-    return "harmed" if one["high"] < 0 else "made no difference that can be told to"
+def _clear(one: Mapping[str, float]) -> int:
+    return int(one["low"] > 0) - int(one["high"] < 0)
+
+
+def _effect(told: int) -> str:
+    return {1: "helped", -1: "harmed", 0: "made no difference that can be told to"}[told]
 
 
 def _on_test(run: Run, directory: Path, data: Path) -> tuple[Ids, Ids]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 
 from edge_deploy.steps import Steps
 from inspector.core.stats import class_scores, confusion
@@ -31,13 +32,18 @@ Ids = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """Macro recall minus that of the reference, a share, with its interval; pictures that only one of the two knows."""
+    """Macro recall minus that of the reference, a share, with its interval; pictures that only one of the two knows.
+
+    p: of these pictures under chance, by the exact sign test (McNemar): where a class has two pictures and both change,
+    a bootstrap knows no other outcome, and its interval is a point.
+    """
 
     value: float
     low: float
     high: float
     only_ours: int
     only_reference: int
+    p: float
 
 
 def config(data: Path, weights: str, threads: int) -> FitConfig:
@@ -104,7 +110,16 @@ def gain(ours: Ids, reference: Ids, truth: Ids, confidence: float, *, draws: int
     tail = (1 - confidence) / 2
     low, high = np.quantile(np.mean(drawn, axis=0), [tail, 1 - tail])
     value = float(np.mean([of.mean() for of in of_class]))
-    return Gain(value, float(low), float(high), int((right > 0).sum()), int((right < 0).sum()))
+    better, worse = int((right > 0).sum()), int((right < 0).sum())
+    p = float(binomtest(better, better + worse).pvalue) if better + worse else 1.0
+    return Gain(value, float(low), float(high), better, worse, p)
+
+
+def sign(one: Mapping[str, Any], confidence: float) -> int:
+    """1 or -1 where interval and sign test both tell a Gain from chance, else 0."""
+    if one["p"] >= 1 - confidence:
+        return 0
+    return int(one["low"] > 0) - int(one["high"] < 0)
 
 
 def section(found: Mapping[str, Any]) -> str:
@@ -118,7 +133,8 @@ def section(found: Mapping[str, Any]) -> str:
             f"{least['train']} ({least['class']}) to {most['train']} ({most['class']}) training pictures. Of the best "
             f"epoch by macro recall on val, on {found['test']} test pictures; the last columns compare with `none`: "
             f"macro recall in points with a {100 * found['confidence']:.1f} % interval (all of them hold together with "
-            f"{100 * TOGETHER:.0f} %; paired bootstrap within classes), and pictures that only one of the two knows.",
+            f"{100 * TOGETHER:.0f} %; paired bootstrap within classes), and pictures that only one of the two knows. "
+            "Above or below is said where the exact sign test of these pictures agrees.",
             _rows(found["methods"]),
             _conclusion(found),
         ]
@@ -144,11 +160,9 @@ def _rows(methods: Mapping[str, Mapping[str, Any]]) -> str:
 def _conclusion(found: Mapping[str, Any]) -> str:
     """What the intervals say, and what they do not."""
     compared = {name: one for name, one in found["methods"].items() if "value" in one}
-    kinds = {
-        "above that of `none`": [name for name, one in compared.items() if one["low"] > 0],
-        "below it": [name for name, one in compared.items() if one["high"] < 0],
-        "not told apart from it": [name for name, one in compared.items() if one["low"] <= 0 <= one["high"]],
-    }
+    signs = {name: sign(one, found["confidence"]) for name, one in compared.items()}
+    words = {"above that of `none`": 1, "below it": -1, "not told apart from it": 0}
+    kinds = {kind: [name for name, of in signs.items() if of == wanted] for kind, wanted in words.items()}
     least, told = found["least"], [f"{kind}: {listed(names)}" for kind, names in kinds.items() if names]
     return (
         f"What may be concluded of macro recall, for this start, recipe and test split: {'; '.join(told)}. What may "

@@ -33,7 +33,7 @@ from training.choices import Precision
 from training.config import FitConfig
 from training.oneclass import good_only
 from training.runs import RUN, Run, read_run
-from training.train import fit
+from training.train import fit, source_commit
 
 Result = dict[str, Any]
 OVERKILL = "5%"  # what some hundred good pictures can promise; fixed before the first run
@@ -228,7 +228,9 @@ def play(bench: Bench) -> dict[str, Result]:
             continue
         print(f"{name} ...", flush=True)
         begun_s = time.monotonic()
-        state[name] = {**stage(bench), "seconds": round(time.monotonic() - begun_s, 1)}
+        stage_result = stage(bench)
+        made = {"seconds": round(time.monotonic() - begun_s, 1), "commit": source_commit() or "unknown"}
+        state[name] = {**stage_result, **made}
         staged = state_file.with_suffix(".new")
         staged.write_text(json.dumps(state, indent=2), encoding="utf-8")
         staged.replace(state_file)

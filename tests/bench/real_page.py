@@ -34,8 +34,9 @@ def _section(state: State, weights: str, steel: Run) -> str:
     file = weights if weights in {"imagenet", "none"} else f"../shared/weights/{Path(weights).name}"
     parts = [
         "## Real pictures",
-        f"Command: `make real` (`python -m tests.bench.real --data ../shared/data --weights {file}`), commit "
-        f"`{steel.git_commit}`.\nCPU: {cpu_model()}, {', '.join(sorted(instruction_sets()))}. "
+        f"Command: `make real` (`python -m tests.bench.real --data ../shared/data --weights {file}`), "
+        f"{_commits(state)}."
+        f"\nCPU: {cpu_model()}, {', '.join(sorted(instruction_sets()))}. "
         f"The backbone started from: **{steel.initial_weights}**.{_caveat(weights)}",
         _steel(state),
         imbalance.section(state["compare_imbalance"]),
@@ -49,6 +50,16 @@ def _section(state: State, weights: str, steel: Run) -> str:
         "### Time\n\n" + table(("stage", "s"), [(name, f"{one['seconds']:.0f}") for name, one in state.items()]),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _commits(state: State) -> str:
+    """Which code made which stage: an interrupted run may go on with newer code."""
+    stages: dict[str, list[str]] = {}
+    for name, one in state.items():
+        stages.setdefault(str(one.get("commit", "unknown")), []).append(name)
+    if len(stages) == 1:
+        return f"commit `{next(iter(stages))}`"
+    return "commits " + "; ".join(f"`{commit}` ({listed(names)})" for commit, names in stages.items())
 
 
 def _caveat(weights: str) -> str:

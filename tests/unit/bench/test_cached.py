@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import torch
 from edge_deploy.steps import SilentSteps
 from tests.bench import imbalance
 from tests.bench.cached import Taught, cache, teach
-from tests.bench.imbalance import METHODS, compare_methods, figures, gain, section
+from tests.bench.imbalance import METHODS, compare_methods, figures, gain, section, sign
 from training.choices import Augment, Freeze, Imbalance
 from training.config import FitConfig
 from training.data import Dataset, scan
@@ -112,7 +112,19 @@ def test_a_gain_in_macro_recall_counts_each_class_the_same() -> None:
     assert found.high - found.low == pytest.approx(2 * 1.96 * spread, rel=0.1)
     wider = gain(ours, reference, truth, 0.99)
     assert wider.low < found.low and wider.high > found.high
-    assert gain(ours, ours, truth, 0.95) == imbalance.Gain(0.0, 0.0, 0.0, 0, 0)
+    assert gain(ours, ours, truth, 0.95) == imbalance.Gain(0.0, 0.0, 0.0, 0, 0, 1.0)
+
+
+def test_two_pictures_that_both_change_are_no_evidence() -> None:
+    truth = np.repeat([0, 1], [50, 2])
+    reference, ours = truth.copy(), truth.copy()
+    reference[50:] = 0
+    found = gain(ours, reference, truth, 0.95)
+    assert (found.low, found.high, found.p) == (0.5, 0.5, 0.5)
+    assert sign(asdict(found), 0.95) == 0
+    reference[:10] = 1  # twelve are
+    assert sign(asdict(gain(ours, reference, truth, 0.95)), 0.95) == 1
+    assert sign(asdict(gain(reference, ours, truth, 0.95)), 0.95) == -1
 
 
 def noted(data: Dataset, wrong: int) -> dict[str, Any]:
@@ -133,6 +145,8 @@ def test_the_page_names_the_worst_class_and_says_what_may_be_concluded_and_what_
     text = section(json.loads(json.dumps(found)))
     assert "| none | 12 | 2, 1 | 66.67 % | 50.00 % | 40.00 % | 0.00 % (stain) |  |  |" in text
     assert "| over-sampling | 12 | 2, 1 | 100.00 % | 100.00 % | 100.00 % | 100.00 % (good) | +50.0 (+50.0 to" in text
-    assert "above that of `none`: weighted-loss, balanced-sampler" in text
-    assert "not told apart from it: focal-loss" in text and "below it" not in text
+    assert "not told apart from it: weighted-loss, " in text and "above that" not in text, "two pictures tell nothing"
+    sure = {**found["methods"]["focal-loss"], "low": 0.1, "high": 0.3, "p": 0.001}
+    found["methods"]["focal-loss"] = sure
+    assert "above that of `none`: focal-loss; not told apart" in section(found)
     assert "may not: which method is best" in text and "one of them is 50.0 points" in text

@@ -106,7 +106,7 @@ def state(tmp_path: Path) -> dict[str, dict[str, Any]]:
         "tile_aurocs": aurocs(TRUTHS, [scored(*scores) for scores in ((1, 1), (5, 2), (2, 3), (6, 2))]),
         "cover_tiles": dealt(*tiles(3.0), GOOD),
         "compare_imbalance": {
-            "methods": {"none": {**METHOD}, "focal-loss": {**METHOD, **asdict(Gain(0.1, -0.1, 0.3, 2, 1))}},
+            "methods": {"none": {**METHOD}, "focal-loss": {**METHOD, **asdict(Gain(0.1, -0.1, 0.3, 2, 1, 1.0))}},
             "confidence": 0.95,
             "test": 4,
             "most": {"class": "red", "train": 9},
@@ -122,7 +122,7 @@ def state(tmp_path: Path) -> dict[str, dict[str, Any]]:
         "hide_defects": {"trials": [{**asdict(trial), "met": trial.met} for trial in HIDDEN]},
         "line_tiles": line,
     }
-    return {name: {**one, "seconds": 1.0} for name, one in stages.items()}
+    return {name: {**one, "seconds": 1.0, "commit": "abc"} for name, one in stages.items()}
 
 
 def test_both_scores_of_a_tile_are_ranked_against_good_for_each_kind() -> None:
@@ -190,3 +190,12 @@ def test_hidden_defects_that_cost_too_much_recall_are_said_to_miss_the_bar(tmp_p
         "| crack | 4 of 388 | 50 | 90.0 | 88.0 | yes |",
         "| crack | 12 of 388 | 50 | 90.0 | 80.0 | **NO** |",
     ]
+
+
+def test_the_page_says_which_stages_other_code_made(tmp_path: Path) -> None:
+    page, found = tmp_path / "results.md", state(tmp_path)
+    write_section(page, found, "none", steel_run())
+    assert "commit `abc`." in page.read_text()
+    found["hide_defects"]["commit"] = "def"
+    write_section(page, found, "none", steel_run())
+    assert "`def` (hide_defects)" in page.read_text()
