@@ -209,11 +209,11 @@ STAGES: tuple[Callable[[Bench], Result], ...] = (
     compare_levers,
     hide_defects,
     compare_imbalance,
+    line_steel,
+    line_tiles,
     train_backbones,
     take_taught,
     compare_backbones,
-    line_steel,
-    line_tiles,
 )
 
 

@@ -42,7 +42,7 @@ def _section(state: State, weights: str, steel: Run) -> str:
         imbalance.section(state["compare_imbalance"]),
         _tiles(state),
         resplits.section(state["cover_tiles"]),
-        backbone.section(state["train_backbones"], state["compare_backbones"]),
+        *([backbone.section(state["train_backbones"], state["compare_backbones"])] if _taught(state) else []),
         comparison(state),
         levers.section(state["compare_levers"]),
         _hidden(state),
@@ -50,6 +50,11 @@ def _section(state: State, weights: str, steel: Run) -> str:
         "### Time\n\n" + table(("stage", "s"), [(name, f"{one['seconds']:.0f}") for name, one in state.items()]),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _taught(state: State) -> bool:
+    """The last stages, and the longest for what they tell: a page without them is whole."""
+    return "compare_backbones" in state
 
 
 def _commits(state: State) -> str:

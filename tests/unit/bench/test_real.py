@@ -199,3 +199,12 @@ def test_the_page_says_which_stages_other_code_made(tmp_path: Path) -> None:
     found["hide_defects"]["commit"] = "def"
     write_section(page, found, "none", steel_run())
     assert "`def` (hide_defects)" in page.read_text()
+
+
+def test_a_page_without_the_comparison_of_backbones_is_whole(tmp_path: Path) -> None:
+    page, found = tmp_path / "results.md", state(tmp_path)
+    write_section(page, found, "none", steel_run())
+    assert "### The backbone" in page.read_text()
+    del found["compare_backbones"]
+    write_section(page, found, "none", steel_run())
+    assert "### The backbone" not in page.read_text() and "### On the line" in page.read_text()
