@@ -65,10 +65,14 @@ class Groups:
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """Limits, still without bounds from a test split, and what a person should know. lots: None where not known."""
+    """Limits, still without bounds from a test split, and what a person should know. lots: None where not known.
+
+    units: strains of what was counted, by which other promises may be tried.
+    """
 
     limits: LimitsSpec
     notes: tuple[str, ...]
+    units: Units
     lots: Lots | None = None
 
 
@@ -112,7 +116,7 @@ def calibrate(
     lost = int((units.good > choice.k).sum())
     bounds = _bounds(data, default_limits(limits, good_labels), lost, choice.confidence)
     promise = _promise(cfg.chosen, data, bounds, lots)
-    return Calibrated(replace(limits, promise=promise), choice.notes + _notes(groups, lots), lots)
+    return Calibrated(replace(limits, promise=promise), choice.notes + _notes(groups, lots), units, lots)
 
 
 def default_limits(spec: LimitsSpec, good_labels: frozenset[str]) -> Limits:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
+from edge_deploy.choose import Rule, Target, Units, choose
+from edge_deploy.errors import DeployError
 from edge_deploy.lots import Lots
 from edge_deploy.recalibrate import Recalibrated
 from inspector.core.manifest import BoundSpec, LimitSpec, LimitsSpec
@@ -29,7 +33,7 @@ def told(found: Recalibrated) -> Iterator[str]:
         yield f"note: {note}"
     for bound in limits.bounds:
         if bound.name in ("overkill", "escape"):
-            yield from buys(bound, unit)
+            yield from buys(bound, found.calibrated.units, unit)
 
 
 def lots_told(lots: Lots) -> Iterator[str]:
@@ -45,13 +49,31 @@ def lots_told(lots: Lots) -> Iterator[str]:
         yield f"  between lots: half of all lots lose at most {upper:.2%}, with 95 % confidence"
 
 
-def buys(bound: BoundSpec, unit: str, steps: int = 3) -> Iterator[str]:
-    """What it takes to promise less than `bound` does."""
-    what = f"good {unit}s" if bound.name == "overkill" else f"defect {unit}s"
+def buys(bound: BoundSpec, units: Units, unit: str, steps: int = 3) -> Iterator[str]:
+    """What it takes to promise less than `bound` does, by the rule that would be asked: what it refuses is not offered.
+
+    units: those that `bound` counts.
+    """
     for share in [share for share in SHARES if share < bound.upper_95][:steps]:
-        more = parts_needed(share) - bound.of
-        text = f"{more} more {what}, with none judged wrongly" if more > 0 else f"these {bound.of} {what} suffice"
-        yield f"to promise an {bound.name} of at most {share:.2%}: {text}"
+        yield f"to promise an {bound.name} of at most {share:.2%}: {_takes(Rule(bound.name), share, units, unit)}"
+
+
+def _takes(rule: Rule, share: float, units: Units, unit: str) -> str:
+    """Good units that pass at no limit are lost whatever is chosen; more pictures can only outnumber them."""
+    of_good = rule is Rule.OVERKILL
+    of, what = (len(units.good), f"good {unit}s") if of_good else (len(units.defects), f"defect {unit}s")
+    lost = int(np.isinf(units.good).sum()) if of_good else 0
+    if lost and lost >= share * of:
+        return f"out of reach of more {what}: {lost} of these {of} pass at no limit"
+    more = parts_needed(share, failures=lost) - of
+    if more > 0:
+        beside = f" beside the {lost} of these that pass at no limit" if lost else ""
+        return f"{more} more {what}, with none judged wrongly{beside}"
+    try:
+        choose(units, Target(rule, share), unit)
+    except DeployError:
+        return f"these {of} {what} do not allow it: more than half of the good {unit}s would be rejected"
+    return f"these {of} {what} suffice"
 
 
 def _pairs(now: LimitsSpec, was: LimitsSpec) -> Iterator[tuple[str, LimitSpec | None, LimitSpec | None]]:
