@@ -116,7 +116,7 @@ def _judge(ctx: BuildContext, networks: Networks, data: Path) -> Report:
         selection=selection,
         thumbnails=tuple(pictures.camera_picture(c.picture) for c in selection.chosen),
         sizes=gather.read_sizes(options.sizes, data, _test_pictures(ctx)) if options.sizes else None,
-        targets={"overkill": options.calibration.overkill},
+        targets=gather.targets_of(options.calibration.target),
         heat_maps=_heat_maps(ctx, figures),
         isolated=_isolated(ctx, networks),
         highest=gather.highest_of(pictures, held_out, run.acceptable),

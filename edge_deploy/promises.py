@@ -48,10 +48,15 @@ class Promise:
         return f"{count(self.failures)} of {count(self.of)}{share}"
 
 
-def promise(share: Share, target: float | None = None) -> Promise:
-    """`share` in words. target: the share that was asked for, where one was."""
+def promise(share: Share, target: float | None = None, aim: float | None = None) -> Promise:
+    """`share` in words. target: the share that was asked for, where one was; aim: what limits were to keep on average.
+
+    An aim is shown and nothing is held against it.
+    """
     name, meaning, unit = _words(share.name)
     level, state = _against(share, target)
+    if aim is not None and share.of and not state:
+        state = f"aimed at: {step(aim)} on average, not promised"
     return Promise(
         key=share.name,
         name=name,

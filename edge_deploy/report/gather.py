@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edge_deploy.choose import Rule, Target
 from edge_deploy.errors import DeployError
 from edge_deploy.parity import Parity
 from edge_deploy.pictures import Picture, Pictures
@@ -38,6 +39,12 @@ def data_rows(rows: Iterable[SplitRow], acceptable: frozenset[str]) -> tuple[Dat
                 {split: len(groups[label, split]) for split in pictures[label]})
         for label in order
     )  # fmt: skip
+
+
+def targets_of(target: Target | None) -> dict[str, float]:
+    """What the test pictures are held against, by name of the promise. A cost and an aim promise no share."""
+    promises = (Rule.OVERKILL, Rule.ESCAPE)
+    return {} if target is None or target.rule not in promises else {str(target.rule): target.value}
 
 
 def heat_maps(

@@ -40,7 +40,8 @@ class Summary:
 
 def summarise(report: Report) -> Summary:
     """All that the top of the page says. The page never approves: a person does, with a key."""
-    promises = tuple(promise(s, report.targets.get(s.name)) for s in report.qualification.promises)
+    aims = _aims(report.manifest)
+    promises = tuple(promise(s, report.targets.get(s.name), aims.get(s.name)) for s in report.qualification.promises)
     found = [*_found(report, promises), *map(_hidden, report.hidden), *report.findings]
     findings = sorted(found, key=lambda f: ("stop", "look", "note").index(f.level))
     stops, looks = (sum(f.level == level for f in findings) for level in ("stop", "look"))
@@ -54,6 +55,11 @@ def summarise(report: Report) -> Summary:
         promises=promises,
         uncovered=_uncovered(report),
     )
+
+
+def _aims(m: Manifest) -> dict[str, float]:
+    chosen = m.limits.promise
+    return {"overkill": chosen.value} if chosen is not None and chosen.rule == "aim" else {}
 
 
 def _worst(stops: int, looks: int) -> tuple[Worst, str]:

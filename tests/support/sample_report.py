@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_deploy.choose import Rule, Target
 from edge_deploy.golden import Candidate, Selection
 from edge_deploy.pictures import Picture
 from edge_deploy.qualify import Qualification, qualify
+from edge_deploy.report.gather import targets_of
 from edge_deploy.report.parts import DataRow, HeatMap, ParityRow, Report, Shown, Timing
 from edge_deploy.report.summary import limits_of
 from inspector.core.manifest import ClassEntry, GoldenTolerance, LimitSpec, Manifest
@@ -116,7 +118,7 @@ def sample_report(**overrides: Any) -> Report:
         selection=Selection(tuple(roles), GoldenTolerance(0.02, 0.1, None), np.array([[0.003, 0.02]]), ()),
         thumbnails=tuple(render(g, Kind.GOOD, Stream.GOLDEN).image for g in range(len(m.golden))),
         sizes=tuple(None if t == "good" else float(4 + i % 19) for i, t in enumerate(q.truths)),
-        targets={"overkill": 0.005},
+        targets=targets_of(Target(Rule.OVERKILL, 0.005)),
         data=tuple(
             DataRow(kind, kind == "good", counts, {split: n // 2 for split, n in counts.items()})
             for kind, counts in {

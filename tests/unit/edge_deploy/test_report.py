@@ -11,11 +11,12 @@ import cv2
 import numpy as np
 import pytest
 
+from edge_deploy.choose import Rule, Target
 from edge_deploy.hidden import HiddenTrial
 from edge_deploy.pictures import Picture, Pictures
 from edge_deploy.report import Finding, ParityRow, Report, gather, write_report
 from edge_deploy.report.summary import summarise
-from inspector.core.manifest import ClassEntry
+from inspector.core.manifest import ClassEntry, PromiseSpec
 from inspector.core.types import Image, Outcome
 from plc.registers import Reason, Verdict
 from tests.support.sample_report import sample_history, sample_manifest, sample_qualification, sample_report, say, spot
@@ -64,6 +65,35 @@ def test_open_points_are_counted_and_the_worst_decides(whole: Report) -> None:
 def test_more_overkill_than_asked_for_stands_against_a_bundle(faultless: Report) -> None:
     q = sample_qualification(faultless.manifest, 700, 20, 0)
     assert any("missed" in line for line in titles(replace(faultless, qualification=q), "stop"))
+
+
+def test_the_test_pictures_are_held_against_what_was_asked_for(faultless: Report) -> None:
+    """20 of 700 good parts and 3 of 198 bad ones fail."""
+    m = faultless.manifest
+    q = sample_qualification(m, 700, 20, 3)
+
+    def told(target: Target | None) -> dict[str, tuple[str, str]]:
+        report = replace(faultless, qualification=q, targets=gather.targets_of(target))
+        return {p.key: (p.level, p.state) for p in summarise(report).promises if not p.of_kind}
+
+    kept = told(Target(Rule.OVERKILL, 0.05))
+    assert kept["overkill"] == ("good", "asked for: at most 5\u00a0%, shown") and kept["escape"] == ("good", "")
+    assert told(Target(Rule.OVERKILL, 0.005))["overkill"][0] == "stop"
+    escape = told(Target(Rule.ESCAPE, 0.01))
+    assert escape["overkill"] == ("good", "")
+    assert escape["escape"] == ("look", "asked for: at most 1\u00a0%; more were seen, which may be chance")
+    for nothing_asked in (None, Target(Rule.AIM, 0.005), Target(Rule.COST, 50)):
+        assert told(nothing_asked)["overkill"] == told(nothing_asked)["escape"] == ("good", "")
+
+
+def test_an_aim_is_shown_as_an_aim_and_nothing_is_held_against_it(faultless: Report) -> None:
+    m = faultless.manifest
+    chosen = PromiseSpec("aim", 0.005, "picture", (), None, None, None)
+    aimed = replace(m, limits=replace(m.limits, promise=chosen))
+    report = replace(faultless, manifest=aimed, qualification=sample_qualification(m, 700, 20, 0), targets={})
+    overkill = summarise(report).promise("overkill")
+    assert overkill is not None
+    assert (overkill.level, overkill.state) == ("good", "aimed at: 0.5\u00a0% on average, not promised")
 
 
 def test_a_negative_that_would_pass_stands_against_a_bundle(faultless: Report) -> None:
