@@ -223,7 +223,8 @@ def _qualify(
     for name, predict in stages.items():
         with ctx.steps.bar(f"test, {name}", len(which)) as tick:
             found[name] = predict_all(predict, ctx.pictures, which, tick)
-    flat = [prediction for of_kind in negatives.values() for prediction in of_kind]
+    unused = negatives.values() if ctx.options.no_negatives else ()  # else they set the limits: no bound is from them
+    flat = [prediction for of_kind in unused for prediction in of_kind]
     return qualify([p.truth for p in which], found, flat, labels, limits)
 
 

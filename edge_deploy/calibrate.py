@@ -288,6 +288,8 @@ def _in_words(target: Target, data: _Data, units: Units) -> str:
     if len(units.defects):
         grouped = "" if data.unit == "picture" else f" in {len(units.defects)} groups"
         seen += f", {len(data.all_defects)} of defects{grouped}"
+    if data.all_negatives:
+        seen += f"; all negatives ({len(data.all_negatives)}) lie outside novelty's limits, and they set them"
     return f"{words}; {seen}"
 
 

@@ -69,7 +69,11 @@ def qualify(
     labels: Sequence[str],
     limits: Limits,
 ) -> Qualification:
-    """truths: of the test pictures; by_stage: predictions of each stage for them; negatives: by the bundle's own IR."""
+    """truths: of the test pictures; by_stage: predictions of each stage for them.
+
+    negatives: by the bundle's own IR, none of which set a limit: those that did lie outside in any case, and a bound
+    from them would say nothing of others.
+    """
     stages = {name: _stage(name, truths, found, labels, limits) for name, found in by_stage.items()}
     final = stages["int8"]
     return Qualification(

@@ -20,12 +20,11 @@ from edge_deploy.held_out import HeldOut, calibrate_on, load_held_out
 from edge_deploy.pack import pack, unpack
 from edge_deploy.pictures import Picture
 from edge_deploy.predict import load_for, of_ir, predict_all
-from edge_deploy.qualify import share
 from edge_deploy.show import read_manifest
 from edge_deploy.steps import SilentSteps, Steps
 from inspector.bundle.checks import check_manifest
 from inspector.core.decide import decide
-from inspector.core.manifest import BoundSpec, CalibrationSpec, Golden, GoldenTolerance, Manifest
+from inspector.core.manifest import CalibrationSpec, Golden, GoldenTolerance, Manifest
 from inspector.core.types import Limits, Prediction
 from inspector.model import check_cpu
 from inspector.runtime import cpu_model
@@ -141,13 +140,12 @@ def _manifest(
 ) -> Manifest:
     limits = default_limits(calibrated.limits, acceptable)
     promise = calibrated.limits.promise
-    bounds = (*(promise.bounds if promise else ()), *_negatives(judged, limits))
     return replace(
         former,
         version=former.version + 1,
         created_utc=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         parents=(former.bundle_id,),
-        limits=replace(calibrated.limits, bounds=bounds),
+        limits=replace(calibrated.limits, bounds=promise.bounds if promise else ()),
         golden=_golden(former, judged.golden, limits),
         calibration=_calibration(former.calibration, held_out, judged, acceptable),
         metrics={
@@ -157,12 +155,6 @@ def _manifest(
         },
         key_id="",
     )
-
-
-def _negatives(judged: _Judged, limits: Limits) -> list[BoundSpec]:
-    found = [p for of_kind in judged.negatives.values() for p in of_kind]
-    through = sum(decide(p, limits).verdict is not Verdict.NOT_INSPECTED for p in found)
-    return [share("negatives", through, len(found)).bound()] if found else []
 
 
 def _golden(former: Manifest, found: Sequence[Prediction], limits: Limits) -> tuple[Golden, ...]:

@@ -83,9 +83,9 @@ class Report:
     """What the page shows.
 
     sizes: square root of the defect's area per test picture, None where unknown. independent: nothing was fitted, tuned
-    or set on the test pictures. targets: promise name -> share asked for, {} for an aim. history: a line an epoch, as in history.json;
-    figures that are not known are left alone. isolated: landmarks of normality with the least support. highest: good
-    calibration pictures with the highest scores.
+    or set on the test pictures. targets: promise name -> share asked for, {} for an aim. history: a line an
+    epoch, as in history.json; figures that are not known are left alone. isolated: landmarks of normality with the
+    least support. highest: good calibration pictures with the highest scores.
     """
 
     manifest: Manifest

@@ -21,6 +21,7 @@ NO_TEST = Finding("stop", "There is no test split.", "All figures are from the p
 Worst = Literal["stop", "look", "good"]
 FEW = 30  # pictures of one kind; below, even a kind that never escapes is shown to about 10 % only
 FEWEST_LOTS = 5  # for a promise between lots
+FEWEST_NEGATIVES = 10  # of a kind: what the build asks for
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,10 +158,16 @@ def _of_negatives(report: Report) -> list[Finding]:
     if passed:
         text = f"{passed} of {len(judged)} pictures without a whole, right part would PASS."
         return [Finding("stop", "Negatives pass.", text)]
+    found = []
     if refused < len(judged):
         text = f"{len(judged) - refused} of {len(judged)} get a verdict as if a part were there; none passes."
-        return [Finding("look", "Negatives are judged instead of refused.", text)]
-    return []
+        found.append(Finding("look", "Negatives are judged instead of refused.", text))
+    few = {kind: len(of_kind) for kind, of_kind in report.negatives.items() if len(of_kind) < FEWEST_NEGATIVES}
+    if few:
+        told = ", ".join(f"{kind} ({number})" for kind, number in sorted(few.items()))
+        text = f"{told}: {FEWEST_NEGATIVES} or more of each show how much they differ from one another."
+        found.append(Finding("look", "Few negatives of a kind.", text))
+    return found
 
 
 def _hidden(trial: HiddenTrial) -> Finding:

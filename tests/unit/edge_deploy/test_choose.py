@@ -241,7 +241,8 @@ def test_groups_that_do_not_name_every_picture_are_refused() -> None:
 def test_the_manifest_says_what_was_chosen_on_what_and_what_it_is_worth() -> None:
     found = made(overkill(0.01), good_parts(0, 400), defects(0, 50))
     assert found.limits.chosen_by == (
-        "an overkill of at most 1.00% of the whole decision, with 95 % confidence; 400 good pictures, 50 of defects"
+        "an overkill of at most 1.00% of the whole decision, with 95 % confidence; 400 good pictures, 50 of defects; "
+        "all negatives (1) lie outside novelty's limits, and they set them"
     )
     assert (promise_of(found).rule, promise_of(found).value, promise_of(found).lots) == ("overkill", 0.01, None)
     assert [bound.name for bound in promise_of(found).bounds] == [

@@ -101,8 +101,24 @@ def test_a_negative_that_would_pass_stands_against_a_bundle(faultless: Report) -
     assert titles(replace(faultless, negatives=inside), "stop") == [
         "Negatives pass. 1 of 2 pictures without a whole, right part would PASS."
     ]
-    judged = {"empty": [say("stain", 0.99, 2.0)]}
-    assert summarise(replace(faultless, negatives=judged)).level == "look"
+    judged = {"empty": [say("stain", 0.99, 2.0), *[say("good", 0.99, 14.0)] * 9]}
+    assert titles(replace(faultless, negatives=judged), "look") == [
+        "Negatives are judged instead of refused. 1 of 10 get a verdict as if a part were there; none passes."
+    ]
+
+
+def test_negatives_that_set_the_limits_bound_nothing_and_few_of_a_kind_are_named(
+    faultless: Report, tmp_path: Path
+) -> None:
+    few = {"empty": [say("good", 0.99, 14.0)] * 9, "half_part": [say("good", 0.99, 14.0)] * 10}
+    report = replace(faultless, negatives=few)
+    assert titles(report, "look") == [
+        "Few negatives of a kind. empty (9): 10 or more of each show how much they differ from one another."
+    ]
+    write_report(report, tmp_path / "a.html")
+    page = (tmp_path / "a.html").read_text()
+    assert "set so that all 19 negatives given lie outside" in page
+    assert "Negatives let in" not in page
 
 
 def test_figures_from_the_calibrations_own_pictures_stand_against_a_bundle(faultless: Report, tmp_path: Path) -> None:
