@@ -225,7 +225,7 @@ def _qualify(
             found[name] = predict_all(predict, ctx.pictures, which, tick)
     unused = negatives.values() if ctx.options.no_negatives else ()  # else they set the limits: no bound is from them
     flat = [prediction for of_kind in unused for prediction in of_kind]
-    return qualify([p.truth for p in which], found, flat, labels, limits)
+    return qualify([p.truth for p in which], found, flat, labels, limits, [p.unit for p in which])
 
 
 def _parity(ctx: BuildContext, networks: Networks, manifest: Manifest) -> tuple[ParityRow, ...]:

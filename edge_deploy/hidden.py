@@ -97,14 +97,10 @@ def _dealt(
     shuffled = sorted((ours[i] for i in order), key=lambda one: one not in trained_on)
     first_of: dict[str, Picture] = {}
     for one in shuffled:
-        first_of.setdefault(_part(one), one)
+        first_of.setdefault(one.unit, one)
     hidden = [*first_of.values(), *(one for one in shuffled if one not in first_of.values())][:most]
-    parts = {_part(one) for one in hidden}
-    return hidden, [one for one in ours if one not in trained_on and _part(one) not in parts]
-
-
-def _part(picture: Picture) -> str:
-    return picture.group or str(picture.file)
+    parts = {one.unit for one in hidden}
+    return hidden, [one for one in ours if one not in trained_on and one.unit not in parts]
 
 
 def _scores(

@@ -26,6 +26,11 @@ class Picture:
     truth: str
     group: str = ""
 
+    @property
+    def unit(self) -> str:
+        """What it counts as: its part or lot; where that is unknown, itself."""
+        return self.group or str(self.file)
+
 
 @dataclass(frozen=True, slots=True)
 class Pictures:

@@ -19,6 +19,8 @@ from training.pages.page import NO_BREAK, count, percent, step
 STEPS = (0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 0.0005, 0.0002, 0.0001)  # shares that people ask for
 CONFIDENCE = 0.95
 MOST_PARTS = 10_000_000
+_LOST = "groups of good pictures (a part or a lot each) of which one or more would not pass"
+_ESCAPED = "groups of pictures of bad parts of the kinds shown of which one or more would pass"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +50,15 @@ class Promise:
         return f"{count(self.failures)} of {count(self.of)}{share}"
 
 
-def promise(share: Share, target: float | None = None, aim: float | None = None) -> Promise:
+def promise(share: Share, target: float | None = None, aim: float | None = None, grouped: bool = False) -> Promise:
     """`share` in words. target: the share that was asked for, where one was; aim: what limits were to keep on average.
 
-    An aim is shown and nothing is held against it.
+    An aim is shown and nothing is held against it. grouped: counted are groups of pictures (a part or a lot each).
     """
     name, meaning, unit = _words(share.name)
+    if grouped:
+        unit = unit.replace("parts", "groups")
+        meaning = {"overkill": _LOST, "escape": _ESCAPED}.get(share.name, meaning)
     level, state = _against(share, target)
     if aim is not None and share.of and not state:
         state = f"aimed at: {step(aim)} on average, not promised"

@@ -44,16 +44,22 @@ class Share:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Qualification:
-    """truths: of the test pictures, in order. stages: pytorch, fp32, int8. promises: of the INT8 bundle's decision."""
+    """truths: of the test pictures, in order. stages: pytorch, fp32, int8. promises: of the INT8 bundle's decision.
+
+    groups: how many parts or lots the test pictures show, which promises then count; None: each picture is one.
+    """
 
     truths: tuple[str, ...]
     stages: Mapping[str, StageResult]
     promises: tuple[Share, ...]
     flips: Mapping[str, int]  # pair of stages -> pictures whose verdict differs
+    groups: int | None = None
 
     def metrics(self) -> dict[str, float]:
         """Flat figures for the manifest."""
         flat: dict[str, float] = {"test_images": float(len(self.truths))}
+        if self.groups is not None:
+            flat["test_groups"] = float(self.groups)
         for name, stage in self.stages.items():
             flat[f"{name}_accuracy"], flat[f"{name}_macro_f1"] = stage.accuracy, stage.macro_f1
         flat |= {f"flips_{pair}": float(count) for pair, count in self.flips.items()}
@@ -68,19 +74,27 @@ def qualify(
     negatives: Sequence[Prediction],
     labels: Sequence[str],
     limits: Limits,
+    groups: Sequence[str] | None = None,
 ) -> Qualification:
     """truths: of the test pictures; by_stage: predictions of each stage for them.
+
+    groups: of the test pictures. Those of one part or lot are no independent pictures: a group of good ones is lost
+    with its first that does not pass, a group of defects escapes with the first that does, as in the calibration.
 
     negatives: by the bundle's own IR, none of which set a limit: those that did lie outside in any case, and a bound
     from them would say nothing of others.
     """
     stages = {name: _stage(name, truths, found, labels, limits) for name, found in by_stage.items()}
     final = stages["int8"]
+    units = groups if groups is not None else list(map(str, range(len(truths))))
+    refused = [decide(p, limits) for p in negatives]
+    distinct = len(set(units))
     return Qualification(
         truths=tuple(truths),
         stages=stages,
-        promises=_promises(truths, final.outcomes, [decide(p, limits) for p in negatives], limits.good_labels),
+        promises=_promises(truths, final.outcomes, refused, limits.good_labels, units),
         flips=_flips(stages),
+        groups=distinct if distinct < len(truths) else None,
     )
 
 
@@ -101,20 +115,28 @@ def _stage(
 
 
 def _promises(
-    truths: Sequence[str], outcomes: Sequence[Outcome], negatives: Sequence[Outcome], good: frozenset[str]
+    truths: Sequence[str],
+    outcomes: Sequence[Outcome],
+    negatives: Sequence[Outcome],
+    good: frozenset[str],
+    units: Sequence[str],
 ) -> tuple[Share, ...]:
-    passed = [outcome.verdict is Verdict.PASS for outcome in outcomes]
-    is_good = [truth in good for truth in truths]
-    kept = [p for p, g in zip(passed, is_good, strict=True) if g]
-    escaped = [p for p, g in zip(passed, is_good, strict=True) if not g]
-    shares = [share("overkill", len(kept) - sum(kept), len(kept)), share("escape", sum(escaped), len(escaped))]
+    """In units: one name a picture, the same for pictures of one group."""
+    rows = [(t, u, o.verdict is Verdict.PASS) for t, u, o in zip(truths, units, outcomes, strict=True)]
+    kept = [(unit, not passed) for truth, unit, passed in rows if truth in good]
+    escaped = [(unit, passed) for truth, unit, passed in rows if truth not in good]
+    shares = [_by_unit("overkill", kept), _by_unit("escape", escaped)]
     for kind in sorted(set(truths) - good):
-        of_kind = [p for p, truth in zip(passed, truths, strict=True) if truth == kind]
-        shares.append(share(f"escape:{kind}", sum(of_kind), len(of_kind)))
+        shares.append(_by_unit(f"escape:{kind}", [(unit, passed) for truth, unit, passed in rows if truth == kind]))
     if negatives:
         through = sum(outcome.verdict is not Verdict.NOT_INSPECTED for outcome in negatives)
         shares.append(share("negatives", through, len(negatives)))
     return tuple(shares)
+
+
+def _by_unit(name: str, failed: Sequence[tuple[str, bool]]) -> Share:
+    """failed: unit and whether this picture of it fails. A unit fails with its first picture that does."""
+    return share(name, len({unit for unit, fails in failed if fails}), len({unit for unit, _ in failed}))
 
 
 def _flips(stages: Mapping[str, StageResult]) -> dict[str, int]:

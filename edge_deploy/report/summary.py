@@ -42,7 +42,10 @@ class Summary:
 def summarise(report: Report) -> Summary:
     """All that the top of the page says. The page never approves: a person does, with a key."""
     aims = _aims(report.manifest)
-    promises = tuple(promise(s, report.targets.get(s.name), aims.get(s.name)) for s in report.qualification.promises)
+    grouped = report.qualification.groups is not None
+    promises = tuple(
+        promise(s, report.targets.get(s.name), aims.get(s.name), grouped) for s in report.qualification.promises
+    )
     found = [*_found(report, promises), *map(_hidden, report.hidden), *report.findings]
     findings = sorted(found, key=lambda f: ("stop", "look", "note").index(f.level))
     stops, looks = (sum(f.level == level for f in findings) for level in ("stop", "look"))
@@ -90,14 +93,16 @@ def _points(number: int) -> str:
 
 
 def _why(promises: Sequence[Promise], report: Report) -> str:
-    told = {p.key: p for p in promises}
+    told, grouped = {p.key: p for p in promises}, report.qualification.groups is not None
     parts = []
     if (overkill := told.get("overkill")) and overkill.of:
-        parts.append(f"at most {percent(overkill.upper)} of good parts are rejected")
+        rejected = "good groups (part or lot) have a picture rejected" if grouped else "good parts are rejected"
+        parts.append(f"at most {percent(overkill.upper)} of {rejected}")
     if (escape := told.get("escape")) and escape.of:
         kinds = kinds_shown(report)
         shown = f"the {len(kinds)} kinds" if len(kinds) > 1 else "the one kind"
-        parts.append(f"at most {percent(escape.upper)} of bad parts of {shown} shown pass")
+        passes = f"bad groups of {shown} shown have one that passes" if grouped else f"bad parts of {shown} shown pass"
+        parts.append(f"at most {percent(escape.upper)} of {passes}")
     if not parts:
         return "No test picture says what this bundle does to good or bad parts."
     return f"With 95 % confidence {' and '.join(parts)}. For kinds never shown there is no promise."
@@ -123,7 +128,7 @@ def _found(report: Report, promises: Sequence[Promise]) -> list[Finding]:
     elif groups < FEWEST_LOTS:
         text = f"The limits come from {groups} groups of pictures; a promise between lots needs {FEWEST_LOTS}."
         found.append(Finding("look", "Few lots.", text))
-    few = {kind: q.truths.count(kind) for kind in kinds_shown(report) if q.truths.count(kind) < FEW}
+    few = {p.key.removeprefix("escape:"): p.of for p in promises if p.of_kind and p.of < FEW}
     if few:
         told = ", ".join(
             f"{kind} ({n}: at best {percent(clopper_pearson(0, n, side='upper').high)})" for kind, n in few.items()
@@ -143,7 +148,7 @@ def _of_promises(promises: Sequence[Promise]) -> list[Finding]:
             text = f"{p.seen}; at most {percent(p.upper)} with 95 % confidence ({p.state})."
             found.append(Finding("stop" if p.level == "stop" else "look", f"{p.name}:", text))
         elif p.key == "escape" and p.failures:
-            text = f"{p.failures} of {p.of} bad test parts would pass; they are shown below."
+            text = f"{p.failures} of {p.of} {p.unit} would pass; they are shown below."
             found.append(Finding("look", "Escapes seen.", text))
     return found
 

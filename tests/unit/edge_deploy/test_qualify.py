@@ -55,3 +55,22 @@ def test_accuracy_leaves_out_kinds_that_are_no_class() -> None:
 def test_a_negative_that_gets_any_verdict_of_its_own_is_a_failure() -> None:
     q = qualify(TRUTHS, {"int8": INT8}, [said("dent")], LABELS, LIMITS)
     assert {s.name: s.failures for s in q.promises}["negatives"] == 1
+
+
+def test_pictures_of_one_part_or_lot_count_once_and_fail_with_the_first_that_fails() -> None:
+    """300 good parts of 30 lots, one lot bad throughout; bounds from 300 pictures would be ten times too sure."""
+    truths = ["good"] * 300 + ["dent"] * 20
+    lots = [f"lot{i // 10}" for i in range(320)]
+    found = [said("good", 0.5 if i // 10 == 3 else 0.99) for i in range(300)]
+    found += [said("good" if i == 4 else "dent") for i in range(20)]
+    q = qualify(truths, {"int8": found}, [], LABELS, LIMITS, lots)
+    assert {s.name: (s.failures, s.of) for s in q.promises} == {
+        "overkill": (1, 30), "escape": (1, 2), "escape:dent": (1, 2),
+    }  # fmt: skip
+    assert (q.groups, q.metrics()["test_groups"], q.metrics()["test_images"]) == (32, 32.0, 320.0)
+
+
+def test_groups_of_one_picture_each_are_pictures() -> None:
+    alone = qualify(TRUTHS, {"int8": INT8}, [], LABELS, LIMITS, [f"part{i}" for i in range(len(TRUTHS))])
+    assert alone.groups is None and "test_groups" not in alone.metrics()
+    assert alone.promises == qualify(TRUTHS, {"int8": INT8}, [], LABELS, LIMITS).promises

@@ -14,6 +14,7 @@ import pytest
 from edge_deploy.choose import Rule, Target
 from edge_deploy.hidden import HiddenTrial
 from edge_deploy.pictures import Picture, Pictures
+from edge_deploy.qualify import share
 from edge_deploy.report import Finding, ParityRow, Report, gather, write_report
 from edge_deploy.report.summary import summarise
 from inspector.core.manifest import ClassEntry, PromiseSpec
@@ -94,6 +95,18 @@ def test_an_aim_is_shown_as_an_aim_and_nothing_is_held_against_it(faultless: Rep
     overkill = summarise(report).promise("overkill")
     assert overkill is not None
     assert (overkill.level, overkill.state) == ("good", "aimed at: 0.5\u00a0% on average, not promised")
+
+
+def test_where_groups_are_counted_the_page_says_so(faultless: Report, tmp_path: Path) -> None:
+    q = faultless.qualification
+    grouped = replace(q, groups=120, promises=(share("overkill", 0, 60), share("escape", 1, 60)))
+    report = replace(faultless, qualification=grouped)
+    s = summarise(report)
+    assert "at most 4.87\u00a0% of good groups (part or lot) have a picture rejected" in s.why
+    assert any("1 of 60 bad groups would pass" in f.text for f in s.findings)
+    write_report(report, tmp_path / "a.html")
+    page = (tmp_path / "a.html").read_text()
+    assert "898 pictures show 120 groups" in page and "counted picture by picture" not in page
 
 
 def test_a_negative_that_would_pass_stands_against_a_bundle(faultless: Report) -> None:
