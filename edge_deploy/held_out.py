@@ -10,10 +10,9 @@ from pathlib import Path
 
 from edge_deploy.calibrate import Calibrated, CalibrationConfig, Groups, calibrate
 from edge_deploy.errors import DeployError
-from edge_deploy.pictures import NEGATIVES, Picture, Pictures
+from edge_deploy.pictures import NEGATIVES, Picture, Pictures, negatives_in, pictures_in
 from inspector.core.manifest import ViewSpec
 from inspector.core.types import Prediction
-from inspector.pictures import SUFFIXES
 from training.split import groups_by
 
 SPLIT_FOLDERS = {"train", "val", "test"}
@@ -52,18 +51,17 @@ def load_held_out(
             f"{data} holds no good parts: expected folders by what the pictures show, with at least one of "
             f"{', '.join(sorted(acceptable))}, e.g. {data / min(acceptable)}/*.png"
         )
-    files = [(file, kind.name) for kind in kinds if kind.name not in NOT_KINDS for file in _pictures(kind)]
+    files = [(file, kind.name) for kind in kinds if kind.name not in NOT_KINDS for file in pictures_in(kind)]
     paths = [file.relative_to(data).as_posix() for file, _ in files]
     hashes = [hashlib.sha256(file.read_bytes()).hexdigest() for file, _ in files]
     groups = groups_by(group_by, paths, hashes)
     found = tuple(Picture(file, kind, group) for (file, kind), group in zip(files, groups, strict=True))
-    negatives = [kind for kind in sorted((data / NEGATIVES).iterdir()) if kind.is_dir()] if NEGATIVES in names else []
     return HeldOut(
         pictures=Pictures(
             train=(),
             val=found,
             test=(),
-            negatives=tuple(Picture(file, kind.name) for kind in negatives for file in _pictures(kind)),
+            negatives=negatives_in(data / NEGATIVES),
             camera=(view.camera_height, view.camera_width),
             roi=view.roi,
             groups=len(set(groups)) if len(set(groups)) < len(groups) else None,
@@ -102,13 +100,3 @@ def calibrate_on(
         defects={kind: [found[i] for i in of_kind] for kind, of_kind in defects.items()},
         groups=groups if grouped else None,
     )
-
-
-def _pictures(folder: Path) -> list[Path]:
-    files = sorted(file for file in folder.iterdir() if not file.name.startswith("."))
-    odd = [file for file in files if not file.is_file() or file.suffix.lower() not in SUFFIXES]
-    if odd:
-        raise DeployError(f"{odd[0]} is no PNG or JPEG picture: remove it from the folder")
-    if not files:
-        raise DeployError(f"{folder} is empty: put pictures of {folder.name!r} there, or remove the folder")
-    return files

@@ -11,7 +11,7 @@ import numpy as np
 
 from edge_deploy.errors import DeployError
 from inspector.core.types import Image
-from inspector.pictures import SUFFIXES
+from inspector.pictures import FORMATS, SUFFIXES
 from training.runs import Split, SplitRow
 from training.views import Roi, cut, read_image
 
@@ -77,7 +77,7 @@ def load_pictures(data: Path, rows: Sequence[SplitRow], roi: Roi | None) -> Pict
         train=train,
         val=val,
         test=test,
-        negatives=_negatives(data / NEGATIVES),
+        negatives=negatives_in(data / NEGATIVES),
         camera=(height, width),
         roi=roi or (0, 0, width, height),
         groups=len(groups) if len(groups) < len(held_out) else None,
@@ -91,10 +91,23 @@ def _check_unchanged(file: Path, sha256: str) -> None:
         raise DeployError(f"{file} is not the picture that the run was trained on: it has changed since")
 
 
-def _negatives(folder: Path) -> tuple[Picture, ...]:
+def negatives_in(folder: Path) -> tuple[Picture, ...]:
+    """FOLDER/<kind>/*, by kind; () where there is no such folder. Raises DeployError: something else lies there."""
     if not folder.is_dir():
         return ()
-    kinds = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    return tuple(
-        Picture(file, kind.name) for kind in kinds for file in sorted(kind.iterdir()) if file.suffix.lower() in SUFFIXES
-    )
+    kinds = [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith(".")]
+    loose = [entry for entry in kinds if not entry.is_dir()]
+    if loose:
+        raise DeployError(f"{loose[0]} lies beside the kinds of negatives: put it into a folder by what it shows")
+    return tuple(Picture(file, kind.name) for kind in kinds for file in pictures_in(kind))
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """By name. Raises DeployError: it holds none, or something else, which would be left out in silence."""
+    files = sorted(file for file in folder.iterdir() if not file.name.startswith("."))
+    odd = [file for file in files if not file.is_file() or file.suffix.lower() not in SUFFIXES]
+    if odd:
+        raise DeployError(f"{odd[0]} is no {FORMATS} picture: remove it from the folder")
+    if not files:
+        raise DeployError(f"{folder} is empty: put pictures of {folder.name!r} there, or remove the folder")
+    return files

@@ -167,7 +167,9 @@ def test_folders_that_hold_something_else_are_refused_with_what_to_give(
     (tmp_path / "other" / "good").mkdir(parents=True)
     assert "is empty" in run(bundle, tmp_path / "other", "--overkill", "5%").output
     (tmp_path / "other" / "good" / "notes.txt").write_text("no picture")
-    assert "no PNG or JPEG" in run(bundle, tmp_path / "other", "--overkill", "5%").output
+    assert (
+        "notes.txt is no JPEG, PNG" in run(bundle, tmp_path / "other", "--overkill", "5%").output
+    )
     (tmp_path / "other" / "good" / "notes.txt").unlink()
     cv2.imwrite(str(tmp_path / "other" / "good" / "small.png"), render(0, Kind.GOOD, Stream.CALIBRATION).image[:99])
     assert "one bundle is for one camera size" in run(bundle, tmp_path / "other", "--overkill", "5%").output
