@@ -23,7 +23,7 @@ from edge_deploy.errors import DeployError
 from edge_deploy.fit import good_of
 from edge_deploy.forms import Forms, gate
 from edge_deploy.held_out import calibrate_on
-from edge_deploy.hidden import HiddenTrial, try_hidden
+from edge_deploy.hidden import HiddenTrial, refuse_untriable, try_hidden
 from edge_deploy.manifest import describe
 from edge_deploy.networks import BUNDLE, BuildContext, Networks, make_networks
 from edge_deploy.options import BuildOptions
@@ -60,6 +60,7 @@ def build(run_directory: Path, data: Path, out: Path, options: BuildOptions, ste
     rows = read_splits(run_directory)
     pictures = load_pictures(data, rows, options.roi or run.roi)
     _refuse_without_negatives(pictures, data, options)
+    refuse_untriable(options.hide, pictures, run.acceptable, options.detector, options.patches.seed)
     spec = NetworkInput(*run.network_size, run.mean, run.std)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.stem}-", dir=out.parent) as scratch:

@@ -7,13 +7,14 @@ tried here.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from edge_deploy.errors import DeployError
-from edge_deploy.fit import fit_patches, good_of
+from edge_deploy.fit import Detector, fit_patches, good_of
 from edge_deploy.patches import PatchConfig, PatchHead
 from edge_deploy.pictures import Picture, Pictures
 from edge_deploy.predict import maps_of
@@ -23,7 +24,7 @@ from inspector.model import CompiledIr
 SHARES = (0.01, 0.03)  # of the good training pictures
 OVERKILL = 0.05  # both detectors are judged at the limit that this share of held-out good pictures exceeds
 FALL = 0.05  # recall may fall by so much
-FEWEST = 10  # pictures of the kind to judge by
+FEWEST = 20  # pictures of the kind to judge by: with fewer, one more missed is a fall beyond the limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,37 @@ class HiddenTrial:
         )
 
 
+def refuse_untriable(
+    kinds: Sequence[str], pictures: Pictures, acceptable: Collection[str], detector: Detector, seed: int
+) -> None:
+    """Before any work. Raises DeployError: a kind that cannot be tried; the text lists the kinds with their numbers."""
+    if kinds and detector is not Detector.PATCH:
+        raise DeployError(
+            f"--hide tries the detector of spots, and --detector {detector} has none: leave one of them out"
+        )
+    for kind in kinds:
+        if kind in acceptable:
+            raise DeployError(f"--hide {kind}: these pictures are good ones. {_kinds_of(pictures, acceptable)}")
+        if not _of_kind(pictures, kind):
+            raise DeployError(f"--hide {kind}: no picture shows it. {_kinds_of(pictures, acceptable)}")
+        _deal(pictures, acceptable, kind, max(SHARES), seed)
+
+
+def _kinds_of(pictures: Pictures, acceptable: Collection[str]) -> str:
+    counts = Counter(one.truth for one in _all(pictures) if one.truth not in acceptable)
+    if not counts:
+        return "The run has no pictures of defects"
+    return f"Kinds of defect, with their pictures: {', '.join(f'{k} ({n})' for k, n in sorted(counts.items()))}"
+
+
+def _all(pictures: Pictures) -> tuple[Picture, ...]:
+    return (*pictures.train, *pictures.test, *pictures.val)
+
+
+def _of_kind(pictures: Pictures, kind: str) -> list[Picture]:
+    return [picture for picture in _all(pictures) if picture.truth == kind]
+
+
 def try_hidden(
     int8: CompiledIr,
     pictures: Pictures,
@@ -61,17 +93,12 @@ def try_hidden(
 ) -> tuple[HiddenTrial, ...]:
     """One trial a share. int8: with its raw maps as outputs. Raises DeployError: too few pictures of this kind.
 
-    Those that hide come from train, else from val and test; none of their part or lot is judged afterwards.
+    Those that hide come from train, else from val and test, and take the place of good pictures drawn by lot; none of
+    their part or lot is judged afterwards.
     """
     good = good_of(pictures.train, acceptable)
-    ours = [picture for picture in (*pictures.train, *pictures.test, *pictures.val) if picture.truth == kind]
-    most = max(1, round(max(shares) * len(good)))
-    hidden, judged = _dealt(ours, most, set(pictures.train), cfg.seed)
-    if len(hidden) < most or len(judged) < FEWEST:
-        raise DeployError(
-            f"{len(ours)} pictures of {kind}: {most} are needed to hide, and {FEWEST} of other parts, not trained on, "
-            "to judge by"
-        )
+    hidden, judged = _deal(pictures, acceptable, kind, max(shares), cfg.seed)
+    place = np.random.default_rng([cfg.seed, 1]).permutation(len(good))  # the last in the list may all be of one lot
     held_out = good_of(pictures.val, acceptable) or good_of(pictures.test, acceptable)
 
     def recall(fitted_on: Sequence[Picture]) -> float:
@@ -84,9 +111,27 @@ def try_hidden(
     for share in shares:
         count = max(1, round(share * len(good)))
         steps.say(f"hiding {count} of {kind} among {len(good)} good pictures")
-        found = recall((*good[: len(good) - count], *(replace(one, truth=good[0].truth) for one in hidden[:count])))
+        mixed = list(good)
+        for at, one in zip(place[:count], hidden, strict=False):
+            mixed[at] = replace(one, truth=good[0].truth)
+        found = recall(mixed)
         trials.append(HiddenTrial(kind, count, len(good), len(judged), before, found))
     return tuple(trials)
+
+
+def _deal(
+    pictures: Pictures, acceptable: Collection[str], kind: str, share: float, seed: int
+) -> tuple[list[Picture], list[Picture]]:
+    """As _dealt. Raises DeployError: too few to hide (`share` of the good ones' number) and to judge by."""
+    ours = _of_kind(pictures, kind)
+    most = max(1, round(share * len(good_of(pictures.train, acceptable))))
+    hidden, judged = _dealt(ours, most, set(pictures.train), seed)
+    if len(hidden) < most or len(judged) < FEWEST:
+        raise DeployError(
+            f"{len(ours)} pictures of {kind}: {most} are needed to hide, and {FEWEST} of other parts, not trained on, "
+            f"to judge by (here {len(judged)}). {_kinds_of(pictures, acceptable)}"
+        )
+    return hidden, judged
 
 
 def _dealt(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from types import SimpleNamespace
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -12,7 +14,8 @@ import pytest
 
 from edge_deploy.convert import CHANNELS, MAPS
 from edge_deploy.errors import DeployError
-from edge_deploy.hidden import HiddenTrial, try_hidden
+from edge_deploy.fit import Detector
+from edge_deploy.hidden import HiddenTrial, refuse_untriable, try_hidden
 from edge_deploy.patches import PatchConfig
 from edge_deploy.pictures import Picture, Pictures
 from edge_deploy.steps import SilentSteps
@@ -86,15 +89,52 @@ def test_a_few_hidden_defects_are_kept_out_and_without_the_rule_they_stand_again
     kept_out = tried(int8, pictures, CONFIG, 0.03)
     assert (kept_out.hidden, kept_out.good, kept_out.judged) == (3, 100, 37)
     assert kept_out.recall_before > 0.9 and kept_out.met
-    let_in = tried(int8, pictures, replace(CONFIG, outlier=1e9, support=1, support_share=0.0), 0.03)
+    all_cells = replace(CONFIG, patches=100 * 8 * 10)  # else half of them, and those of the burrs that hide by chance
+    let_in = tried(int8, pictures, replace(all_cells, outlier=1e9, support=1, support_share=0.0), 0.03)
     assert not let_in.met
     assert "3 of 100 good training pictures" in let_in.text
 
 
 def test_too_few_pictures_of_the_kind_are_refused_with_the_numbers(int8: CompiledIr, pictures: Pictures) -> None:
     few = replace(pictures, test=pictures.test[:12])
-    with pytest.raises(DeployError, match="12 pictures of burr: 3 are needed to hide, and 10 of other parts"):
+    with pytest.raises(DeployError, match="12 pictures of burr: 3 are needed to hide, and 20 of other parts"):
         tried(int8, few, CONFIG, 0.03)
+
+
+def test_a_kind_that_cannot_be_tried_is_refused_before_any_work_with_the_kinds_that_there_are(
+    pictures: Pictures,
+) -> None:
+    def refused(kind: str, of: Pictures = pictures, detector: Detector = Detector.PATCH) -> str:
+        with pytest.raises(DeployError) as told:
+            refuse_untriable(("burr", kind), of, {"good"}, detector, 0)
+        return str(told.value)
+
+    refuse_untriable(("burr",), pictures, {"good"}, Detector.PATCH, 0)
+    refuse_untriable((), pictures, {"good"}, Detector.POOLED, 0)
+    assert refused("scratch") == "--hide scratch: no picture shows it. Kinds of defect, with their pictures: burr (40)"
+    assert refused("good").startswith("--hide good: these pictures are good ones. Kinds of defect, with their")
+    assert "burr (22)" in refused("burr", replace(pictures, test=pictures.test[:22]))  # 3 hide, 19 are left
+    refuse_untriable(("burr",), replace(pictures, test=pictures.test[:23]), {"good"}, Detector.PATCH, 0)
+    assert "--detector pooled has none" in refused("burr", detector=Detector.POOLED)
+
+
+def test_good_pictures_are_replaced_by_lot_and_not_from_the_end_of_the_list(
+    int8: CompiledIr, pictures: Pictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted_on: list[tuple[Picture, ...]] = []
+
+    def fit(int8: CompiledIr, of: Pictures, train: Sequence[Picture], *rest: Any) -> Any:
+        fitted_on.append(tuple(train))
+        return SimpleNamespace(head=None)
+
+    monkeypatch.setattr("edge_deploy.hidden.fit_patches", fit)
+    monkeypatch.setattr("edge_deploy.hidden._scores", lambda head, int8, of, which, steps: np.zeros(len(which)))
+    for _ in range(2):
+        try_hidden(int8, pictures, {"good"}, "burr", CONFIG, SilentSteps(), (0.01, 0.03))
+    before, one, three, *again = fitted_on
+    assert before == pictures.train and again == [before, one, three]
+    replaced = [{i for i, good in enumerate(before) if with_hidden[i] != good} for with_hidden in (one, three)]
+    assert (len(replaced[0]), len(replaced[1])) == (1, 3) and replaced[0] < replaced[1] != {97, 98, 99}
 
 
 def test_pictures_of_the_part_that_hides_are_not_judged(int8: CompiledIr, pictures: Pictures) -> None:
