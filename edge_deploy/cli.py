@@ -65,6 +65,9 @@ def build(
         typer.Option(help="try what this kind of defect, hidden among the good pictures, does to the detector; repeat"),
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads")] = 2,
+    quantisation_images: Annotated[
+        int, typer.Option(min=1, help="training pictures, an even share of each class, that set the 8-bit ranges")
+    ] = 300,
     qat_if_loss: Annotated[
         str | None, typer.Option(help="train with 8-bit rounding where 8 bits lose more accuracy than this, e.g. 0.5%")
     ] = None,
@@ -101,6 +104,7 @@ def build(
             sizes=sizes,
             hide=tuple(hide or ()),
             threads=threads,
+            quantisation_images=quantisation_images,
             calibration=CalibrationConfig(overkill=share_of(aim), target=target_of(overkill, escape, cost)),
             precision=PrecisionConfig(
                 None if qat_if_loss is None else share_of(qat_if_loss),
@@ -128,7 +132,10 @@ def calibrate(
         typer.Option(help="what counts as one: CSV of picture and group, or a regular expression in the file name"),
     ] = None,
     lots: Annotated[str | None, typer.Option(help="lots for the table, told like --group-by; else the groups")] = None,
-    out: Annotated[Path | None, typer.Option(help="the new, unsigned bundle; without it, nothing is written")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="the new, unsigned bundle, and its report as .html; without it, nothing is written"),
+    ] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads")] = 2,
 ) -> None:
     """Choose other limits for a bundle on pictures that nothing was fitted on, and say what they promise.
@@ -160,7 +167,9 @@ def calibrate(
         if out is None:
             typer.echo("Nothing was written; --out X.bundle writes the bundle with these limits.")
         else:
-            typer.echo(f"{out} is version {found.manifest.version} and not approved. If it is what you want:")
+            report, parent = out.with_suffix(".html"), found.former.bundle_id
+            typer.echo(f"{out} is version {found.manifest.version} and not approved. Read {report},")
+            typer.echo(f"and the report of {parent} for what is not new (training, parity, timings). Then:")
             typer.echo(f"  inspector-deploy approve {out} --key KEY")
 
 

@@ -20,6 +20,8 @@ from edge_deploy.held_out import HeldOut, calibrate_on, load_held_out
 from edge_deploy.pack import pack, unpack
 from edge_deploy.pictures import Picture
 from edge_deploy.predict import load_for, of_ir, predict_all
+from edge_deploy.report import write_report
+from edge_deploy.report.recalibrated import recalibrated_report
 from edge_deploy.show import read_manifest
 from edge_deploy.steps import SilentSteps, Steps
 from inspector.bundle.checks import check_manifest
@@ -66,6 +68,8 @@ def recalibrate(
 ) -> Recalibrated:
     """Choose limits for `bundle` on the pictures in `data`; write the new, unsigned bundle where `out` is given.
 
+    Its report is written beside it, as .html.
+
     Raises DeployError: the data cannot support the promise, a golden picture would flip, this machine does not give the
     bundle's expected scores, `out` exists. Raises BundleError, DataError.
     """
@@ -95,6 +99,18 @@ def recalibrate(
         if out is not None:
             steps.say(f"packing {out}")
             pack(directory, manifest, out)
+            report = recalibrated_report(
+                former=former,
+                manifest=manifest,
+                directory=directory,
+                held_out=held_out,
+                found=judged.held_out,
+                golden=judged.golden,
+                negatives=judged.negatives,
+                calibrated=calibrated,
+                target=options.calibration.target,
+            )
+            write_report(report, out.with_suffix(".html"))
     return Recalibrated(former, manifest, calibrated)
 
 

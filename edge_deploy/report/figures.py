@@ -80,7 +80,7 @@ def _by_kind(report: Report, limits: Limits) -> _Kinds:
             table[(f"{truth}, {source}", role)].append((p, decide(p, limits)))
 
     put(zip(report.calibration_truths, report.calibration, strict=True), "validation")
-    put(zip(q.truths, q.stages["int8"].predictions, strict=True), "test")
+    put(zip(q.truths, q.stages["int8"].predictions, strict=True), report.shown)
     put(((kind, p) for kind, found in report.negatives.items() for p in found), "negative")
     order = {"good": 0, "bad": 1, "negative": 2}
     return sorted(((n, r, found) for (n, r), found in table.items()), key=lambda row: (order[row[1]], row[0]))

@@ -98,6 +98,7 @@ class Report:
     thumbnails: tuple[Image, ...]
     sizes: tuple[float | None, ...] | None
     independent: bool = True
+    parent: str = ""  # id of the bundle that was only given other limits; "" for a build
     hidden: tuple[HiddenTrial, ...] = ()  # empty: not tried
     findings: tuple[Finding, ...] = ()
     targets: Mapping[str, float] = field(default_factory=dict)
@@ -108,3 +109,8 @@ class Report:
     highest: tuple[Shown, ...] = ()
     parity: tuple[ParityRow, ...] = ()
     timings: tuple[Timing, ...] = ()
+
+    @property
+    def shown(self) -> str:
+        """What the pictures that measure are called."""
+        return "held-out" if self.parent else "test"

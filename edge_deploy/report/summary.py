@@ -18,6 +18,12 @@ from plc.registers import Verdict
 from training.pages.page import count, percent
 
 NO_TEST = Finding("stop", "There is no test split.", "All figures are from the pictures that the limits were set on.")
+SAME_PICTURES = Finding(
+    "look",
+    "The pictures that measure also set the limits.",
+    "The promise that was asked for allows for that; other figures may flatter. All of them hold only if nothing was "
+    "trained on any of these pictures, which a bundle cannot tell.",
+)
 Worst = Literal["stop", "look", "good"]
 FEW = 30  # pictures of one kind; below, even a kind that never escapes is shown to about 10 % only
 FEWEST_LOTS = 5  # for a promise between lots
@@ -112,7 +118,10 @@ def _found(report: Report, promises: Sequence[Promise]) -> list[Finding]:
     m, q = report.manifest, report.qualification
     found = [Finding("stop", f"Parity: {row.name}.", f"{row.value} against {row.limit}") for row in report.parity
              if not row.ok]  # fmt: skip
-    found += [] if report.independent else [NO_TEST]
+    if report.parent:
+        found.append(SAME_PICTURES)
+    elif not report.independent:
+        found.append(NO_TEST)
     found += _of_promises(promises)
     found += _of_negatives(report)
     found += [Finding("look", "", f"{note[0].upper()}{note[1:]}.") for note in report.notes if note]
@@ -133,7 +142,7 @@ def _found(report: Report, promises: Sequence[Promise]) -> list[Finding]:
         told = ", ".join(
             f"{kind} ({n}: at best {percent(clopper_pearson(0, n, side='upper').high)})" for kind, n in few.items()
         )
-        found.append(Finding("note", "Few test pictures of a kind.", f"{told}."))
+        found.append(Finding("note", f"Few {report.shown} pictures of a kind.", f"{told}."))
     waiting = len(report.isolated) + len(report.highest)
     if waiting:
         text = f"{count(waiting)} pictures below count as normal and lie furthest out: a defect among them teaches "
@@ -208,7 +217,7 @@ def _uncovered(report: Report) -> tuple[tuple[str, str], ...]:
     groups = report.manifest.calibration.groups
     if groups is None or groups < FEWEST_LOTS:
         listed.append(("What changes from lot to lot.", f"That needs pictures of {FEWEST_LOTS} or more lots, named."))
-    if not report.hidden:
+    if not report.hidden and not report.parent:
         listed.append(
             (
                 "Defects hidden among the good training pictures.",

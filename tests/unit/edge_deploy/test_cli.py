@@ -1,14 +1,21 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from edge_deploy.cli import app, share_of, target_of
+from edge_deploy.errors import DeployError
+from edge_deploy.options import BuildOptions
+from edge_deploy.parity import WHAT_TO_DO
+from edge_deploy.quantize import CALIBRATION_IMAGES
 
 
 @pytest.mark.parametrize(("text", "share"), [("0.5%", 0.005), ("0.5 %", 0.005), ("0.02", 0.02)])
@@ -50,6 +57,25 @@ def test_a_build_may_promise_one_thing_or_nothing() -> None:
 def test_help_does_not_wait_for_torch() -> None:
     program = "import sys; import edge_deploy.cli; sys.exit('torch' in sys.modules or 'openvino' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_what_the_parity_gate_advises_is_an_option_of_the_build(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[BuildOptions] = []
+
+    def build(run: Path, data: Path, out: Path, options: BuildOptions, steps: Any) -> Any:
+        asked.append(options)
+        raise DeployError("enough")
+
+    monkeypatch.setattr("edge_deploy.build.build", build)
+    command = ["build", str(tmp_path), "--data", str(tmp_path), "--out", str(tmp_path / "x.bundle")]
+    for extra in ([], ["--quantisation-images", "900"]):
+        assert "enough" in CliRunner().invoke(app, [*command, *extra]).output
+    assert [options.quantisation_images for options in asked] == [CALIBRATION_IMAGES, 900]
+    options = {option for command in get_command(app).commands.values() for p in command.params for option in p.opts}
+    for advice in WHAT_TO_DO.values():
+        assert set(re.findall(r"--[a-z0-9-]+", advice)) <= options
 
 
 def test_a_folder_without_a_run_says_what_to_do(tmp_path: Path) -> None:

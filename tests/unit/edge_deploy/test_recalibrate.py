@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -73,8 +74,27 @@ def test_what_is_written_is_the_next_version_unsigned_and_a_box_takes_it_once_ap
     bundle: Path, data: Path, key: Ed25519PrivateKey, tmp_path: Path
 ) -> None:
     out = tmp_path / "tiny-2.bundle"
-    assert run(bundle, data, "--overkill", "5%", "--out", out).exit_code == 0
+    written = run(bundle, data, "--overkill", "5%", "--out", out)
+    assert written.exit_code == 0, written.output
     old, new = read_manifest(bundle), read_manifest(out)
+    assert f"Read {tmp_path / 'tiny-2.html'}" in written.stdout and old.bundle_id in written.stdout
+    page = (tmp_path / "tiny-2.html").read_text()
+    for said in (
+        new.bundle_id,
+        f"stand in the report of {old.bundle_id}",
+        "asked for: at most 5\u00a0%, shown",  # 0 of 64
+        "0 of 64 (0\u00a0%) seen",
+        "The pictures that measure also set the limits.",
+        "all 3 negatives given lie outside",
+        "good, held-out",  # in the histograms, with the limits
+        "stain, held-out",
+        "Highest calibration pictures",
+        f"The graph is that of {old.bundle_id}",
+        f"As in the report of {old.bundle_id}",
+    ):
+        assert said in page, said
+    assert "There is no test split" not in page and "test picture" not in page
+    assert not re.search(r'(src|href)="(?!data:|#)', page) and page.count("<figure>") > len(new.golden) + 30
     with tarfile.open(out) as tar:
         assert "manifest.sig" not in tar.getnames()
     assert (new.version, new.parents, new.key_id) == (2, (old.bundle_id,), "")
@@ -107,11 +127,13 @@ def test_a_promise_beyond_the_pictures_is_refused_with_the_number(bundle: Path, 
     assert "at least 2995, 2931 more" in " ".join(found.output.split())
 
 
-def test_pictures_of_one_part_count_once_and_lots_stand_in_a_table(bundle: Path, data: Path) -> None:
+def test_pictures_of_one_part_count_once_and_lots_stand_in_a_table(bundle: Path, data: Path, tmp_path: Path) -> None:
     refused = run(bundle, data, "--overkill", "5%", "--group-by", r"(part\d+)_")
     assert refused.exit_code == 1 and "32 good groups cannot promise" in refused.output
-    found = run(bundle, data, "--overkill", "10%", "--group-by", r"(part\d+)_", "--lots", LOTS)
+    out = tmp_path / "grouped.bundle"
+    found = run(bundle, data, "--overkill", "10%", "--group-by", r"(part\d+)_", "--lots", LOTS, "--out", out)
     assert found.exit_code == 0, found.output
+    assert "0 of 32" in out.with_suffix(".html").read_text()
     assert "overkill            0 of 32" in found.stdout
     assert sum(line.startswith(f"  {lot} ") for lot in range(8) for line in found.stdout.splitlines()) == 8
     assert "between lots: half of all lots lose at most" in found.stdout
@@ -167,9 +189,7 @@ def test_folders_that_hold_something_else_are_refused_with_what_to_give(
     (tmp_path / "other" / "good").mkdir(parents=True)
     assert "is empty" in run(bundle, tmp_path / "other", "--overkill", "5%").output
     (tmp_path / "other" / "good" / "notes.txt").write_text("no picture")
-    assert (
-        "notes.txt is no JPEG, PNG" in run(bundle, tmp_path / "other", "--overkill", "5%").output
-    )
+    assert "notes.txt is no JPEG, PNG" in run(bundle, tmp_path / "other", "--overkill", "5%").output
     (tmp_path / "other" / "good" / "notes.txt").unlink()
     cv2.imwrite(str(tmp_path / "other" / "good" / "small.png"), render(0, Kind.GOOD, Stream.CALIBRATION).image[:99])
     assert "one bundle is for one camera size" in run(bundle, tmp_path / "other", "--overkill", "5%").output
