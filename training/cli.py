@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import traceback
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -89,7 +91,7 @@ def fit(
         str | None, typer.Option(help="Pause after so many epochs (5), minutes (90m) or hours (1.5h) of this call.")
     ] = None,
     on_finish: Annotated[
-        str | None, typer.Option(help="A command to run when it has finished, paused or failed; no shell is used.")
+        str | None, typer.Option(help="A command to run once training has begun and then finished, paused or failed.")
     ] = None,
     tensorboard: Annotated[bool, typer.Option(help="Scalars for TensorBoard in OUT/tensorboard.")] = True,
     classes: Classes = None,
@@ -130,43 +132,57 @@ def good_only(
 
 
 def _run(what: str, options: dict[str, Any], on_finish: tuple[str, ...] = ()) -> None:
-    """on_finish: run by the first process once it is over, but not where somebody interrupted it."""
+    """on_finish: run by the first process once it is over, but not where somebody interrupted it or nothing began."""
     text, status, word = _train(what, options)
+    if text:  # before the command, which may switch the machine off
+        typer.echo(text, err=bool(status) or word != "finished")
     if on_finish and word and os.environ.get("RANK", "0") == "0":
         wrong = run_on_finish(on_finish, word, options["out"])
         if wrong:
-            text, status = f"{text}\n{wrong}", status or 1
-    if status or word != "finished":
-        leave(text, status)
-    if text:
-        typer.echo(text)
+            leave(wrong, status or 1)
+    if status:
+        raise typer.Exit(status)
 
 
 def _train(what: str, options: dict[str, Any]) -> tuple[str, int, str]:
-    """What to say at the end, exit status, and how it ended: finished, paused, failed, or "" where interrupted."""
+    """What to say at the end, exit status, and how it ended: finished, paused, failed.
+
+    "": interrupted, or nothing had begun; both happen under somebody's eyes.
+    """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's "stop" is the user's Ctrl-C
     try:
-        import torch
-
-        from training.errors import Paused, TrainingError
+        from training.errors import Paused
         from training.oneclass import good_only as run_good_only
         from training.train import fit as run_fit
     except ModuleNotFoundError as exc:
-        return f"{MISSING}\n(missing: {exc.name})", 1, "failed"
+        return f"{MISSING}\n(missing: {exc.name})", 1, ""
+    begun = Event()
     try:
         cfg = config_of(options)
-        run = run_fit(cfg) if what == "fit" else run_good_only(cfg)
+        run = run_fit(cfg, begun) if what == "fit" else run_good_only(cfg)
     except Paused as exc:
         return str(exc), 0, "paused"
-    except (TrainingError, ValueError) as exc:
-        return f"inspector-train: {exc}", 1, "failed"
-    except torch.OutOfMemoryError as exc:
-        return f"inspector-train: the GPU's memory is full, try a smaller --batch: {exc}", 1, "failed"
     except KeyboardInterrupt:
         return "interrupted; the same command goes on from the last whole epoch", 130, ""
+    except Exception as exc:  # a full disk, a lost reader, a driver's error, a bug: the command still has to be run
+        text = _explained(exc) or traceback.format_exc().rstrip()
+        if not begun.is_set():
+            return text, 1, ""
+        return f"{text}\nthe same command goes on from the last whole epoch", 1, "failed"
     figures = [f"{name} {100 * run.metrics[name]:.2f} %" for name in SHOWN if name in run.metrics]
     told = [f"run written to {cfg.out}", *figures, f"next: {_next(cfg)}"]
     return "\n".join(told if os.environ.get("RANK", "0") == "0" else []), 0, "finished"
+
+
+def _explained(exc: Exception) -> str | None:
+    """A line for what a user can mend; None: only the traceback tells."""
+    import torch
+
+    from training.errors import TrainingError
+
+    if isinstance(exc, torch.OutOfMemoryError):
+        return f"inspector-train: the GPU's memory is full, try a smaller --batch: {exc}"
+    return f"inspector-train: {exc}" if isinstance(exc, (TrainingError, ValueError, OSError)) else None
 
 
 def _next(cfg: FitConfig) -> str:

@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections import Counter
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import torch
@@ -28,9 +29,10 @@ from training.together import Group, joined
 from training.views import MEAN, STD
 
 
-def fit(cfg: FitConfig) -> Run:
+def fit(cfg: FitConfig, begun: Event | None = None) -> Run:
     """Train on `cfg.data` and leave a run in `cfg.out`; an interrupted run there is taken up again.
 
+    begun: set once all that was given has proved usable and the first batch is about to be read.
     Started by torchrun, this is one of several processes that train together; the first of them writes.
     Raises TrainingError (its texts say what to do), Paused when what `cfg.stop_after` gives is used up.
     """
@@ -43,6 +45,8 @@ def fit(cfg: FitConfig) -> Run:
         done = len(learner.history)
         say(f"{len(data.of('train'))} pictures to learn from, on {learner.machine}", quiet=quiet)
         with scalars(cfg.out, done, wanted=cfg.tensorboard and group.first, quiet=quiet) as show_scalars:
+            if begun is not None:
+                begun.set()
             for epoch in range(done, cfg.epochs):
                 if learner.stalled:
                     break

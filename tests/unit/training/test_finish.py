@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from tests.unit.training.conftest import picture
@@ -154,18 +157,65 @@ def test_a_last_command_that_cannot_run_is_refused_before_the_training(
     assert not (tmp_path / "run").exists()
 
 
+def teller(folder: Path) -> tuple[Path, Path]:
+    """A program that ends with status 7, and the file where it writes what it was told."""
+    script, told = folder / "tell.sh", folder / "told"
+    script.write_text(f'#!/bin/sh\necho "$INSPECTOR_STATUS $INSPECTOR_RUN" > {told}\nexit 7\n')
+    script.chmod(0o755)
+    return script, told
+
+
 @pytest.mark.parametrize(
     ("more", "word"),
     [((), "finished"), (("--stop-after", "1"), "paused"), (("--lr", "1e30", "--freeze", "none"), "failed")],
 )
 def test_the_last_command_hears_how_it_ended(pictures: Path, tmp_path: Path, more: tuple[str, ...], word: str) -> None:
-    told = tmp_path / "told"
-    script = tmp_path / "tell.sh"
-    script.write_text(f'#!/bin/sh\necho "$INSPECTOR_STATUS $INSPECTOR_RUN" > {told}\nexit 7\n')
-    script.chmod(0o755)
+    script, told = teller(tmp_path)
     options = ["--weights", "none", "--size", "32", "--epochs", "1" if not more else "2", "--freeze", "head"]
     options += ["--threads", "1", "--device", "cpu", "--no-tensorboard", "--on-finish", str(script), *more]
     done = CliRunner().invoke(app, ["fit", str(pictures), "--out", str(tmp_path / "run"), *options])
     assert told.read_text() == f"{word} {tmp_path / 'run'}\n"
     assert "ended with status 7" in done.output
     assert done.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "history.json"), "No space left on device: 'history.json'"),
+        (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed"), "Traceback"),
+        (torch.AcceleratorError("CUDA error: an illegal memory access"), "CUDA error: an illegal memory access"),
+        (torch.OutOfMemoryError("Tried to allocate"), "try a smaller --batch"),
+    ],
+)
+def test_the_last_command_is_run_whatever_ended_a_training_that_had_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+) -> None:
+    def breaks(cfg: FitConfig, begun: Event) -> None:
+        begun.set()
+        raise error
+
+    script, told = teller(tmp_path)
+    monkeypatch.setattr("training.train.fit", breaks)
+    done = CliRunner().invoke(app, ["fit", "x", "--out", str(tmp_path / "run"), "--on-finish", str(script)])
+    assert told.read_text() == f"failed {tmp_path / 'run'}\n"
+    assert said in done.output and str(error) in done.output and "the same command goes on" in done.output
+    assert done.output.index(said) < done.output.index("ended with status 7")  # the machine may be off after it
+    assert done.exit_code == 1
+
+
+@pytest.mark.parametrize("error", [None, OSError("read-only"), RuntimeError("a bug")])
+def test_what_goes_wrong_before_the_training_runs_no_last_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception | None
+) -> None:
+    def breaks(cfg: FitConfig, begun: Event) -> None:
+        raise error or AssertionError
+
+    script, told = teller(tmp_path)
+    if error:
+        monkeypatch.setattr("training.train.fit", breaks)
+    options = ["--out", str(tmp_path / "run"), "--on-finish", str(script)]
+    done = CliRunner().invoke(app, ["fit", str(tmp_path / "pitcures"), *options])
+    assert done.exit_code == 1
+    assert str(error or "pitcures") in done.output + str(done.exception)
+    assert not told.exists()
