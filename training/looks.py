@@ -1,4 +1,4 @@
-"""One look at each picture before training: is it readable, what shape is it, and which others does it repeat?
+"""One look at each picture before training: is it readable and whole, what shape is it, which others does it repeat?
 
 Near copies are found in two steps. A 64-bit dHash (is a cell brighter than its left neighbour?) gives candidates; on
 parts that always lie the same way it gives far too many, so a candidate counts only where both thumbnails leave the
@@ -25,6 +25,7 @@ from inspector.core.types import Image
 from inspector.pictures import PictureError, opened, pixels_of
 from training.errors import DataError
 from training.progress import shown
+from training.spoilt import spoilt_jpegs
 
 MOST_MEGAPIXELS = 256
 HASH_CELLS = (9, 8)  # width, height: 8 comparisons in each of 8 rows
@@ -48,15 +49,25 @@ class Look:
 
 
 def look_at(root: Path, paths: Sequence[str], *, quiet: bool = True) -> list[Look]:
-    """Read and decode every picture. Raises DataError, naming the unreadable ones: now, not hours into a training."""
+    """Read and decode every picture.
+
+    Raises DataError, naming the unreadable and the visibly damaged ones: now, not hours into a training.
+    """
     looks: list[Look] = []
     bad: list[str] = []
+    readable: list[Path] = []
     with ThreadPoolExecutor(min(8, len(os.sched_getaffinity(0)))) as pool:
-        for found in shown(pool.map(partial(_try, root), paths), "looking at the pictures", len(paths), quiet=quiet):
+        tried = shown(pool.map(partial(_try, root), paths), "looking at the pictures", len(paths), quiet=quiet)
+        for path, found in zip(paths, tried, strict=True):
             if isinstance(found, Look):
                 looks.append(found)
+                readable.append(root / path)
             else:
                 bad.append(found)
+    bad += [
+        f"{file} is a damaged JPEG ({words}): look at it, and save it again if it is whole after all"
+        for file, words in spoilt_jpegs(readable).items()
+    ]
     if bad:
         more = "\n".join(["", *bad[1:20], *([f"and {len(bad) - 20} more"] if len(bad) > 20 else [])])
         what = f"{len(bad)} pictures cannot be used: replace or remove them.\n" if len(bad) > 1 else ""
