@@ -1,6 +1,7 @@
 """Which pictures there are, and what is said about each: class folders, or a manifest.
 
 DATA/train/<class>/*.png   DATA/val/...   DATA/test/...      or      DATA/<class>/*.png
+                           (or as SPLIT_NAMES has it: training, valid, validation)
 manifest.csv               path,class[,split][,group]; paths are relative to the manifest's folder
 manifest.json              [{"path": ..., "class": ..., "split": ..., "group": ...}, ...]
 """
@@ -48,10 +49,9 @@ def list_pictures(data: Path) -> Listing:
 
 
 def _from_folders(root: Path) -> Listing:
-    split_already = (root / "train").is_dir()
-    folders = [root / name for name in SPLITS if (root / name).is_dir()] if split_already else [root]
+    split_of = _split_folders(root)
     found: list[tuple[str, str]] = []
-    for folder in folders:
+    for folder in split_of or [root]:
         for kind in sorted(entry for entry in folder.iterdir() if entry.is_dir() and _is_class(entry)):
             files = sorted(file for file in kind.iterdir() if not file.name.startswith("."))
             if not files:
@@ -60,8 +60,25 @@ def _from_folders(root: Path) -> Listing:
     if not found:
         raise DataError(f"{root} holds no class folders: expected {root}/<class>/*.png or {root}/train/<class>/*.png")
     paths, labels = tuple(path for path, _ in found), tuple(label for _, label in found)
-    splits = tuple(next(s for s in SPLITS if path.startswith(f"{s}/")) for path in paths) if split_already else None
+    splits = tuple(split_of[root / path.split("/")[0]] for path in paths) if split_of else None
     return Listing(root, paths, labels, splits, None)
+
+
+def _split_folders(root: Path) -> dict[Path, Split]:
+    """What each split folder of `root` is, train first; {}: no train, so the folders are classes.
+
+    Raises DataError: two folders mean one split, or one beside them means none and would be left out in silence.
+    """
+    folders = sorted(entry for entry in root.iterdir() if entry.is_dir() and _is_class(entry))
+    split_of = {folder: SPLIT_NAMES[folder.name.lower()] for folder in folders if folder.name.lower() in SPLIT_NAMES}
+    if "train" not in split_of.values():
+        return {}
+    others = ", ".join(str(folder) for folder in folders if folder not in split_of)
+    if others:
+        raise DataError(f"beside train there may be {', '.join(SPLIT_NAMES)} only, not: {others}; move it elsewhere")
+    if len(set(split_of.values())) < len(split_of):
+        raise DataError(f"two folders of {root} mean the same split: {', '.join(folder.name for folder in split_of)}")
+    return dict(sorted(split_of.items(), key=lambda item: SPLITS.index(item[1])))
 
 
 def _is_class(folder: Path) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.training.conftest import Draw
 from training.data import read_class_map, scan
 from training.errors import DataError
 
@@ -99,3 +100,30 @@ def test_a_row_of_the_class_map_that_is_not_one_is_shown_how(tmp_path: Path, row
     (tmp_path / "classes.json").write_text(json.dumps([row]), encoding="utf-8")
     with pytest.raises(DataError, match="row 1: expected"):
         read_class_map(tmp_path / "classes.json")
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "validation", "Valid"])
+def test_folders_and_manifests_know_the_same_names_of_a_split(tmp_path: Path, draw: Draw, name: str) -> None:
+    for split in ("Training", name, "test"):
+        for kind in ("good", "stain"):
+            draw(tmp_path / split / kind, kind, 2)
+    (tmp_path / "negatives").mkdir()
+    (tmp_path / ".cache").mkdir()
+    rows = scan(tmp_path).rows
+    assert {(row.path.split("/")[0], row.split) for row in rows} == {
+        ("Training", "train"), (name, "val"), ("test", "test"),
+    }  # fmt: skip
+
+
+def test_a_folder_beside_the_splits_that_is_none_is_refused_and_not_left_out(tmp_path: Path, draw: Draw) -> None:
+    for folder in ("train/good", "train/stain", "good", "tset/good"):
+        draw(tmp_path / folder, "good", 2)
+    with pytest.raises(DataError, match=r"beside train there may be .*validation.*: \S+/good, \S+/tset;"):
+        scan(tmp_path)
+
+
+def test_two_folders_for_one_split_are_refused(tmp_path: Path, draw: Draw) -> None:
+    for folder in ("train/good", "val/good", "valid/good"):
+        draw(tmp_path / folder, "good", 2)
+    with pytest.raises(DataError, match="mean the same split: train, val, valid"):
+        scan(tmp_path)
