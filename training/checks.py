@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ FEW_TO_LEARN_FROM = 20  # pictures of a class
 FEW_TO_CHECK_WITH = 10
 UNEVEN = 10.0  # largest class to smallest
 COLOUR_CAST = 12.0  # grey values between mean red and mean blue, below which a swap would not show
+FLAT = 1.5  # standard deviation of the thumbnail, grey values: lens cap on, lamp off, or overexposed
 GREY_MODES = {"1", "L", "LA"}
 SHOWN = 3  # pictures named in the table; the file names all
 
@@ -33,8 +34,10 @@ class Finding:
     advice: str
 
 
-def find_oddities(rows: Sequence[SplitRow], looks: Sequence[Look], grouped: bool) -> tuple[Finding, ...]:
-    """looks: one for each row. grouped: somebody said which pictures show one part."""
+def find_oddities(
+    rows: Sequence[SplitRow], looks: Sequence[Look], grouped: bool, acceptable: Collection[str] = ()
+) -> tuple[Finding, ...]:
+    """looks: one for each row. grouped: the parts are known. acceptable: labels that may pass."""
     return (
         *_copies(rows, looks),
         *_near_copies(rows, looks, grouped),
@@ -42,6 +45,8 @@ def find_oddities(rows: Sequence[SplitRow], looks: Sequence[Look], grouped: bool
         *_sizes(rows, looks),
         *_channels(rows, looks),
         *_swapped(rows, looks),
+        *_swapped_classes(rows, looks),
+        *_flat(rows, looks, acceptable),
     )
 
 
@@ -120,6 +125,36 @@ def _swapped(rows: Sequence[SplitRow], looks: Sequence[Look]) -> Iterable[Findin
     if odd:
         advice = "saved as BGR? OpenCV's imwrite wants cvtColor(image, COLOR_RGB2BGR) first; save them again"
         yield Finding("red and blue look swapped", tuple(odd), advice)
+
+
+def _swapped_classes(rows: Sequence[SplitRow], looks: Sequence[Look]) -> Iterable[Finding]:
+    """Classes whose usual colour is that of the largest class with red and blue exchanged.
+
+    Green has to agree as well: classes of truly different colours are no mirrors of each other.
+    """
+    labels = np.array([row.label for row in rows])
+    colours = np.array([one.colour for one in looks])  # (N, 3) grey values
+    usual = {str(label): np.median(colours[labels == label], axis=0) for label in np.unique(labels)}
+    largest = Counter(row.label for row in rows).most_common(1)[0][0]
+    cast = float(usual[largest][0] - usual[largest][2])
+    if abs(cast) < COLOUR_CAST:
+        return
+    mirrored = [label for label, rgb in usual.items() if np.abs(rgb[::-1] - usual[largest]).max() < abs(cast) / 3]
+    if mirrored:
+        where = tuple(f"{k}: red {usual[k][0]:.0f}, blue {usual[k][2]:.0f}" for k in (largest, *mirrored))
+        advice = "one of them was saved as BGR: the network would learn the colour, not the defect; save it again"
+        yield Finding("whole classes whose red and blue look swapped", where, advice)
+
+
+def _flat(rows: Sequence[SplitRow], looks: Sequence[Look], acceptable: Collection[str]) -> Iterable[Finding]:
+    flat = [row for row, one in zip(rows, looks, strict=True) if one.thumbnail.std() < FLAT]
+    passing = tuple(row.path for row in flat if row.label in acceptable)
+    others = tuple(row.path for row in flat if row.label not in acceptable)
+    if passing:
+        advice = "the network would learn that nothing is good: remove them, or put them into negatives/empty"
+        yield Finding("pictures that may pass and show nothing (all black or even)", passing, advice)
+    if others:
+        yield Finding("pictures that show nothing (all black or even)", others, "lens cap, lamp, exposure? remove them")
 
 
 def _usual_and_others(kinds: Sequence[str], rows: Sequence[SplitRow]) -> tuple[str, tuple[str, ...]]:

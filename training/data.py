@@ -76,7 +76,8 @@ def scan(
     entries = _class_map(classes or root / CLASSES, taught, acceptable, required=classes is not None)
     _check_classes(data, entries, taught, set(labels), good_only)
     rows = list(map(SplitRow, paths, labels, splits, groups, hashes))
-    findings = find_oddities(rows, looks, grouped=len(set(groups)) < len(rows))
+    may_pass = {entry.name for entry in entries if entry.acceptable}
+    findings = find_oddities(rows, looks, len(set(groups)) < len(rows), may_pass)
     return Dataset(root, entries, tuple(sorted(rows, key=lambda row: row.path)), findings)
 
 

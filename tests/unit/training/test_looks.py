@@ -19,6 +19,7 @@ from training.cli import app
 from training.data import Dataset, scan
 from training.errors import DataError
 from training.looks import Look, look, look_at, near_copies
+from training.runs import SplitRow
 from training.views import read_image
 
 Draw = Callable[[Path, str, int], Path]
@@ -81,6 +82,51 @@ def test_swapped_channels_are_named(pictures: Path) -> None:
         Pil.fromarray(tinted[..., ::-1] if swapped else tinted).save(file)
     found = oddities(scan(pictures))["red and blue look swapped"]
     assert set(found) == {"good/good3_0.png", "scratch/scratch2_1.png"}
+
+
+WHOLE_CLASSES = "whole classes whose red and blue look swapped"
+
+
+def look_of(colour: tuple[float, float, float], thumbnail: np.ndarray | None = None) -> Look:
+    return Look(str(colour), "RGB", (32, 32), colour, 0, THUMBNAIL if thumbnail is None else thumbnail)
+
+
+THUMBNAIL = np.random.default_rng(1).integers(0, 255, (32, 32), dtype=np.uint8)
+
+
+def colour_findings(**classes: list[tuple[float, float, float]]) -> dict[str, tuple[str, ...]]:
+    rows = [SplitRow(f"{k}/{i}", k, "train", f"{k}{i}", "0") for k, of in classes.items() for i in range(len(of))]
+    looks = [look_of(colour) for of in classes.values() for colour in of]
+    return {f.what: f.where for f in find_oddities(rows, looks, grouped=True) if "swapped" in f.what}
+
+
+def test_a_whole_class_with_swapped_channels_is_named() -> None:
+    good = [(150.0 + i, 100.0, 90.0 - i) for i in range(9)]
+    scratch = [colour[::-1] for colour in good[:5]]
+    where = ("good: red 154, blue 86", "scratch: red 88, blue 152")
+    assert colour_findings(good=good, scratch=scratch) == {WHOLE_CLASSES: where}
+    assert colour_findings(good=good, scratch=good[:5]) == {}
+
+
+def test_grey_classes_and_classes_of_other_colours_are_not_called_swapped() -> None:
+    grey = [(100.0 + i, 100.0, 99.0 - i) for i in range(5)]
+    assert colour_findings(good=grey, dent=[colour[::-1] for colour in grey]) == {}
+    ships, frogs = [(122.0, 129.0, 138.0)] * 5, [(119.0, 111.0, 88.0)] * 4  # mean colours of CIFAR-10's
+    assert colour_findings(ship=ships, frog=frogs) == {}
+    assert colour_findings(frog=frogs, ship=ships[:3]) == {}
+    assert colour_findings(plum=[(150.0, 60.0, 90.0)] * 5, leaf=[(90.0, 140.0, 150.0)] * 4) == {}  # green differs
+
+
+def test_pictures_that_show_nothing_are_named_and_those_that_may_pass_above_all(pictures: Path) -> None:
+    rng = np.random.default_rng(1)
+    for name, level in (("good/black", 0), ("good/white", 255), ("stain/dark", 6)):
+        noise = rng.normal(level, 2 if level == 6 else 0, (96, 128, 3))
+        Pil.fromarray(np.clip(noise, 0, 255).astype(np.uint8)).save(pictures / f"{name}.png")
+    found = {finding.what: finding for finding in scan(pictures).findings}
+    passing = found["pictures that may pass and show nothing (all black or even)"]
+    assert set(passing.where) == {"good/black.png", "good/white.png"}
+    assert "learn that nothing is good" in passing.advice
+    assert found["pictures that show nothing (all black or even)"].where == ("stain/dark.png",)
 
 
 def test_grey_pictures_among_coloured_ones_and_other_sizes_are_named(pictures: Path) -> None:
@@ -148,7 +194,8 @@ def test_findings_are_written_place_by_place(pictures: Path, tmp_path: Path) -> 
     lines = (tmp_path / CHECKS).read_text().splitlines()
     assert lines[0] == "what,where,advice"
     assert lines[1].startswith("the same file twice,good/copy_0.png = good/good0_0.png,")
-    assert find_oddities(data.rows, look_at(pictures, [row.path for row in data.rows]), grouped=True) == data.findings
+    looks = look_at(pictures, [row.path for row in data.rows])
+    assert find_oddities(data.rows, looks, True, {"good"}) == data.findings
 
 
 def test_the_check_command_names_oddities_and_writes_them_down(pictures: Path, tmp_path: Path) -> None:
