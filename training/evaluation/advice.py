@@ -12,6 +12,8 @@ from training.pages.page import count, percent
 
 OVERFIT_RISE = 0.10  # of the validation loss above its least, with the training loss still falling ...
 OVERFIT_EPOCHS = 3  # ... for so many epochs at least
+FLAT_GAIN = 0.05  # of the validation loss that is no gain; since then ...
+FLAT_HALVED, FLAT_TIMES, FLAT_GAP = 0.5, 4.0, 0.2  # ... train loss below half, val so many times it, and so far above
 UNFINISHED_GAIN = 0.01  # of macro recall over the last quarter of the epochs, the best being the last
 UNSTEADY_RISE, UNSTEADY_TIMES = 0.10, 3  # the training loss rises by so much from one epoch to the next, so often
 IMBALANCE_RATIO = 5.0  # training pictures of the largest class to those of the smallest ...
@@ -46,7 +48,10 @@ class Advice:
 
 def advise(evidence: Evidence) -> tuple[Advice, ...]:
     """What the rules have to say; () where nothing speaks against the run."""
-    rules = (overfitting, unfinished, unsteady, imbalance, few_pictures, slow_loader, overconfident)
+    rules = (
+        overfitting, memorising, unfinished, unsteady, imbalance, unjudged, few_pictures, slow_loader, idle_gpu,
+        overconfident,
+    )  # fmt: skip
     return tuple(found for rule in rules if (found := rule(evidence)))
 
 
@@ -65,6 +70,23 @@ def overfitting(e: Evidence) -> Advice | None:
         "a smaller share that learns (--freeze layer4 or head), or more --weight-decay."
     )
     return Advice("overfitting", "look", "The network learns its pictures by heart.", text)
+
+
+def memorising(e: Evidence) -> Advice | None:
+    """The validation loss has long stopped falling, far above a training loss that falls on."""
+    val, train = _curve(e, "val_loss"), _curve(e, "train_loss")
+    if len(val) < 2 or len(train) != len(val) or overfitting(e):
+        return None
+    flat = next(i for i, loss in enumerate(val) if loss <= min(val) * (1 + FLAT_GAIN))
+    apart = val[-1] >= FLAT_TIMES * train[-1] and val[-1] - train[-1] >= FLAT_GAP
+    if len(val) - 1 - flat < OVERFIT_EPOCHS or train[-1] > FLAT_HALVED * train[flat] or not apart:
+        return None
+    text = (
+        f"The validation loss has not fallen since epoch {flat + 1} (now {val[-1]:.2f}), while the training loss went "
+        f"from {train[flat]:.2f} to {train[-1]:.2f}: what it learned since does not carry over. More pictures help "
+        "most; then --augment where physically true, --freeze layer4 or head, or more --weight-decay."
+    )
+    return Advice("memorising", "look", "The network learns its pictures by heart.", text)
 
 
 def unfinished(e: Evidence) -> Advice | None:
@@ -90,21 +112,37 @@ def unsteady(e: Evidence) -> Advice | None:
 
 
 def imbalance(e: Evidence) -> Advice | None:
-    """A class with few pictures is found much less often than the others."""
+    """Classes with few pictures are found much less often than the others."""
     known = {k: n for k, n in e.train_counts.items() if n and not math.isnan(e.recall.get(k, math.nan))}
     if len(known) < 2:
         return None
-    rare, most = min(known, key=lambda k: known[k]), max(known.values())
-    mean = sum(e.recall[k] for k in known) / len(known)
-    if most / known[rare] < IMBALANCE_RATIO or e.recall[rare] > mean - IMBALANCE_GAP:
+    most, mean = max(known.values()), sum(e.recall[k] for k in known) / len(known)
+    missed = [
+        k for k, n in sorted(known.items(), key=lambda item: e.recall[item[0]])
+        if most / n >= IMBALANCE_RATIO and e.recall[k] <= mean - IMBALANCE_GAP
+    ]  # fmt: skip
+    if not missed:
         return None
     did = f" (now: {e.imbalance})" if e.imbalance else ""
-    text = (
-        f"{rare} has {count(known[rare])} training pictures against {count(most)} of the largest class, and a recall "
-        f"of {percent(e.recall[rare])} against {percent(mean)} on average. Try another --imbalance{did} and compare; "
-        f"more pictures of {rare} help most."
+    told = "; ".join(
+        f"{k} has {count(known[k])} training pictures against {count(most)} of the largest class, and a recall "
+        f"of {percent(e.recall[k])} against {percent(mean)} on average"
+        for k in missed
     )
+    text = f"{told}. Try another --imbalance{did} and compare; more pictures of {', '.join(missed)} help most."
     return Advice("imbalance", "look", "A rare class is missed.", text)
+
+
+def unjudged(e: Evidence) -> Advice | None:
+    """A class that was taught has no picture in the split measured."""
+    absent = sorted(k for k, n in e.train_counts.items() if n and math.isnan(e.recall.get(k, math.nan)))
+    if not absent or not e.recall:
+        return None
+    text = (
+        f"{', '.join(absent)}: no picture in the split that was measured. No figure here says whether it is found, and "
+        "the averages leave it out. Put pictures of it there."
+    )
+    return Advice("unjudged", "look", "A class was not judged.", text)
 
 
 def few_pictures(e: Evidence) -> Advice | None:
@@ -118,16 +156,27 @@ def few_pictures(e: Evidence) -> Advice | None:
 
 
 def slow_loader(e: Evidence) -> Advice | None:
-    """The network waits for pictures: by the share of time waited, or else by the GPU's use."""
-    waiting, used = _curve(e, "waiting"), _curve(e, "gpu_used_percent")
-    if waiting and (share := median(waiting)) >= WAITING_SHARE:
-        seen = f"The network waited for pictures in {percent(share)} of the time."
-    elif used and not waiting and (percents := median(used)) < GPU_USED_PERCENT:
-        seen = f"The GPU was in use {percents:.0f} % of the time."
-    else:
+    """The network waits for pictures."""
+    waiting = _curve(e, "waiting")
+    if not waiting or (share := median(waiting)) < WAITING_SHARE:
         return None
-    text = f"{seen} More --workers, a local disk instead of a network share, smaller files, or less costly --augment."
+    text = (
+        f"The network waited for pictures in {percent(share)} of the time. More --workers, a local disk instead of a "
+        "network share, smaller files, or less costly --augment."
+    )
     return Advice("slow-loader", "note", "Reading pictures is the bottleneck.", text)
+
+
+def idle_gpu(e: Evidence) -> Advice | None:
+    """The GPU is idle though the pictures are there: its steps are too small."""
+    used = _curve(e, "gpu_used_percent")
+    if not used or (percents := median(used)) >= GPU_USED_PERCENT or slow_loader(e):
+        return None
+    text = (
+        f"The GPU was in use {percents:.0f} % of the time and seldom waited for pictures: its steps are too small for "
+        "it. A larger --batch is quicker; a smaller GPU would do as well."
+    )
+    return Advice("idle-gpu", "note", "The GPU is hardly used.", text)
 
 
 def overconfident(e: Evidence) -> Advice | None:

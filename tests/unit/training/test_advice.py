@@ -9,11 +9,14 @@ from training.evaluation.advice import (
     Evidence,
     advise,
     few_pictures,
+    idle_gpu,
     imbalance,
+    memorising,
     overconfident,
     overfitting,
     slow_loader,
     unfinished,
+    unjudged,
     unsteady,
 )
 
@@ -37,6 +40,21 @@ def test_overfitting_is_a_validation_loss_that_rises_while_the_training_loss_fal
     assert overfitting(curve(train_loss=both, val_loss=both)) is None  # diverging is another illness
     late = curve(train_loss=FALLING, val_loss=[1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.6, 0.7])
     assert overfitting(late) is None  # two epochs are no trend
+
+
+def test_a_training_loss_that_falls_far_below_a_flat_validation_loss_is_learning_by_heart() -> None:
+    flat = [0.93, 0.9, 0.91, 0.9, 0.9, 0.91, 0.9, 0.9]
+    found = memorising(curve(train_loss=FALLING, val_loss=flat))
+    assert found is not None and "since epoch 1 (now 0.90)" in found.text and "from 1.00 to 0.20" in found.text
+    assert memorising(curve(train_loss=FALLING, val_loss=FALLING)) is None
+    assert memorising(curve(train_loss=[1.0, 0.95, 0.9, 0.85, 0.8, 0.7], val_loss=flat[:6])) is None
+    assert memorising(curve(train_loss=[0.08, 0.06, 0.04, 0.02, 0.01], val_loss=[0.1] * 5)) is None  # it is done
+    assert memorising(curve(train_loss=[2.0, 0.9, 0.2], val_loss=[0.9] * 3)) is None  # two epochs are no trend
+    assert (
+        memorising(curve(train_loss=[0.2, 0.2, 0.18, 0.17, 0.15], val_loss=[0.9] * 5)) is None
+    )  # apart from the start
+    rising = curve(train_loss=FALLING, val_loss=[0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 1.0, 1.1])
+    assert [a.rule for a in advise(rising)] == ["overfitting"]  # said once
 
 
 def test_a_best_epoch_at_the_very_end_asks_for_more() -> None:
@@ -63,6 +81,22 @@ def test_a_rare_class_that_is_missed_is_named() -> None:
     assert imbalance(Evidence(train_counts=COUNTS, recall=RECALL | {"dent": math.nan})) is None
 
 
+def test_not_only_the_rarest_class_is_examined() -> None:
+    counts, recall = {"good": 500, "dent": 35, "scratch": 40, "rust": 45}, {"good": 0.99, "dent": 1.0, "scratch": 0.1}
+    found = imbalance(Evidence(train_counts=counts, recall=recall | {"rust": 0.3}))
+    assert found is not None
+    assert "scratch has 40 training pictures" in found.text and "rust has 45" in found.text
+    assert "more pictures of scratch, rust help most" in found.text and "dent" not in found.text
+
+
+def test_a_class_without_a_picture_in_the_split_is_named() -> None:
+    found = unjudged(Evidence(train_counts=COUNTS, recall=RECALL | {"dent": math.nan}))
+    assert found is not None and found.text.startswith("dent: no picture")
+    assert unjudged(Evidence(train_counts=COUNTS, recall=RECALL)) is None
+    assert unjudged(Evidence(train_counts=COUNTS)) is None  # nothing was measured
+    assert [a.rule for a in advise(Evidence(train_counts=COUNTS, recall=RECALL | {"dent": math.nan}))] == ["unjudged"]
+
+
 def test_a_class_of_few_pictures_is_named() -> None:
     found = few_pictures(Evidence(train_counts=COUNTS | {"stain": 12}))
     assert found is not None
@@ -73,12 +107,20 @@ def test_a_class_of_few_pictures_is_named() -> None:
 def test_a_network_that_waits_for_pictures_says_so() -> None:
     assert slow_loader(curve(waiting=[0.6, 0.4, 0.5])) is not None
     assert slow_loader(curve(waiting=[0.9, 0.1, 0.1])) is None  # the first epoch fills the cache
-    assert slow_loader(curve(gpu_used_percent=[30.0, 20.0, 40.0])) is not None
-    assert slow_loader(curve(gpu_used_percent=[95.0, 97.0])) is None
-    assert (
-        slow_loader(curve(waiting=[0.0, 0.0], gpu_used_percent=[20.0, 20.0])) is None
-    )  # a small network, not the disk
+    small = curve(waiting=[0.0, 0.0], gpu_used_percent=[20.0, 20.0])
+    assert slow_loader(small) is None  # a small network, not the disk
     assert slow_loader(Evidence()) is None
+
+
+def test_a_gpu_that_is_idle_while_pictures_are_ready_asks_for_larger_steps() -> None:
+    small = curve(waiting=[0.0, 0.0], gpu_used_percent=[20.0, 30.0])
+    found = idle_gpu(small)
+    assert found is not None and "25 % of the time" in found.text
+    assert [a.rule for a in advise(small)] == ["idle-gpu"]
+    assert idle_gpu(curve(waiting=[0.1, 0.1], gpu_used_percent=[95.0, 97.0])) is None
+    starved = curve(waiting=[0.6, 0.5], gpu_used_percent=[20.0, 30.0])
+    assert [a.rule for a in advise(starved)] == ["slow-loader"]
+    assert idle_gpu(curve(waiting=[0.1, 0.1])) is None
 
 
 def test_confidence_that_is_no_probability_is_said_which_way() -> None:
