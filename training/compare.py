@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from rich.table import Table
 
+from training.config import option
 from training.errors import RunError
 from training.runs import HISTORY, RUN, Run, read_run
 
@@ -23,6 +24,7 @@ FIGURES = (
 )  # fmt: skip
 UPPER = {"test_escape": "test_escape_upper_95", "test_overkill": "test_overkill_upper_95"}
 CURVES = (("train_loss", "loss, train"), ("val_loss", "loss, val"), ("val_macro_recall", "macro recall, val"))
+FOUND = {"trained_on": "trained on"}  # in a run's config, but no option
 SUFFIXES = {".png", ".svg", ".pdf"}
 
 
@@ -62,7 +64,7 @@ def table(candidates: Sequence[Candidate]) -> Table:
     for key in sorted(set().union(*configs)):
         values = [config.get(key, "") for config in configs]
         if len(set(values)) > 1:
-            shown.add_row(f"--{key.replace('_', '-')}", *values)
+            shown.add_row(FOUND.get(key) or option(key), *values)
     return shown
 
 

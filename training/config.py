@@ -12,6 +12,7 @@ from training.choices import Augment, Freeze, Head, Imbalance, Optim, Precision,
 from training.errors import TrainingError
 from training.views import Roi
 
+NAMED = {"network_size": "--size"}  # options that are not called as their field is
 MOST_READERS = 8  # processes that read pictures for one GPU
 # May change when a run goes on: how it is computed, not what.
 HOW_NOT_WHAT = {"out", "stop_after", "threads", "workers", "device", "channels_last", "tensorboard", "quiet"}
@@ -65,7 +66,7 @@ class FitConfig:
         }  # fmt: skip
         for name, fine in bounds.items():
             if not fine:
-                raise ValueError(f"--{name.replace('_', '-')} {getattr(self, name)} cannot be used")
+                raise ValueError(f"{option(name)} {getattr(self, name)} cannot be used")
         if Augment.ROTATE_90 in self.augment and self.network_size[0] != self.network_size[1]:
             raise ValueError("--augment rotate-90 turns the view by a quarter: it needs a square --size")
 
@@ -107,6 +108,11 @@ class FitConfig:
         if self.precision is Precision.AUTO and device.type == "cuda":
             return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
         return {Precision.BF16: torch.bfloat16, Precision.FP16: torch.float16}.get(self.precision)
+
+
+def option(name: str) -> str:
+    """What a field of FitConfig is called on the command line."""
+    return NAMED.get(name, f"--{name.replace('_', '-')}")
 
 
 def _text(value: object) -> str:

@@ -172,7 +172,8 @@ def _check_classes(
         odd = sorted(set(names) ^ set(taught))
         raise DataError(f"class map and training folders differ: {', '.join(odd)} stand(s) in one of them only")
     if not any(entry.acceptable for entry in entries):
-        raise DataError(f"no class may pass: say which of {', '.join(names)} with --acceptable NAME or in {CLASSES}")
+        how = f"in {CLASSES} or --classes FILE" if good_only else f"with --acceptable NAME or in {CLASSES}"
+        raise DataError(f"no class may pass: say which of {', '.join(names)} {how}")
     if good_only:
         if not all(entry.acceptable for entry in entries):
             raise DataError("a one-class run learns good parts only: leave the other kinds out of train")

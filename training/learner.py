@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from training.average import SlowAverage
 from training.batches import Collate, EpochBatches, Loader, Shares
 from training.checkpoint import CHECKPOINT, load_checkpoint, read_notes, save_checkpoint, save_tensors
-from training.config import FitConfig
+from training.config import FitConfig, option
 from training.data import Dataset
 from training.errors import RunError
 from training.evaluate import Report, predict
@@ -212,7 +212,7 @@ class Learner:
         mine = self.cfg.described()
         changed = sorted(key for key in mine if mine[key] != notes["config"].get(key))
         if changed or notes["dataset"] != self.data.sha256:
-            what = ", ".join(f"--{key.replace('_', '-')}" for key in changed) or "the pictures"
+            what = ", ".join(map(option, changed)) or "the pictures"
             raise RunError(
                 f"{self.cfg.out} holds an interrupted run that was started otherwise ({what} changed):"
                 f" give another --out, or remove {self.cfg.out / CHECKPOINT}"

@@ -189,3 +189,10 @@ def test_a_region_that_leaves_the_picture_is_refused(pictures: Path) -> None:
     assert cut(image, (8, 4, 32, 30)).shape == (30, 32, 3)
     with pytest.raises(DataError, match="is 48 x 40 pixels"):
         cut(image, (20, 0, 32, 32))
+
+
+def test_a_one_class_run_is_told_of_no_option_that_it_lacks(tmp_path: Path, draw: Draw) -> None:
+    draw(tmp_path / "fine", "good", 10)
+    with pytest.raises(DataError, match="no class may pass") as caught:
+        scan(tmp_path, good_only=True)
+    assert "--acceptable" not in str(caught.value) and "--classes FILE" in str(caught.value)

@@ -6,7 +6,7 @@ import csv
 import errno
 import json
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from threading import Event
 
@@ -19,7 +19,7 @@ from tests.unit.training.conftest import picture
 from training.choices import Freeze
 from training.cli import app
 from training.compare import load, plot, table, warnings
-from training.config import FitConfig
+from training.config import FitConfig, option
 from training.errors import RunError
 from training.finish import command_of, run_on_finish
 from training.runs import METRICS, SplitRow
@@ -119,6 +119,25 @@ def test_runs_are_compared_by_table_and_curves(runs: list[Path], tmp_path: Path)
     columns = [list(column.cells) for column in table(load(runs)).columns]
     assert columns[1][0] == "1, 1"
     assert "at most" in columns[1][4]
+
+
+def test_texts_name_options_that_exist(runs: list[Path]) -> None:
+    import typer
+
+    from training.compare import Candidate
+
+    command = typer.main.get_command(app).commands["fit"]  # type: ignore[attr-defined]
+    exist = {name for parameter in command.params for name in parameter.opts}
+    named = {option(field.name) for field in fields(FitConfig) if field.name not in {"data", "quiet"}}
+    assert named <= exist
+    with pytest.raises(ValueError, match=r"^--size \(0, 32\) cannot be used"):
+        FitConfig(Path("x"), Path("y"), network_size=(0, 32))
+    one = load(runs[:1])[0]
+    assert one.run is not None
+    config = dict(one.run.config) | {"trained_on": "another machine", "network_size": "64,64"}
+    other = Candidate("other", replace(one.run, config=config), ())
+    rows = [str(cell) for cell in table([one, other]).columns[0].cells]
+    assert rows[-2:] == ["--size", "trained on"]
 
 
 def test_a_comparison_says_where_it_is_none(runs: list[Path], tmp_path: Path) -> None:
