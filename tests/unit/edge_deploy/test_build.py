@@ -25,6 +25,7 @@ from edge_deploy.fit import Detector
 from edge_deploy.manifest import built_at
 from edge_deploy.options import BuildOptions
 from edge_deploy.pack import canonical
+from edge_deploy.parity import ParityConfig
 from edge_deploy.show import describe_bundle
 from inspector.bundle.keys import load_key
 from inspector.bundle.verify import VerifiedBundle, verify
@@ -41,7 +42,9 @@ from training.views import read_image
 
 pytestmark = pytest.mark.slow
 
-OPTIONS = BuildOptions(version=3, quantisation_images=24)
+# Random weights on a map of 8 x 8 cells, nearly half of them at the edge: 8 bits move the strangest of them by a third,
+# where a taught network at 224 px is moved by 4 %.
+OPTIONS = BuildOptions(version=3, quantisation_images=24, parity=ParityConfig(quantised_anomaly=0.4))
 
 
 @pytest.fixture(scope="module")
