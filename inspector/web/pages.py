@@ -18,8 +18,8 @@ from inspector.web.present import time_zone
 from inspector.web.records import Filters, Row, Unreadable
 from inspector.web.site import Site
 from inspector.web.stream import EventStream
-from inspector.web.words import OFFLINE, REASONS, reason_words, word
-from plc.registers import OfflineReason
+from inspector.web.words import offline_words, reason_words, word
+from plc.registers import OfflineReason, Reason
 
 PAGE_ROWS = 50
 ON_ITS_WAY, WRITTEN_WITHIN_S = 20, 2.0  # looks for a picture that the archive is about to write
@@ -102,7 +102,7 @@ async def history(request: Request) -> Response:
     return site.page(
         "history.html", status, here="history", rows=[rows.row_view(r) for r in found],
         form=form, verdicts=[(str(n), word(f"verdict.{n}")) for n in range(1, 7)],
-        reasons=[(str(int(r)), reason_words(r, "…").text) for r in REASONS], zone=time_zone(), problem=problem,
+        reasons=[(str(int(r)), reason_words(r, "…").text) for r in Reason], zone=time_zone(), problem=problem,
         problem_hint=hint, paged=before is not None, newest=_link(form),
         older=_link({**form, "before": str(found[-1]["no"])}) if more else "",
     )  # fmt: skip
@@ -136,7 +136,7 @@ async def readyz(request: Request) -> Response:
         return JSONResponse({"ready": True})
     number = int(feed.status.get("offline_reason") or 0) if feed.up else -1
     known = number in list(OfflineReason) and number != 0
-    text = OFFLINE[OfflineReason(number)].text if known else word("stale.text" if feed.up else "offline.text")
+    text = offline_words(number).text if known else word("stale.text" if feed.up else "offline.text")
     return JSONResponse({"ready": False, "reason": text}, 503)
 
 

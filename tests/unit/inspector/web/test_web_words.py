@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
@@ -9,7 +8,7 @@ from inspector.web import words
 from inspector.web.present import counts_view, explain, part_view, percent, sign_of, state_view, status_view
 from plc.registers import OfflineReason, Reason, Verdict
 
-WEB = Path(words.__file__).parent
+WEB = words.FOLDER.parent
 PART = {
     "no": 7, "trigger_id": 7, "part_id": 4711, "utc_ms": 1_790_000_000_000, "code": 1, "reason": 0, "label": "good",
     "confidence": 0.97, "novelty_score": 1.0, "anomaly_score": None, "elapsed_ms": 31.0, "preview": "7.jpg",
@@ -31,7 +30,7 @@ def test_every_offline_reason_says_what_to_do(reason: OfflineReason) -> None:
 
 def test_a_number_that_the_page_does_not_know_is_shown_and_not_hidden() -> None:
     assert "999" in words.reason_words(999).text
-    assert words.offline_words(999) == words.OFFLINE[OfflineReason.NONE]
+    assert words.offline_words(999) == words.offline_words(OfflineReason.NONE)
 
 
 def test_a_reason_without_a_class_leaves_no_gap() -> None:

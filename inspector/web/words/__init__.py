@@ -1,0 +1,93 @@
+"""Every text that a person reads on the page, by key and language: one folder a language, one TOML file a subject.
+
+The language is that of the task that asks (`speaking`), so that nothing between a handler and a text hands it on.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+
+from plc.registers import OfflineReason, Reason
+
+FOLDER = Path(__file__).parent
+LANGUAGES = ("en",)  # the first is spoken where nobody chose, and where a translation is missing
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What happened, and what that means or what to do about it."""
+
+    text: str
+    hint: str
+
+
+def read_catalog(language: str) -> Mapping[str, str]:
+    """All texts of one language. Raises ValueError: a key stands in two files."""
+    found: dict[str, str] = {}
+    for file in sorted((FOLDER / language).glob("*.toml")):
+        texts = tomllib.loads(file.read_text(encoding="utf-8"))
+        if twice := found.keys() & texts.keys():
+            raise ValueError(f"{file} repeats {', '.join(sorted(twice))}")
+        found.update(texts)
+    return found
+
+
+_CATALOGS = {language: read_catalog(language) for language in LANGUAGES}
+_language: ContextVar[str] = ContextVar("language", default=LANGUAGES[0])
+
+
+@contextmanager
+def speaking(language: str) -> Iterator[None]:
+    """Texts inside are of this language; one that we do not speak is taken for the first."""
+    token = _language.set(language if language in LANGUAGES else LANGUAGES[0])
+    try:
+        yield
+    finally:
+        _language.reset(token)
+
+
+def language() -> str:
+    """The language of the running task, as in `lang` of HTML."""
+    return _language.get()
+
+
+def word(key: str, **values: object) -> str:
+    """The text for `key`. Raises KeyError for a key that has none: a missing text is a bug."""
+    text = _CATALOGS[_language.get()].get(key) or _CATALOGS[LANGUAGES[0]][key]
+    return text.format(**values) if values else text
+
+
+def has_word(key: str) -> bool:
+    return key in _CATALOGS[LANGUAGES[0]]
+
+
+def readable(name: str) -> str:
+    """A class or stage name as people write it: missing_hole -> missing hole."""
+    return name.replace("_", " ").strip()
+
+
+def reason_words(number: int, label: str | None = None) -> Explained:
+    """The plain words for a REASON number; an unknown one is named by its number, never hidden."""
+    try:
+        key = f"reason.{Reason(number).name.lower()}"
+    except ValueError:
+        return Explained(word("reason.unknown", number=number), word("reason.unknown.hint"))
+    return Explained(_about(key, label), _about(f"{key}.hint", label))
+
+
+def _about(key: str, label: str | None) -> str:
+    if not label and has_word(f"{key}.bare"):
+        return word(f"{key}.bare")
+    return word(key, label=readable(label or ""))
+
+
+def offline_words(number: int) -> Explained:
+    """The plain words for an OFFLINE_REASON number; those for "not known" where there are none."""
+    known = OfflineReason(number) if number in list(OfflineReason) else OfflineReason.NONE
+    key = f"notready.{known.name.lower()}"
+    return Explained(word(key), word(f"{key}.hint"))
