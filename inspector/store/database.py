@@ -1,4 +1,4 @@
-"""results.db as its only writer holds it: one connection, transactions that are on the disk when they return."""
+"""A database as its only writer holds it: one connection, transactions that are on the disk when they return."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import ctypes
 import errno
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import apsw
 
 from inspector.core.errors import StoreBroken, StoreError
-from inspector.store.migrations import migrate
+from inspector.store.migrations import STEPS, migrate
 
 BUSY_MS = 50  # nobody else writes; readers in WAL mode block no writer
 CHECKPOINT_PAGES = 256  # 1 MB of WAL: moved into the file between parts
@@ -30,8 +30,8 @@ class Database:
     pages clean that never reached the disk, so a retry that succeeds would prove nothing.
     """
 
-    def __init__(self, path: Path, *, vfs: str | None = None) -> None:
-        self.path = path
+    def __init__(self, path: Path, *, steps: Sequence[str] = STEPS, vfs: str | None = None) -> None:
+        self.path, self._steps = path, steps  # the numbered steps of its schema
         self._vfs = vfs  # SQLite's file layer by name; the tests' stalls and loses writes
         self._db: apsw.Connection | None = None
         self._lock_fd: int | None = None
@@ -53,7 +53,7 @@ class Database:
             flag = ctypes.c_int(1)  # the page opens it read-only, which works only where a WAL is
             db.file_control("main", apsw.SQLITE_FCNTL_PERSIST_WAL, ctypes.addressof(flag))
             db.set_wal_hook(self._after_commit)
-            migrate(db)
+            migrate(db, self._steps)
             self._sync_directory()
         except (apsw.Error, OSError, StoreError) as exc:
             self.close()

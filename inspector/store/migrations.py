@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import apsw
 
 from inspector.core.errors import StoreError
@@ -136,12 +138,12 @@ STEPS = (
 )
 
 
-def migrate(db: apsw.Connection) -> None:
+def migrate(db: apsw.Connection, steps: Sequence[str]) -> None:
     """Bring the schema up to date, one transaction a step. Raises StoreError: written by a newer version."""
     have = int(db.pragma("user_version") or 0)
-    if have > len(STEPS):
-        raise StoreError(f"it has schema {have}, this version knows {len(STEPS)}: install the newer version")
-    for number, step in enumerate(STEPS[have:], have + 1):
+    if have > len(steps):
+        raise StoreError(f"it has schema {have}, this version knows {len(steps)}: install the newer version")
+    for number, step in enumerate(steps[have:], have + 1):
         with db:
             db.execute(step)
             db.pragma("user_version", number)
