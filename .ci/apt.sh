@@ -1,10 +1,10 @@
 #!/bin/sh
 # Install the Debian packages that some tests use where we may, else say which are missing; those tests skip.
-# chromium: the page in a browser. strace: broken disks. systemd: the units. fonts: readable screenshots. mbpoll: a
+# chromium: the page in a browser. strace: broken disks. systemd: the units. fonts: readable screenshots, Chinese too. mbpoll: a
 # Modbus client that is not ours. gcc, libmodbus: a PLC that is not ours. (Another one runs in Node-RED: its test takes
 # node and npm where they are; a distribution's npm brings hundreds of packages, so it is not asked for here.)
 # socat: pairs of serial ports. openssl: a TLS server that is not ours.
-packages="chromium strace systemd fonts-dejavu-core mbpoll gcc libc6-dev libmodbus-dev socat openssl"
+packages="chromium strace systemd fonts-dejavu-core fonts-wqy-microhei mbpoll gcc libc6-dev libmodbus-dev socat openssl"
 command -v dpkg >/dev/null || { echo "no Debian packages here; tests that need one of these skip: $packages"; exit 0; }
 missing=""
 for p in $packages; do

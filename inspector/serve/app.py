@@ -27,6 +27,7 @@ from inspector.serve.upload import Lingering, read_upload
 from inspector.web import site
 from inspector.web.guard import Guard, is_loopback
 from inspector.web.server import NO_TELEMETRY, Server, bind, feed_watchdog
+from inspector.web.speech import Speech
 
 log = structlog.get_logger(__name__)
 
@@ -58,7 +59,7 @@ def create_app(service: Service) -> ASGIApp:
     async def bug(_: Request, __: Exception) -> Response:
         return _refuse(500)  # the server logs it with its traceback
 
-    return Lingering(Guard(app, service.settings.names, posts={PREDICT}, refuse=_refuse))
+    return Lingering(Speech(Guard(app, service.settings.names, posts={PREDICT}, refuse=_refuse)))
 
 
 def _add_routes(app: FastAPI, service: Service) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from inspector.bundle.golden import limits_of
@@ -48,6 +49,14 @@ def score_rows(manifest: Manifest) -> list[tuple[str, str, str]]:
     return rows
 
 
+def wanted_text(sizes: Sequence[tuple[int, int]]) -> str:
+    """The sizes that are taken, (height, width) of the whole picture and of the view, in words, width first."""
+    names = ("serve.wanted.whole", "serve.wanted.view")
+    told = {f"{w} x {h}": name for (h, w), name in zip(sizes, names, strict=True)}  # of two that are equal, the view
+    one, *other = [word(name, size=size) for size, name in told.items()]
+    return word("serve.wanted.or", one=one, other=other[0]) if other else one
+
+
 def class_rows(manifest: Manifest) -> list[tuple[str, str, bool]]:
     """(key, name, may pass) of each class, in the order of the manifest."""
     return [(c.name, readable(c.name), c.acceptable) for c in sorted(manifest.classes, key=lambda c: c.id)]
@@ -57,4 +66,4 @@ def client_words() -> str:
     """The words that the page's script puts in by itself."""
     own = {key: word(f"serve.{key}") for key in ("judging", "judging.hint", "unreadable", "lost", "lost.hint")}
     signs = {name: word(f"sign.{name}") for name in SIGNS}
-    return json.dumps({**own, "signs": signs}, ensure_ascii=False)
+    return json.dumps({**own, "signs": signs, "percent": word("percent")}, ensure_ascii=False)

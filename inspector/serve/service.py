@@ -18,7 +18,7 @@ from inspector.core.types import Image
 from inspector.serve.declined import Declined
 from inspector.serve.decoder import DecodeBounds, Decoder, DecoderLost
 from inspector.serve.judge import Judge, unready
-from inspector.serve.present import class_rows, client_words, score_rows
+from inspector.serve.present import class_rows, client_words, score_rows, wanted_text
 from inspector.threads import DeviceThread
 from inspector.web import site
 from inspector.web.guard import LOCAL_NAMES, is_loopback
@@ -124,8 +124,9 @@ class Service:
         if manifest is None or self.decoder is None:
             return {"bundle": "", "product": "", "wanted": "", "classes": [], "scores": [], "max_mb": ""}
         return {
-            "bundle": manifest.bundle_id, "product": readable(manifest.product), "wanted": self.decoder.wanted,
-            "classes": class_rows(manifest), "scores": score_rows(manifest), "max_mb": f"{self.settings.max_mb:g}",
+            "bundle": manifest.bundle_id, "product": readable(manifest.product), "classes": class_rows(manifest),
+            "scores": score_rows(manifest), "wanted": wanted_text(self.decoder.sizes),
+            "max_mb": f"{self.settings.max_mb:g}",
         }  # fmt: skip
 
     def close(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from http import HTTPStatus
+from functools import partial
 
 import structlog
 import uvicorn
@@ -19,14 +19,15 @@ from inspector.config import AppConfig
 from inspector.control import connect_control
 from inspector.store.history import SqliteHistory
 from inspector.threads import DeviceThread
-from inspector.web import pages, rows
+from inspector.web import pages, rows, speech
 from inspector.web.feed import Feed
 from inspector.web.guard import Guard
 from inspector.web.records import Filters, Unreadable
 from inspector.web.server import NO_TELEMETRY, Server, bind, feed_watchdog
 from inspector.web.settings import WebSettings, settings_of
 from inspector.web.site import STATIC, Site, assets_hash
-from inspector.web.words import has_word, reason_words, word
+from inspector.web.speech import Speech
+from inspector.web.words import has_word, word
 from plc.registers import Verdict
 
 log = structlog.get_logger(__name__)
@@ -40,6 +41,7 @@ def create_app(site: Site) -> ASGIApp:
     app = FastAPI(title="Inspector", docs_url=None, redoc_url=None, openapi_url=None, telemetry=NO_TELEMETRY)
     app.state.site = site
     app.include_router(pages.router)
+    app.include_router(speech.router)
     app.mount("/static", StaticFiles(directory=STATIC))
 
     @app.exception_handler(HTTPException)
@@ -54,12 +56,12 @@ def create_app(site: Site) -> ASGIApp:
     async def bug(_: Request, __: Exception) -> Response:
         return _error(site, 500)  # the server logs it with its traceback
 
-    return Guard(app, site.settings.names)
+    return Speech(Guard(app, site.settings.names))
 
 
 def _error(site: Site, status: int) -> Response:
-    text = word(f"error.{status}") if has_word(f"error.{status}") else HTTPStatus(status).phrase
-    return site.page("error.html", status, text=text, hint=f"{status} {HTTPStatus(status).phrase}")
+    text = word(f"error.{status}" if has_word(f"error.{status}") else "error.other")
+    return site.page("error.html", status, text=text, hint=word("error.code", status=status))
 
 
 async def watch_records(site: Site) -> None:
@@ -79,12 +81,11 @@ async def watch_records(site: Site) -> None:
 async def _read_records(site: Site) -> None:
     since = site.feed.status.get("since_utc_ms")
     if isinstance(since, int):
-        found = await site.records.top_reasons(since, TOP_REASONS)
-        site.feed.set_reasons([{"text": reason_words(r, "").text, "count": n} for r, n in found])
+        site.feed.set_reasons(await site.records.top_reasons(since, TOP_REASONS))
     if site.feed.last_fail is None:
         failed = await site.records.page(Filters(verdict=int(Verdict.FAIL)), None, 1)
-        if failed and (part := rows.screen_part(failed[0])):
-            site.feed.set_last_fail(part)
+        if failed and failed[0]["published_code"] is not None:
+            site.feed.set_last_fail(partial(rows.screen_part, failed[0]))
 
 
 def run(cfg: AppConfig) -> None:

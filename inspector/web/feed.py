@@ -1,4 +1,4 @@
-"""The daemon's latest word, kept in memory and handed to every open screen.
+"""The daemon's latest word, kept in memory in every language and handed to every open screen in its own.
 
 One connection to the control socket serves all browsers; a browser that reads too slowly is dropped, so none can hold
 up another, and none reaches the daemon.
@@ -10,14 +10,16 @@ import asyncio
 import json
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any, Protocol
 
 import structlog
 
 from inspector.core.errors import InspectorError
 from inspector.web import present
+from inspector.web.words import LANGUAGES, in_each, language
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +32,7 @@ RETRY_S = 0.3
 FRESH_S = 2.0
 
 View = dict[str, Any]
+Views = Mapping[str, View]  # by language; what is no text is equal in all
 
 
 class FeedFull(InspectorError):
@@ -54,9 +57,10 @@ Connect = Callable[[], AbstractAsyncContextManager[Daemon]]
 
 
 class Screen:
-    """One open browser: the messages that it has not taken yet. None ends it."""
+    """One open browser: the messages that it has not taken yet, in the language it was opened in. None ends it."""
 
     def __init__(self) -> None:
+        self.language = language()
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUE)
         self.closed = False
 
@@ -89,10 +93,11 @@ class Feed:
     ) -> None:
         self._connect, self._assets, self._monotonic_s = connect, assets, monotonic_s
         self._screens: set[Screen] = set()
-        self._parts: deque[View] = deque(maxlen=KEEP)  # newest first
-        self._last_fail: View | None = None
-        self._reasons: list[View] = []
-        self._status: View | None = None
+        self._parts: deque[Views] = deque(maxlen=KEEP)  # newest first
+        self._last_fail: Views | None = None
+        self._counted: Sequence[tuple[int, int]] = ()
+        self._reasons: Mapping[str, list[View]] = {each: [] for each in LANGUAGES}
+        self._status: Views | None = None
         self._raw: Mapping[str, Any] = {}
         self._status_at_s = float("-inf")
         self.up = False
@@ -119,10 +124,10 @@ class Feed:
         if len(self._screens) >= MAX_CLIENTS:
             raise FeedFull(f"{MAX_CLIENTS} screens are open")
         screen = Screen()
-        screen.offer(encode("hello", self._hello()))
+        screen.offer(encode("hello", self._hello(screen.language)))
         screen.offer(encode("link", {"up": self.up}))
         if self.up and self._status is not None:
-            screen.offer(encode("status", {**self._status, "age_ms": self._status_age_ms()}))
+            screen.offer(encode("status", {**self._status[screen.language], "age_ms": self._status_age_ms()}))
         self._screens.add(screen)
         return screen
 
@@ -134,28 +139,32 @@ class Feed:
         for screen in list(self._screens):
             screen.close()
 
-    def set_reasons(self, reasons: list[View]) -> None:
-        if reasons != self._reasons:
-            self._reasons = reasons
-            self._push("reasons", reasons)
+    def set_reasons(self, counted: Sequence[tuple[int, int]]) -> None:
+        """(reason, count), most frequent first."""
+        if counted != self._counted:
+            self._counted = counted
+            self._reasons = in_each(partial(present.reasons_view, counted))
+            self._push("reasons", self._reasons.__getitem__)
 
-    def set_last_fail(self, part: View) -> None:
-        """From the record, where the daemon's memory is too short."""
-        if self._last_fail is None or part["no"] > self._last_fail["no"]:
+    def set_last_fail(self, view: Callable[[], View]) -> None:
+        """From the record, where the daemon's memory is too short; view: makes it, in the language of the task."""
+        part = in_each(view)
+        if self._last_fail is None or _plain(part)["no"] > _plain(self._last_fail)["no"]:
             self._last_fail = part
-            self._push("hello", self._hello())
+            self._push("hello", self._hello)
 
     def expects(self, name: str) -> bool:
         """True if `name` is a picture of one of the newest parts: it may still be on its way."""
-        return any(name in (part["preview"], part["heat"]) for part in list(self._parts)[:NEWEST])
+        newest = map(_plain, list(self._parts)[:NEWEST])
+        return any(name in (part["preview"], part["heat"]) for part in newest)
 
     @property
     def reasons(self) -> list[View]:
-        return self._reasons
+        return self._reasons[language()]
 
     @property
     def last_fail(self) -> View | None:
-        return self._last_fail
+        return None if self._last_fail is None else self._last_fail[language()]
 
     # --- following the daemon --------------------------------------------------------------------------------------
 
@@ -176,7 +185,7 @@ class Feed:
         async with asyncio.timeout(SILENT_S):
             status = await daemon.status()
             self._raw = status
-            self._load([present.part_view(p, self._mode()) for p in await daemon.recent()])
+            self._load([self._views(p) for p in await daemon.recent()])
         self._set_up(True)
         self._take_status(status)
         events = daemon.events()
@@ -189,55 +198,63 @@ class Feed:
             if kind == "status":
                 self._take_status(data)
             elif kind == "part":
-                self._take_part(present.part_view(data, self._mode()))
+                self._take_part(self._views(data))
 
-    def _load(self, parts: list[View]) -> None:
+    def _load(self, parts: list[Views]) -> None:
         """Begin again from the daemon's memory; it knows best after a restart of either."""
         self._parts.clear()
         self._parts.extend(parts[:KEEP])
         for part in reversed(parts):
-            if part["sign"] == "fail":
+            if _plain(part)["sign"] == "fail":
                 self._last_fail = part
-        self._push("hello", self._hello())
+        self._push("hello", self._hello)
 
     def _take_status(self, status: Mapping[str, Any]) -> None:
         self._raw = status
-        self._status = {**present.status_view(status), "age_ms": 0}
+        self._status = in_each(lambda: {**present.status_view(status), "age_ms": 0})
         self._status_at_s = self._monotonic_s()
-        self._push("status", self._status)
+        self._push("status", self._status.__getitem__)
 
-    def _take_part(self, part: View) -> None:
-        if any(p["no"] == part["no"] for p in self._parts):
+    def _take_part(self, part: Views) -> None:
+        if any(_plain(p)["no"] == _plain(part)["no"] for p in self._parts):
             return  # it came with `recent` already
         self._parts.appendleft(part)
-        if part["sign"] == "fail":
+        if _plain(part)["sign"] == "fail":
             self._last_fail = part
-        self._push("part", part)
+        self._push("part", part.__getitem__)
 
     def _set_up(self, up: bool) -> None:
         if up != self.up:
             self.up = up
             log.info("daemon reached" if up else "daemon offline")
-            self._push("link", {"up": up})
+            self._push("link", lambda _: {"up": up})
 
-    def _mode(self) -> str:
-        return str(self._raw.get("mode", ""))
+    def _views(self, part: Mapping[str, Any]) -> Views:
+        return in_each(partial(present.part_view, part, str(self._raw.get("mode", ""))))
 
-    def _hello(self) -> View:
+    def _hello(self, spoken: str) -> View:
         return {
-            "assets": self._assets,
-            "parts": list(self._parts),
-            "last_fail": self._last_fail,
-            "reasons": self._reasons,
+            "assets": f"{self._assets} {spoken}",  # a screen whose person chose another language loads itself again
+            "parts": [part[spoken] for part in self._parts],
+            "last_fail": None if self._last_fail is None else self._last_fail[spoken],
+            "reasons": self._reasons[spoken],
         }
 
     def _status_age_ms(self) -> int:
         return int((self._monotonic_s() - self._status_at_s) * 1000)
 
-    def _push(self, event: str, data: object) -> None:
-        message = encode(event, data)
+    def _push(self, event: str, in_language: Callable[[str], object]) -> None:
+        """Tell every screen in its own language; a language is encoded once, and only where a screen is open in it."""
+        messages: dict[str, bytes] = {}
         for screen in list(self._screens):
-            screen.offer(message)
+            if screen.language not in messages:
+                messages[screen.language] = encode(event, in_language(screen.language))
+            screen.offer(messages[screen.language])
+
+
+def _plain(part: Views) -> View:
+    """A part for what is no text: number, sign, names of pictures."""
+    return part[LANGUAGES[0]]
 
 
 def encode(event: str, data: object) -> bytes:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from inspector.web.words import Explained, has_word, offline_words, readable, reason_words, word
@@ -56,7 +56,7 @@ def part_view(part: Message, mode: str = "") -> View:
         "no": int(part["no"]),
         "sign": sign,
         "word": word(f"sign.{sign}"),
-        "text": f"{word('refused')}: {why.text}" if part.get("refused") else why.text,
+        "text": word("refused.why", why=why.text) if part.get("refused") else why.text,
         "hint": why.hint,
         "urgent": code == TEST_NOT_AS_EXPECTED,  # the station let a known-bad part through
         "part_id": str(part["part_id"]),
@@ -126,6 +126,11 @@ def alarm_view(alarm: Message) -> View:
     }
 
 
+def reasons_view(counted: Sequence[tuple[int, int]]) -> list[View]:
+    """(reason, count) of the most frequent reasons, in words."""
+    return [{"text": reason_words(reason).text, "count": count} for reason, count in counted]
+
+
 def facts(status: Message) -> list[tuple[str, str]]:
     """Names and values of what runs, for the foot of the station's card."""
     cycle = status.get("cycle_ms") or {}
@@ -150,22 +155,23 @@ def percent(share: float | None, digits: int = 0) -> str:
     if not _finite(share):
         return UNKNOWN
     scale = 10**digits
-    return f"{math.floor(share * 100 * scale + 1e-9) / scale:.{digits}f} %"  # type: ignore[operator]
+    down = math.floor(share * 100 * scale + 1e-9) / scale  # type: ignore[operator]
+    return word("percent", number=f"{down:.{digits}f}")
 
 
 def milliseconds(value: float | None) -> str:
-    return f"{value:.0f} ms" if _finite(value) else UNKNOWN
+    return word("milliseconds", number=f"{value:.0f}") if _finite(value) else UNKNOWN
 
 
 def duration(seconds: float) -> str:
     minutes = int(seconds) // 60
     if minutes < 1:
-        return f"{int(seconds)} s"
+        return word("duration.s", s=int(seconds))
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)
     if days:
-        return f"{days} d {hours} h"
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+        return word("duration.d", d=days, h=hours)
+    return word("duration.h", h=hours, m=minutes) if hours else word("duration.min", m=minutes)
 
 
 def clock_time(utc_ms: int | None) -> str:

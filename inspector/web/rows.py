@@ -40,10 +40,8 @@ def row_view(row: Row) -> View:
     return {**shown, "sign": sign, "word": code_text(code), "reason": explain(code, reason or 0, row["label"]).text}
 
 
-def screen_part(row: Row) -> View | None:
-    """The row as the filmstrip shows a part (for the pinned FAIL when the daemon's memory is too short)."""
-    if row["published_code"] is None:
-        return None
+def screen_part(row: Row) -> View:
+    """A row that was told to the PLC, for the filmstrip: the last FAIL where the daemon's memory is too short."""
     view = row_view(row)
     return {
         "no": row["no"],
@@ -119,7 +117,7 @@ def _bar(name: str, begun_ms: float, ended_ms: float, whole_ms: float) -> View:
         "name": word(f"stage.{name}") if has_word(f"stage.{name}") else readable(name),
         "x": round(100 * begun_ms / whole_ms, 2),
         "width": round(max(100 * (ended_ms - begun_ms) / whole_ms, 0.4), 2),
-        "took": f"{ended_ms - begun_ms:.1f} ms",
+        "took": word("milliseconds", number=f"{ended_ms - begun_ms:.1f}"),
     }
 
 
@@ -128,7 +126,8 @@ def _outcome(code: int | None, reason: int | None, label: str | None) -> str:
         return word("verdict.none")
     if code == Verdict.PASS:
         return code_text(code)
-    return f"{code_text(code)}: {explain(code, reason or 0, label).text} ({reason})"
+    why = explain(code, reason or 0, label).text
+    return word("verdict.why", verdict=code_text(code), why=why, number=reason)
 
 
 def _facts(row: Row) -> list[tuple[str, str]]:

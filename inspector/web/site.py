@@ -18,7 +18,8 @@ from inspector.web.feed import Feed
 from inspector.web.present import UNKNOWN
 from inspector.web.records import Records
 from inspector.web.settings import WebSettings
-from inspector.web.words import word
+from inspector.web.speech import choices
+from inspector.web.words import FOLDER, language, word
 
 HERE = Path(__file__).parent
 STATIC, TEMPLATES = HERE / "static", HERE / "templates"
@@ -26,9 +27,9 @@ STATIC, TEMPLATES = HERE / "static", HERE / "templates"
 
 @lru_cache(maxsize=1)
 def assets_hash() -> str:
-    """Changes with the page's own files, so that an open screen knows when to load itself again."""
+    """Changes with the page's own files and texts, so that an open screen knows when to load itself again."""
     digest = hashlib.sha256()
-    for path in sorted([*STATIC.iterdir(), *TEMPLATES.iterdir()]):
+    for path in sorted([*STATIC.iterdir(), *TEMPLATES.iterdir(), *FOLDER.rglob("*.toml")]):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -43,6 +44,7 @@ def client_words() -> str:
         "part": "part.id", "class": "part.class", "confidence": "part.confidence", "time": "part.time",
         "elapsed": "part.elapsed", "picture": "part.id", "nopicture": "picture.none", "nopart": "part.none",
         "nofail": "strip.nofail", "noreasons": "counts.noreasons", "noalarms": "alarms.none", "action": "alarms.action",
+        "colon": "colon",
     }  # fmt: skip
     return json.dumps({**alone, **{name: word(key) for name, key in keys.items()}}, ensure_ascii=False)
 
@@ -57,7 +59,7 @@ def environment(*folders: Path) -> Environment:
         lstrip_blocks=True,
     )
     made.globals["w"], made.globals["unknown"] = word, UNKNOWN
-    made.globals["client_words"] = client_words()
+    made.globals |= {"client_words": client_words, "language": language, "languages": choices}
     return made
 
 

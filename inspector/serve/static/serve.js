@@ -7,7 +7,7 @@ const UNKNOWN = "–";
 let latest = 0; // only the last picture's answer is shown
 
 function percent(share) {
-  return `${(Math.floor(share * 1000 + 1e-9) / 10).toFixed(1)} %`; // rounded down, as on the line screen
+  return words.percent.replace("{number}", (Math.floor(share * 1000 + 1e-9) / 10).toFixed(1)); // rounded down, as on the line screen
 }
 
 function score(name, value) {

@@ -70,7 +70,7 @@ export function picture(part, words) {
   none.textContent = part ? words.nopicture : words.nopart;
   none.hidden = Boolean(part && part.preview);
   if (part && part.preview) {
-    img.alt = `${words.picture} ${part.part_id}: ${part.word}`;
+    img.alt = `${words.picture} ${part.part_id}${words.colon}${part.word}`;
     load(img, `/preview/${part.preview}`, () => { none.hidden = false; });
   } else clear(img);
   toggle.hidden = !(part && part.heat);
@@ -121,10 +121,10 @@ export function reasons(list, words) {
 
 const MARKS = { ok: "pass", bad: "fault", unknown: "waiting" };
 
-export function states(list) {
+export function states(list, words) {
   $("states").replaceChildren(...list.map((s) =>
     el("li", { "data-state": s.state, title: s.text }, sign(MARKS[s.state]), el("span", { class: "name" }, s.name),
-       el("span", { class: "text" }, s.state === "ok" ? s.text || s.mark : `${s.mark}${s.text ? ": " + s.text : ""}`))));
+       el("span", { class: "text" }, s.state === "ok" ? s.text || s.mark : `${s.mark}${s.text ? words.colon + s.text : ""}`))));
 }
 
 export function facts(list) {
@@ -138,6 +138,6 @@ export function alarms(list, words) {
        el("p", { class: "cause" }, sign("fault"), a.cause),
        el("p", { class: "meta" }, `${a.priority_text} · ${a.since}`),
        el("p", { class: "then" }, a.consequence),
-       el("p", { class: "do" }, el("b", {}, `${words.action}: `), a.action)));
+       el("p", { class: "do" }, el("b", {}, `${words.action}${words.colon}`), a.action)));
   $("alarms").replaceChildren(...(items.length ? items : [el("li", { class: "quiet" }, words.noalarms)]));
 }

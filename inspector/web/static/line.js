@@ -57,7 +57,7 @@ follow("/events", {
     $("since").textContent = status.since;
     board.toggleAttribute("data-calm", status.alarms.length === 0);
     counts(status.counts);
-    states(status.states);
+    states(status.states, words);
     facts(status.facts);
     alarms(status.alarms, words);
     if (now.freshness === "live") show();

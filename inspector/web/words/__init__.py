@@ -6,16 +6,18 @@ The language is that of the task that asks (`speaking`), so that nothing between
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from plc.registers import OfflineReason, Reason
 
+T = TypeVar("T")
 FOLDER = Path(__file__).parent
-LANGUAGES = ("en",)  # the first is spoken where nobody chose, and where a translation is missing
+LANGUAGES = ("en", "zh")  # the first is spoken where nobody chose, and where a translation is missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,15 @@ def speaking(language: str) -> Iterator[None]:
 def language() -> str:
     """The language of the running task, as in `lang` of HTML."""
     return _language.get()
+
+
+def in_each(make: Callable[[], T]) -> dict[str, T]:
+    """What `make` gives, by language."""
+    made = {}
+    for each in LANGUAGES:
+        with speaking(each):
+            made[each] = make()
+    return made
 
 
 def word(key: str, **values: object) -> str:

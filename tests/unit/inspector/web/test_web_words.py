@@ -9,6 +9,7 @@ from inspector.web.present import counts_view, explain, part_view, percent, sign
 from plc.registers import OfflineReason, Reason, Verdict
 
 WEB = words.FOLDER.parent
+PAGES = (WEB, WEB.parent / "serve")
 PART = {
     "no": 7, "trigger_id": 7, "part_id": 4711, "utc_ms": 1_790_000_000_000, "code": 1, "reason": 0, "label": "good",
     "confidence": 0.97, "novelty_score": 1.0, "anomaly_score": None, "elapsed_ms": 31.0, "preview": "7.jpg",
@@ -40,14 +41,14 @@ def test_a_reason_without_a_class_leaves_no_gap() -> None:
 
 def test_every_key_that_a_template_or_module_uses_has_a_word() -> None:
     used = set()
-    for path in [*WEB.glob("templates/*.html"), *WEB.glob("*.py")]:
+    for path in (p for folder in PAGES for p in [*folder.glob("templates/*.html"), *folder.glob("*.py")]):
         used |= set(re.findall(r"\bw(?:ord)?\([\"']([a-z0-9_.]+)[\"']", path.read_text()))
     assert len(used) > 60
     assert {key for key in used if not key.endswith(".") and not words.has_word(key)} == set()
 
 
 def test_the_scripts_hold_no_sentence_of_their_own() -> None:
-    for path in WEB.glob("static/*.js"):
+    for path in (p for folder in PAGES for p in folder.glob("static/*.js")):
         code = re.sub(r"(?:^|\s)//.*", "", path.read_text())
         strings = re.findall(r"\"([^\"\n]*)\"|'([^'\n]*)'", code)
         assert [s for pair in strings for s in pair if re.search(r"[A-Za-z]+ [A-Za-z]+ ", s)] == []

@@ -1,0 +1,119 @@
+"""The texts of the page in each language, and that no text stands anywhere else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from string import Formatter
+
+import pytest
+
+from inspector.web import words
+from inspector.web.present import counts_view, duration, milliseconds
+
+WEB = words.FOLDER.parent
+TEMPLATES = [t for folder in (WEB, WEB.parent / "serve") for t in folder.glob("templates/*")]
+ENGLISH, CHINESE = (words.read_catalog(language) for language in words.LANGUAGES)
+HAN = re.compile("[\u4e00-\u9fff]")
+OWN_NAME = {"Inspector"}
+
+
+def placeholders(text: str) -> set[str]:
+    return {name for _, name, _, _ in Formatter().parse(text) if name is not None}
+
+
+def faults(english: Mapping[str, str], chinese: Mapping[str, str]) -> list[str]:
+    """What is wrong with a translation, one line a text."""
+    found = [f"{key}: in one language only" for key in english.keys() ^ chinese.keys()]
+    for key in english.keys() & chinese.keys():
+        one, other = english[key], chinese[key]
+        if placeholders(one) != placeholders(other):
+            found.append(f"{key}: other placeholders")
+        if not one.strip() or not other.strip():
+            found.append(f"{key}: empty")
+        bare = re.sub(r"\{\w*\}", "", other)
+        untold = re.search(r"[a-z]{3}", bare) is not None and not HAN.search(bare)
+        if key.startswith("language."):
+            continue  # a language's name is written in that language
+        if untold or re.search(r"[A-Za-z]{2,} [a-z]{2,}", bare):
+            found.append(f"{key}: not translated")
+    return found
+
+
+def test_both_languages_say_the_same_things() -> None:
+    assert faults(ENGLISH, CHINESE) == []
+    assert len(ENGLISH) > 250
+
+
+@pytest.mark.parametrize(
+    ("damage", "fault"),
+    [
+        ({"title.line": None}, "title.line: in one language only"),
+        ({"title.line2": "产线"}, "title.line2: in one language only"),
+        ({"counts.since": "自某时起"}, "counts.since: other placeholders"),
+        ({"error.404": " "}, "error.404: empty"),
+        ({"error.404": "Not found here"}, "error.404: not translated"),
+        ({"error.404": "There is no such 页面"}, "error.404: not translated"),
+        ({"title.line": "Line"}, "title.line: not translated"),
+    ],
+)
+def test_a_text_that_is_missing_or_not_translated_is_found(damage: dict[str, str | None], fault: str) -> None:
+    damaged = {key: text for key, text in {**CHINESE, **damage}.items() if text is not None}
+    assert fault in faults(ENGLISH, damaged)
+
+
+def test_each_language_is_named_in_its_own_words() -> None:
+    for each in words.LANGUAGES:
+        with words.speaking(each):
+            assert (words.word("language.en"), words.word("language.zh")) == ("English", "简体中文")
+
+
+def test_every_big_word_in_chinese_has_at_most_three_signs_so_that_it_fits() -> None:
+    signs = {key: text for key, text in CHINESE.items() if key.startswith("sign.")}
+    assert len(signs) == len(set(signs.values())) == 10
+    assert max(map(len, signs.values())) <= 3
+
+
+def sentences(template: str) -> list[str]:
+    """Words that a person would read and that come from no catalog."""
+    inside = re.findall(r"\{\{(.*?)\}\}", template, re.S)
+    spoken = [s for code in inside for s in re.findall(r"[\"']([A-Za-z]+ [A-Za-z ]+)[\"']", code)]
+    template = re.sub(r"\{% block bodyclass %\}.*?\{% endblock %\}", "", template)  # a name for the style, unseen
+    text = re.sub(r"\{#.*?#\}|\{%.*?%\}|\{\{.*?\}\}|<!--.*?-->|&\w+;", " ", template, flags=re.S)
+    told = re.findall(r"\b(?:alt|title|aria-label|placeholder)=\"([^\"]*)\"", text)
+    shown = [*spoken, *told, re.sub(r"<[^>]*>", " ", text)]
+    return [w for part in shown for w in re.findall(r"[^\W\d_]{2,}", part) if w not in OWN_NAME]
+
+
+def test_the_templates_hold_no_text_of_their_own() -> None:
+    assert len(TEMPLATES) > 5
+    assert {t.name: found for t in TEMPLATES if (found := sentences(t.read_text(encoding="utf-8")))} == {}
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "<p>No parts</p>",
+        '<img alt="Last picture">',
+        "<p>{{ w('a') }}没有</p>",
+        '{{ x or "not known yet" }}',
+        "<b>OK</b>",
+    ],
+)
+def test_a_text_in_a_template_is_found(template: str) -> None:
+    assert sentences(template) != []
+
+
+def test_a_markup_without_text_is_none() -> None:
+    assert sentences("""<p class="quiet" data-a="b c">{{ w("part.none") }}{% if a > b %}, – {% endif %}</p>""") == []
+
+
+def test_numbers_are_written_as_each_language_writes_them() -> None:
+    def told() -> list[str]:
+        numbers = counts_view({"pass": 999, "fail": 1})
+        return [numbers["yield"], milliseconds(31.4), *map(duration, (7, 240, 14_580, 93_600))]
+
+    assert words.in_each(told) == {
+        "en": ["99.9 %", "31 ms", "7 s", "4 min", "4 h 3 min", "1 d 2 h"],
+        "zh": ["99.9%", "31 ms", "7 秒", "4 分钟", "4 小时 3 分钟", "1 天 2 小时"],
+    }
