@@ -7,7 +7,6 @@ import socket
 import tempfile
 import time
 from collections.abc import Mapping
-from http import HTTPStatus
 from pathlib import Path
 
 import structlog
@@ -28,16 +27,12 @@ from inspector.web import site
 from inspector.web.guard import Guard, is_loopback
 from inspector.web.server import NO_TELEMETRY, Server, bind, feed_watchdog
 from inspector.web.speech import Speech
+from inspector.web.words import has_word, word
 
 log = structlog.get_logger(__name__)
 
 PREDICT = "/predict"
 STATIC = Path(__file__).parent / "static"
-WHAT_TO_DO = {
-    403: "ask under the service's own name, from its own page or from a program",
-    404: "POST a picture to /predict, or open / in a browser",
-    405: "POST a picture to /predict; everything else is GET",
-}
 
 
 def create_app(service: Service) -> ASGIApp:
@@ -79,7 +74,7 @@ def _add_routes(app: FastAPI, service: Service) -> None:
     @app.api_route("/healthz", methods=["GET", "HEAD"])
     async def healthz() -> Response:
         if service.judge.hangs:
-            raise Declined(503, service.not_ready, "end this process and start it again")
+            raise Declined(503, "hangs")
         return JSONResponse({"status": "ok"})
 
     @app.api_route("/readyz", methods=["GET", "HEAD"])
@@ -95,7 +90,8 @@ def _add_routes(app: FastAPI, service: Service) -> None:
 
 
 def _refuse(status: int, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    return error_answer(status, HTTPStatus(status).phrase, WHAT_TO_DO.get(status, "see the service's log"), headers)
+    key = f"declined.{status}" if has_word(f"declined.{status}") else "declined.other"
+    return error_answer(status, word(key, status=status), word(f"{key}.todo"), headers)
 
 
 def run(settings: ServeSettings) -> None:

@@ -19,11 +19,11 @@ from inspector.core.errors import InspectorError
 from inspector.core.types import Image
 from inspector.serve.declined import Declined
 from inspector.serve.decode_child import REPLY, REQUEST, Status, receive_exactly
+from inspector.web.words import Text
 
 log = structlog.get_logger(__name__)
 
 UPLOADS = ((b"\xff\xd8\xff", "JPEG"), (b"\x89PNG\r\n\x1a\n", "PNG"))  # fewer than our own files may be
-WHAT_WE_TAKE = "send a JPEG or PNG picture with 8 bits a channel"
 START_S = 20.0  # a busy machine
 
 
@@ -83,7 +83,7 @@ class Decoder:
         Raises DecoderLost.
         """
         if not any(data.startswith(magic) for magic, _ in UPLOADS):
-            raise Declined(415, "the upload is not a JPEG or PNG picture", WHAT_WE_TAKE)
+            raise Declined(415, "not_picture")
         if self._sock is None:
             self.start()
         try:
@@ -91,7 +91,7 @@ class Decoder:
         except (OSError, EOFError) as exc:  # TimeoutError is an OSError
             code = self._end()
             log.warning("the decoding process was lost on an upload", error=str(exc), returncode=code)
-            raise Declined(415, "the picture could not be decoded within bounds", WHAT_WE_TAKE) from exc
+            raise Declined(415, "bounds", todo="not_picture") from exc
         return self._image(status, size, payload)
 
     def _ask(self, data: bytes) -> tuple[Status, tuple[int, int], bytearray]:
@@ -111,12 +111,10 @@ class Decoder:
             case Status.PIXELS if size in self.sizes and len(payload) == size[0] * size[1] * 3:
                 return np.frombuffer(payload, np.uint8).reshape(*size, 3)
             case Status.TOO_MANY_PIXELS:
-                raise Declined(
-                    413, payload.decode(errors="replace"), "send a smaller picture, or raise --max-megapixels"
-                )
+                raise Declined(413, "pixels", detail=payload.decode(errors="replace"))
             case Status.WRONG_SIZE:
-                raise Declined(422, f"the picture is {size[1]} x {size[0]} pixels", f"send {self.wanted}")
-        raise Declined(415, payload.decode(errors="replace") or "the picture cannot be decoded", WHAT_WE_TAKE)
+                raise Declined(422, "size", size=f"{size[1]} x {size[0]}", wanted=self.wanted)
+        raise Declined(415, "undecodable", todo="not_picture", detail=payload.decode(errors="replace") or status.name)
 
     def _address_bytes(self) -> int:
         """Pixels as coefficients, decoded, turned, converted, copied out, 4 bytes each; the file; some for the rest."""
@@ -124,11 +122,12 @@ class Decoder:
         return 32 * pixels + 4 * self.bounds.max_bytes + (64 << 20)
 
     @property
-    def wanted(self) -> str:
+    def wanted(self) -> Text:
         """The sizes in words, width first."""
-        names = ("a whole camera picture", "the view that is judged")
-        told = {f"{w} x {h}": name for (h, w), name in zip(self.sizes, names, strict=True)}
-        return " or ".join(f"{name}, {size} pixels" for size, name in told.items())
+        names = ("serve.wanted.whole", "serve.wanted.view")
+        told = {f"{w} x {h}": name for (h, w), name in zip(self.sizes, names, strict=True)}  # of equal ones the view
+        one, *other = [Text(name, size=size) for size, name in told.items()]
+        return Text("serve.wanted.or", one=one, other=other[0]) if other else one
 
     def close(self) -> None:
         """End the child; from any thread, also while another one decodes."""

@@ -21,6 +21,7 @@ from inspector.frames import check_light
 from inspector.model import OpenVinoModel, load_model
 from inspector.serve.declined import Declined
 from inspector.threads import DeviceThread
+from inspector.web.words import Text
 from plc.registers import Verdict
 
 log = structlog.get_logger(__name__)
@@ -48,13 +49,13 @@ class Judge:
     def __init__(self) -> None:
         self._thread = DeviceThread("model")
         self._opened: Opened | None = None
-        self._trouble = ""
+        self._trouble: Text | None = None
         self._busy_since_s: float | None = None
 
     @property
-    def not_ready(self) -> str:
-        """Why it may not be asked; "" where it may."""
-        return self._trouble if self._opened else "starting: the bundle is being verified and loaded"
+    def not_ready(self) -> Text | None:
+        """Why it may not be asked; None where it may."""
+        return self._trouble if self._opened else Text("unready.starting")
 
     @property
     def hangs(self) -> bool:
@@ -85,10 +86,9 @@ class Judge:
         try:
             return await self._thread.call(self._judge, self._opened, picture)
         except ModelError as exc:
-            self._trouble = f"the last inference failed: {exc}"
+            self._trouble = Text("unready.failed", detail=exc)
             log.error("inference failed", error=str(exc))
-            text = "treat the part as not inspected; the service is back once its golden pictures come out right"
-            raise Declined(500, f"the picture could not be judged: {exc}", text) from exc
+            raise Declined(500, "judging", detail=exc) from exc
 
     def _judge(self, opened: Opened, picture: Image) -> Judged:
         manifest = opened.bundle.manifest
@@ -108,9 +108,9 @@ class Judge:
             if self._trouble and self._opened:
                 try:
                     await self._thread.call(replay, self._opened.bundle, self._opened.model.predict_blocking)
-                    self._trouble = ""
+                    self._trouble = None
                 except (BundleError, ModelError) as exc:
-                    self._trouble = f"the golden pictures do not come out right: {exc}"
+                    self._trouble = Text("unready.golden", detail=exc)
 
     def close(self) -> None:
         self._thread.close()
@@ -131,5 +131,5 @@ def _outcome(prediction: Prediction, view: Image, manifest: Manifest) -> Outcome
     return decide(prediction, limits_of(manifest))
 
 
-def unready(why: str) -> Declined:
-    return Declined(503, f"not ready: {why}", "ask again in a moment; /readyz tells when", retry_after_s=2)
+def unready(why: object) -> Declined:
+    return Declined(503, "unready", retry_after_s=2, why=why)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 from inspector.bundle.golden import limits_of
@@ -47,14 +46,6 @@ def score_rows(manifest: Manifest) -> list[tuple[str, str, str]]:
         highest = f"{limits.max_anomaly_score:.3f}"
         rows.append(("anomaly_score", word("detail.anomaly"), word("limit.max", high=highest)))
     return rows
-
-
-def wanted_text(sizes: Sequence[tuple[int, int]]) -> str:
-    """The sizes that are taken, (height, width) of the whole picture and of the view, in words, width first."""
-    names = ("serve.wanted.whole", "serve.wanted.view")
-    told = {f"{w} x {h}": name for (h, w), name in zip(sizes, names, strict=True)}  # of two that are equal, the view
-    one, *other = [word(name, size=size) for size, name in told.items()]
-    return word("serve.wanted.or", one=one, other=other[0]) if other else one
 
 
 def class_rows(manifest: Manifest) -> list[tuple[str, str, bool]]:

@@ -18,11 +18,11 @@ from inspector.core.types import Image
 from inspector.serve.declined import Declined
 from inspector.serve.decoder import DecodeBounds, Decoder, DecoderLost
 from inspector.serve.judge import Judge, unready
-from inspector.serve.present import class_rows, client_words, score_rows, wanted_text
+from inspector.serve.present import class_rows, client_words, score_rows
 from inspector.threads import DeviceThread
 from inspector.web import site
 from inspector.web.guard import LOCAL_NAMES, is_loopback
-from inspector.web.words import readable
+from inspector.web.words import Text, readable
 
 log = structlog.get_logger(__name__)
 
@@ -78,13 +78,11 @@ class Service:
         log.info("ready", bundle=manifest.bundle_id, url=f"http://{st.host}:{st.port}/")
 
     @property
-    def not_ready(self) -> str:
-        """Why no picture is judged now; "" where one would be."""
+    def not_ready(self) -> Text | None:
+        """Why no picture is judged now; None where one would be."""
         if self.judge.hangs:
-            return "the model does not come back from an inference; start the service again"
-        if self.judge.not_ready or self.decoder is None:
-            return self.judge.not_ready or "starting: the decoding process"
-        return ""
+            return Text("declined.hangs")
+        return self.judge.not_ready or (Text("unready.decoder") if self.decoder is None else None)
 
     @contextmanager
     def place(self) -> Iterator[None]:
@@ -92,7 +90,7 @@ class Service:
         if why := self.not_ready:
             raise unready(why)
         if self._inside >= self.settings.most_at_once:
-            raise Declined(503, "too many requests at once", "ask again in a second", retry_after_s=1)
+            raise Declined(503, "busy", retry_after_s=1)
         self._inside += 1
         try:
             yield
@@ -113,7 +111,7 @@ class Service:
             return await self._decoding.call(timed)
         except DecoderLost as exc:
             log.error("decoder lost", error=str(exc))
-            raise unready(str(exc)) from exc
+            raise unready(exc) from exc
 
     def page(self) -> Response:
         manifest = self.judge.manifest if not self.not_ready else None
@@ -125,7 +123,7 @@ class Service:
             return {"bundle": "", "product": "", "wanted": "", "classes": [], "scores": [], "max_mb": ""}
         return {
             "bundle": manifest.bundle_id, "product": readable(manifest.product), "classes": class_rows(manifest),
-            "scores": score_rows(manifest), "wanted": wanted_text(self.decoder.sizes),
+            "scores": score_rows(manifest), "wanted": self.decoder.wanted,
             "max_mb": f"{self.settings.max_mb:g}",
         }  # fmt: skip
 

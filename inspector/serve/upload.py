@@ -21,7 +21,6 @@ BODY_S = 30.0  # a whole upload may take so long
 SILENCE_S = 10.0  # and may pause so long
 DRAIN_S = 2.0  # so long, and so much, is still read from a client that we have refused already
 DRAIN_BYTES = 256 * 1024 * 1024
-HOW = f'send multipart/form-data with the picture in the field "{FIELD}": curl -F {FIELD}=@part.png .../predict'
 
 
 async def read_upload(headers: Headers, chunks: AsyncIterator[bytes], max_bytes: int) -> bytes:
@@ -39,7 +38,7 @@ async def read_upload(headers: Headers, chunks: AsyncIterator[bytes], max_bytes:
                     raise _too_large(max_bytes)
                 form.feed(chunk)
     except TimeoutError as exc:
-        raise Declined(408, "the upload came too slowly", f"send the picture within {BODY_S:g} s") from exc
+        raise Declined(408, "slow", seconds=f"{BODY_S:g}") from exc
     return form.picture()
 
 
@@ -53,7 +52,11 @@ async def _next(chunks: AsyncIterator[bytes]) -> bytes:
 
 
 def _too_large(max_bytes: int) -> Declined:
-    return Declined(413, f"the upload is larger than {max_bytes / 1e6:g} MB", "send a smaller file, or raise --max-mb")
+    return Declined(413, "large", mb=f"{max_bytes / 1e6:g}")
+
+
+def _no_file(key: str) -> Declined:
+    return Declined(422, key, todo="form", field=FIELD)
 
 
 class _Form:
@@ -62,7 +65,7 @@ class _Form:
     def __init__(self, content_type: str) -> None:
         kind, options = parse_options_header(content_type)
         if kind != b"multipart/form-data" or not options.get(b"boundary"):
-            raise Declined(422, "no file: the request is no multipart form", HOW)
+            raise _no_file("no_form")
         self._name, self._value, self._disposition = bytearray(), bytearray(), b""
         self._part: bytearray | None = None  # of the part that is being read, where it is the picture
         self._picture: bytearray | None = None
@@ -75,19 +78,19 @@ class _Form:
         try:
             self._parser = MultipartParser(options[b"boundary"], callbacks)
         except FormParserError as exc:
-            raise Declined(422, "no file: the multipart form cannot be read", HOW) from exc
+            raise _no_file("bad_form") from exc
 
     def feed(self, chunk: bytes) -> None:
         try:
             self._parser.write(chunk)
         except FormParserError as exc:
-            raise Declined(422, "no file: the multipart form cannot be read", HOW) from exc
+            raise _no_file("bad_form") from exc
 
     def picture(self) -> bytes:
         if not self._ended:
-            raise Declined(422, "no file: the multipart form ends too early", HOW)
+            raise _no_file("cut_form")
         if not self._picture:
-            raise Declined(422, f'no file: the form has no field "{FIELD}" with a picture', HOW)
+            raise _no_file("no_field")
         return bytes(self._picture)
 
     def _begin(self) -> None:
@@ -110,7 +113,7 @@ class _Form:
         if options.get(b"name") != FIELD.encode():
             return
         if self._picture is not None:
-            raise Declined(422, f'two fields "{FIELD}"', "send one picture in each request")
+            raise Declined(422, "two_fields", field=FIELD)
         self._part = self._picture = bytearray()
 
     def _data(self, data: bytes, start: int, end: int) -> None:

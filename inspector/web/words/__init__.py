@@ -73,6 +73,16 @@ def word(key: str, **values: object) -> str:
     return text.format(**values) if values else text
 
 
+class Text:
+    """A text that is worded when it is shown, in the language of who sees it: for what is told across tasks."""
+
+    def __init__(self, key: str, **values: object) -> None:
+        self._key, self._values = key, values
+
+    def __str__(self) -> str:
+        return word(self._key, **self._values)
+
+
 def has_word(key: str) -> bool:
     return key in _CATALOGS[LANGUAGES[0]]
 

@@ -14,12 +14,14 @@ import pytest
 
 from inspector.demo.parts import Kind
 from inspector.serve.app import create_app as create_service
-from inspector.serve.present import wanted_text
+from inspector.serve.declined import Declined
+from inspector.serve.decoder import DecodeBounds, Decoder
+from inspector.serve.judge import unready
 from inspector.serve.service import ServeSettings, Service
 from inspector.web import feed as feed_module
 from inspector.web.feed import Feed, encode
 from inspector.web.speech import own_path, preferred
-from inspector.web.words import speaking
+from inspector.web.words import Text, speaking
 from tests.support.fake_daemon import FakeDaemon
 from tests.support.page import client_of, page_process, site_in, until
 from tests.support.record import Entry, write_record
@@ -168,14 +170,26 @@ async def test_the_page_of_the_prediction_service_follows_the_browser(tmp_path: 
     transport = httpx.ASGITransport(app=create_service(service))
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
         chinese, english = await client.get("/", headers=ZH), await client.get("/", headers=EN)
+        refused = await client.post("/predict", content=b"", headers=ZH)
+        unknown = await client.get("/no/such", headers=ZH)
     service.close()
+    assert refused.json() == {
+        "error": "未就绪：正在启动：验证并加载模型包",
+        "what_to_do": "请稍后再试；/readyz 会告知何时就绪",
+    }
+    assert unknown.json()["error"] == "没有这个地址"
     assert '<html lang="zh">' in chinese.text and "正在加载模型" in chinese.text
     assert '<html lang="en">' in english.text and "Loading the model" in english.text
 
 
-def test_the_sizes_that_the_service_takes_are_told_in_words() -> None:
-    assert wanted_text([(256, 320), (64, 64)]) == (
-        "a whole camera picture, 320 x 256 pixels or the view that is judged, 64 x 64 pixels"
-    )
+def test_what_is_declined_in_a_thread_is_told_in_the_language_of_who_asked() -> None:
+    bounds = DecodeBounds()
+    declined = Declined(422, "size", size="9 x 9", wanted=Decoder([(256, 320), (64, 64)], bounds).wanted)
     with speaking("zh"):
-        assert wanted_text([(64, 64), (64, 64)]) == "被判断的视野，64 x 64 像素"
+        assert declined.what_to_do == "请发送相机的整幅图像，320 x 256 像素，或被判断的视野，64 x 64 像素"
+        assert unready(Text("unready.starting")).error == "未就绪：正在启动：验证并加载模型包"
+        assert str(Decoder([(64, 64), (64, 64)], bounds).wanted) == "被判断的视野，64 x 64 像素"
+    assert str(declined) == "the picture is 9 x 9 pixels"
+    assert declined.what_to_do == (
+        "send a whole camera picture, 320 x 256 pixels or the view that is judged, 64 x 64 pixels"
+    )

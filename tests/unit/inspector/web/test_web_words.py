@@ -42,9 +42,18 @@ def test_a_reason_without_a_class_leaves_no_gap() -> None:
 def test_every_key_that_a_template_or_module_uses_has_a_word() -> None:
     used = set()
     for path in (p for folder in PAGES for p in [*folder.glob("templates/*.html"), *folder.glob("*.py")]):
-        used |= set(re.findall(r"\bw(?:ord)?\([\"']([a-z0-9_.]+)[\"']", path.read_text()))
+        used |= set(re.findall(r"\b(?:w|word|Text)\([\"']([a-z0-9_.]+)[\"']", path.read_text()))
     assert len(used) > 60
     assert {key for key in used if not key.endswith(".") and not words.has_word(key)} == set()
+
+
+def test_everything_that_the_prediction_service_declines_has_words_and_says_what_to_do() -> None:
+    code = "".join(path.read_text() for path in (WEB.parent / "serve").glob("*.py"))
+    said = re.findall(r"(?:Declined\(\d+, |_no_file\()\"(\w+)\"(?:, todo=\"(\w+)\")?", code)
+    assert len(said) > 12
+    for key, todo in said:
+        shared = "form" if key.endswith(("form", "field")) else key
+        assert words.has_word(f"declined.{key}") and words.has_word(f"declined.{todo or shared}.todo"), key
 
 
 def test_the_scripts_hold_no_sentence_of_their_own() -> None:
