@@ -23,6 +23,7 @@ from inspector.line import inspect_forever
 from inspector.plc_links import open_link
 from inspector.sdnotify import notify
 from inspector.stations import Begun, Running, Shared, begin_station, finish_station
+from inspector.store.filing import Filing
 from inspector.store.images import ArchiveSettings, ImageArchive
 from inspector.store.journal import Journal
 from inspector.store.shelf import Bounds
@@ -43,6 +44,7 @@ class Box:
     stations: tuple[Running, ...]
     links: tuple[Link, ...]
     archive: ImageArchive
+    filing: Filing
 
 
 async def run(cfg: AppConfig) -> None:
@@ -58,6 +60,7 @@ async def run(cfg: AppConfig) -> None:
             turning += _watch(cfg, box, watchdog, tasks)
             turning.append(tasks.create_task(_feed_systemd(watchdog), name="watchdog"))
             turning.append(tasks.create_task(_tell_status(box), name="status"))
+            turning.append(tasks.create_task(box.filing.run_forever(), name="filing"))
             for running in box.stations:
                 turning.append(tasks.create_task(running.tell_health_forever(), name="health"))
                 turning.append(tasks.create_task(obey_forever(running), name="commands"))
@@ -111,6 +114,11 @@ async def _tell_status(box: Box) -> None:
             "archive", None if archive.ok else f"pictures are not kept: {archive.text}",
             "Parts are judged and recorded, but without pictures.", "Make room on the disk, or replace it.",
         )  # fmt: skip
+        first.health.warn(
+            "filing", None if box.filing.fault is None else f"rows of past months are not filed: {box.filing.fault}",
+            "Every row is kept, but results.db grows and the history becomes slower.",
+            "Make room on the disk; look at the file that is named.",
+        )  # fmt: skip
         for running in box.stations:
             running.warn()
         first.board.push("status", status_of_box([running.board for running in box.stations]))
@@ -122,7 +130,7 @@ async def open_box(cfg: AppConfig) -> AsyncIterator[Box]:
     """Build everything in order; closes in reverse, even when half-built."""
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        threads = {name: DeviceThread(name) for name in ("store", "model", "loader")}
+        threads = {name: DeviceThread(name) for name in ("store", "model", "loader", "filing")}
         for thread in threads.values():
             stack.callback(thread.close)
         cfg.paths.run.mkdir(parents=True, exist_ok=True)
@@ -133,6 +141,8 @@ async def open_box(cfg: AppConfig) -> AsyncIterator[Box]:
         recovered = await journal.start()
         stack.push_async_callback(_close, journal)
         log.info("store open", boot=recovered.boot, undecided=recovered.undecided, unstamped=recovered.unstamped)
+        filing = Filing(journal, clock, threads["filing"])
+        stack.callback(filing.close)
         judges = Judges(cfg, journal.recipes, threads, clock)
         shared = Shared(cfg, clock, journal, threads["store"], judges, Failpoints(cfg.test.failpoints))
         begun = [await begin_station(section, shared, stack) for section in cfg.stations]
@@ -147,7 +157,7 @@ async def open_box(cfg: AppConfig) -> AsyncIterator[Box]:
         await control.start()
         stack.push_async_callback(control.close)
         boards[0].push = control.push
-        yield Box(shared, stations, links, archive)
+        yield Box(shared, stations, links, archive, filing)
 
 
 def _linked(

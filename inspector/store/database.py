@@ -32,7 +32,7 @@ class Database:
 
     def __init__(self, path: Path, *, steps: Sequence[str] = STEPS, vfs: str | None = None) -> None:
         self.path, self._steps = path, steps  # the numbered steps of its schema
-        self._vfs = vfs  # SQLite's file layer by name; the tests' stalls and loses writes
+        self.vfs = vfs  # SQLite's file layer by name; the tests' stalls and loses writes
         self._db: apsw.Connection | None = None
         self._lock_fd: int | None = None
         self._broken: str | None = None
@@ -43,7 +43,7 @@ class Database:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._lock()
-            db = apsw.Connection(str(self.path), vfs=self._vfs)
+            db = apsw.Connection(str(self.path), vfs=self.vfs)
             self._db = db
             db.set_busy_timeout(BUSY_MS)
             db.pragma("journal_mode", "wal")
@@ -54,7 +54,7 @@ class Database:
             db.file_control("main", apsw.SQLITE_FCNTL_PERSIST_WAL, ctypes.addressof(flag))
             db.set_wal_hook(self._after_commit)
             migrate(db, self._steps)
-            self._sync_directory()
+            sync_directory(self.path.parent)
         except (apsw.Error, OSError, StoreError) as exc:
             self.close()
             raise StoreError(f"{self.path} cannot be opened: {exc}") from exc
@@ -138,10 +138,11 @@ class Database:
         except BlockingIOError as exc:
             raise StoreError("another process writes it: is the daemon running twice?") from exc
 
-    def _sync_directory(self) -> None:
-        """The names too must survive a power cut."""
-        fd = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+
+def sync_directory(folder: Path) -> None:
+    """The names in it too must survive a power cut. Raises OSError."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

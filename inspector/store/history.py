@@ -1,70 +1,70 @@
-"""The record as other processes read it: short read-only questions on a thread of their own."""
+"""The record as other processes read it: short read-only questions on a thread of their own, over all its files."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import apsw
 
 from inspector.store.counts import Counts, read_counts
+from inspector.store.months import month_files
+from inspector.store.search import rows_of, search
 from inspector.threads import DeviceThread
-from inspector.web.records import Filters, Row, Unreadable
+from inspector.web.records import Filters, Found, Row, Unreadable
 from plc.registers import TEST_AS_EXPECTED, Verdict
 
 R = TypeVar("R")
 
 BUSY_MS = 200
 LONGEST_S = 2.0  # a longer question would hold the WAL, and with it the disk
+SEARCH_S = 0.6  # then a search begins no further window, and says how far it came
 STEPS = 10_000  # of SQLite's machine between two looks at the clock
-
-_CODE = "coalesce(published_code, decided_code)"  # as in the index
-_REASON = "iif(published_code IS NULL, decided_reason, published_reason)"
-_WHERE = {
-    "from_utc_ms": "opened_utc_ms >= ?",
-    "to_utc_ms": "opened_utc_ms <= ?",
-    "verdict": f"{_CODE} = ?",
-    "reason": f"{_REASON} = ?",
-    "label": "label = ?",
-    "part_id": "part_id = ?",
-    "trigger_id": "trigger_id = ?",
-}
+EXPORTED = 500  # rows of an export in one question
 
 
 class SqliteHistory:
     """Implements the page's Records. Opens when asked, and anew after any error: the daemon may be restarting.
 
-    Every method raises Unreadable.
+    results.db and the months' files beside it are one record. Every method raises Unreadable.
     """
 
     def __init__(self, path: Path, thread: DeviceThread) -> None:
         self._path, self._thread = path, thread
-        self._db: apsw.Connection | None = None
+        self._dbs: dict[Path, apsw.Connection] = {}
         self._not_after_s = 0.0
 
-    async def page(self, filters: Filters, before_no: int | None, limit: int) -> Sequence[Row]:
+    async def page(self, filters: Filters, before_no: int | None, limit: int) -> Found:
         """Rows older than `before_no`, newest first. What the PLC was told counts; before that, what was decided."""
-        wanted = {name: value for name in _WHERE if (value := getattr(filters, name)) is not None}
-        where = [_WHERE[name] for name in wanted] + ([] if before_no is None else ["no < ?"])
-        values = [*wanted.values(), *([] if before_no is None else [before_no])]
-        sql = f"SELECT * FROM inspections WHERE {' AND '.join(where) or 'TRUE'} ORDER BY no DESC LIMIT ?"
-        return await self._ask(lambda db: _rows(db, sql, (*values, limit)))
+        return await self._call(lambda: search(self._files, filters, before_no, limit, time.monotonic() + SEARCH_S))
+
+    async def export(self, filters: Filters) -> AsyncIterator[Row]:
+        """All rows that match as of now, newest first, a page at a time; between two pages nothing is held."""
+        before_no: int | None = None
+        while True:
+            found = await self.page(filters, before_no, EXPORTED)
+            for row in found:
+                yield row
+            if len(found) == EXPORTED:
+                before_no = found[-1]["no"]
+            elif found.searched_to_no is not None:
+                before_no = found.searched_to_no
+            else:
+                return
 
     async def row(self, no: int) -> Row | None:
         """One inspection, whole."""
-        found = await self._ask(lambda db: _rows(db, "SELECT * FROM inspections WHERE no = ?", (no,)))
-        return found[0] if found else None
+        return await self._call(lambda: self._row(no))
+
+    async def earlier_deliveries(self, no: int) -> Sequence[tuple[Any, ...]]:
+        """(code, reason, utc_ms, delivery) of what the PLC was told of a row before its last, oldest first."""
+        return await self._call(lambda: self._earlier(no))
 
     async def neighbours(self, no: int) -> tuple[int | None, int | None]:
         """The numbers just before and just after `no`."""
-        sql = (
-            "SELECT (SELECT max(no) FROM inspections WHERE no < ?1) AS older,"
-            " (SELECT min(no) FROM inspections WHERE no > ?1) AS newer"
-        )
-        (found,) = await self._ask(lambda db: _rows(db, sql, (no,)))
-        return found["older"], found["newer"]
+        return await self._call(lambda: self._neighbours(no))
 
     async def top_reasons(self, since_utc_ms: int, limit: int) -> Sequence[tuple[int, int]]:
         """(reason, count) of what was rejected in the counting periods begun since then, most frequent first."""
@@ -74,7 +74,7 @@ class SqliteHistory:
             " ORDER BY total DESC, reason LIMIT ?"
         )
         values = (since_utc_ms, int(Verdict.PASS), TEST_AS_EXPECTED, limit)
-        return [(r["reason"], r["total"]) for r in await self._ask(lambda db: _rows(db, sql, values))]
+        return [(r["reason"], r["total"]) for r in await self._ask(lambda db: rows_of(db, sql, values))]
 
     async def counts(self) -> Counts:
         """Of the running counting period."""
@@ -88,37 +88,60 @@ class SqliteHistory:
     # -- on the thread -------------------------------------------------------------------------------------------------
 
     async def _ask(self, question: Callable[[apsw.Connection], R]) -> R:
+        """Of results.db alone."""
+        return await self._call(lambda: question(self._open(self._path)))
+
+    async def _call(self, question: Callable[[], R]) -> R:
         try:
             return await self._thread.call(self._answer, question)
         except RuntimeError as exc:
             raise Unreadable("the record was closed") from exc
 
-    def _answer(self, question: Callable[[apsw.Connection], R]) -> R:
+    def _answer(self, question: Callable[[], R]) -> R:
         self._not_after_s = time.monotonic() + LONGEST_S
         try:
-            return question(self._open())
-        except apsw.Error as exc:
+            return question()
+        except (apsw.Error, OSError) as exc:
             self._forget()
             raise Unreadable(f"{self._path} cannot be read: {exc}") from exc
 
-    def _open(self) -> apsw.Connection:
-        if self._db is None:
-            db = apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READONLY)
+    def _row(self, no: int) -> Row | None:
+        sql = "SELECT * FROM inspections WHERE no = ?"
+        return next((row for db in self._files() for row in rows_of(db, sql, (no,))), None)
+
+    def _earlier(self, no: int) -> list[tuple[Any, ...]]:
+        """From the one file that has the row."""
+        sql = "SELECT code, reason, utc_ms, delivery FROM earlier_deliveries WHERE no = ? ORDER BY rowid"
+        for db in self._files():
+            if db.execute("SELECT count(*) FROM inspections WHERE no = ?", (no,)).get:
+                return list(db.execute(sql, (no,)))
+        return []
+
+    def _neighbours(self, no: int) -> tuple[int | None, int | None]:
+        sql = "SELECT (SELECT max(no) FROM inspections WHERE no < ?1), (SELECT min(no) FROM inspections WHERE no > ?1)"
+        older, newer = zip(*(db.execute(sql, (no,)).get for db in self._files()), strict=True)
+        return max((n for n in older if n is not None), default=None), min(
+            (n for n in newer if n is not None), default=None
+        )
+
+    def _files(self) -> Iterator[apsw.Connection]:
+        """results.db, and what months there are by the time that it was asked; newest first."""
+        yield self._open(self._path)
+        months = month_files(self._path)
+        for gone in set(self._dbs) - {self._path, *months}:
+            self._dbs.pop(gone).close()
+        for path in months:
+            yield self._open(path)
+
+    def _open(self, path: Path) -> apsw.Connection:
+        if path not in self._dbs:
+            db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
             db.set_busy_timeout(BUSY_MS)
             db.set_progress_handler(lambda: time.monotonic() > self._not_after_s, STEPS)
-            self._db = db
-        return self._db
+            self._dbs[path] = db
+        return self._dbs[path]
 
     def _forget(self) -> None:
-        db, self._db = self._db, None
-        if db is not None:
+        dbs, self._dbs = self._dbs, {}
+        for db in dbs.values():
             db.close()
-
-
-def _rows(db: apsw.Connection, sql: str, values: Sequence[object]) -> list[Row]:
-    cursor = db.execute(sql, tuple(values))
-    return [dict(zip(_names(cursor), row, strict=True)) for row in cursor]
-
-
-def _names(cursor: apsw.Cursor) -> list[str]:
-    return [column[0] for column in cursor.get_description()]

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from inspector.core.errors import StoreError
 from inspector.core.ports import Clock
@@ -20,6 +20,7 @@ from inspector.store.counts import begin_period
 from inspector.store.database import Database
 from inspector.store.ledger import Ledger, Recovered
 from inspector.store.recipe_book import RecipeBook
+from inspector.store.rows import Filed
 from inspector.store.wrong_accepts import WrongAccepts
 from inspector.threads import DeviceThread
 from plc.registers import Reason
@@ -30,7 +31,21 @@ R = TypeVar("R")
 BEHIND_S = 1.0  # a write that takes longer means that the store is behind
 RECENT = 1000  # newest rows of a station whose ids a PLC may still hold; ids wrap, so older ones do not count
 MIN_FREE_BYTES = 64 * 1024 * 1024  # below it no part is accepted; what is left is for the rows of the refused
+QUIET_S = 0.02  # nothing was written for so long: the line is between parts
+PATIENCE_S = 0.2  # housekeeping waits so long for a quiet moment
 _Change = tuple[Callable[[], Any], Future[Any]]
+
+
+class Holder(Protocol):
+    """A station as the journal's housekeeping sees it, from any thread."""
+
+    def held(self) -> Collection[int]:
+        """Numbers of rows that it may still write to."""
+        ...
+
+    def busy(self) -> bool:
+        """True while a part is on its way to its decision."""
+        ...
 
 
 class Journal:
@@ -49,6 +64,8 @@ class Journal:
         self._turn: Future[None] | None = None
         self._bug: BaseException | None = None
         self._next_no = 0
+        self._changed_s = 0.0
+        self.holders: list[Holder] = []
         self.recovered = Recovered(0, 0, 0, 0, ())
 
     async def start(self) -> Recovered:
@@ -91,6 +108,7 @@ class Journal:
         future: Future[R] = Future()
         future.set_running_or_notify_cancel()  # who waits for it may go away; the change stays
         future.add_done_callback(self._note_bug)
+        self._changed_s = self._clock.monotonic_s()
         self._changes.append((fn, future))
         turn = self.submit(self._commit_waiting)
         turn.add_done_callback(lambda done: self._never_ran(done, future))
@@ -133,7 +151,41 @@ class Journal:
         """Count anew from the next row on; nothing is deleted. Raises StoreError."""
         await self._thread.call(self._begin_period, self._next_no, actor, why)
 
+    # -- of the filing -------------------------------------------------------------------------------------------------
+
+    @property
+    def path(self) -> Path:
+        return self._database.path
+
+    @property
+    def vfs(self) -> str | None:
+        """SQLite's file layer by name; None: its own."""
+        return self._database.vfs
+
+    async def drop(self, filed: Sequence[Filed]) -> None:
+        """Take rows out that a month's file holds; between parts, where there is such a moment. Raises StoreError."""
+        await self._between_parts()
+        await asyncio.wrap_future(self.submit(self._drop, filed))
+
+    async def images_taken(self, images: Mapping[int, str | None]) -> None:
+        """Forget what was noted late and stands in the months' files now. Raises StoreError."""
+        await self._between_parts()
+        await asyncio.wrap_future(self.submit(self.ledger.images_taken, images))
+
+    def check_room(self, for_bytes: int = 0) -> None:
+        """Raises StoreError: less is free than the rows of the refused need, and `for_bytes` more."""
+        free, needed = self._database.free_bytes(), self._min_free_bytes + for_bytes
+        if free < needed:
+            raise StoreError(f"only {free >> 20} MB free, {needed >> 20} MB are needed")
+
     # -- helpers -------------------------------------------------------------------------------------------------------
+
+    async def _between_parts(self) -> None:
+        end_s = self._clock.monotonic_s() + PATIENCE_S
+        while (now := self._clock.monotonic_s()) < end_s:
+            if now - self._changed_s >= QUIET_S and not any(holder.busy() for holder in self.holders):
+                return
+            await self._clock.sleep(QUIET_S / 4)
 
     def _note_bug(self, future: Future[R]) -> None:
         if not future.cancelled() and (exc := future.exception()) and not isinstance(exc, StoreError):
@@ -172,9 +224,10 @@ class Journal:
 
     def _beat(self) -> None:
         self.ledger.beat(self._utc_ms())
-        free = self._database.free_bytes()
-        if free < self._min_free_bytes:
-            raise StoreError(f"only {free >> 20} MB free, {self._min_free_bytes >> 20} MB are needed")
+        self.check_room()
+
+    def _drop(self, filed: Sequence[Filed]) -> None:
+        self.ledger.drop(filed, {no for holder in self.holders for no in holder.held()})
 
     def _begin_period(self, from_no: int, actor: str, why: str) -> None:
         with self._database.transaction() as db:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from inspector.core.errors import StoreError
@@ -43,7 +44,7 @@ class Ledger:
         """
         with self._database.transaction() as db:
             clean = db.execute("SELECT ended_utc_ms IS NOT NULL FROM boots ORDER BY boot DESC LIMIT 1").get
-            newest = db.execute("SELECT max(no) FROM inspections").get or 0
+            newest = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'inspections'").get or 0  # ever
             next_no = newest + 1 if clean in (None, 1) else newest + 1 + MAX_WAITING
             db.execute("INSERT INTO boots (started_utc_ms) VALUES (?)", (utc_ms,))
             self._boot = db.last_insert_rowid()
@@ -99,6 +100,18 @@ class Ledger:
         with self._database.reading() as db:
             delivery = waiting or db.execute("SELECT delivery FROM inspections WHERE no = ?", (no,)).get
         return delivery in (DeliveryState.CONFIRMED, DeliveryState.UNKNOWN)
+
+    def drop(self, filed: Sequence[rows.Filed], held: Set[int]) -> None:
+        """Take out what a month's file holds, but no row in `held` or of which changes wait. Counts stay."""
+        with self._database.transaction() as db:
+            for row in filed:
+                if row.no not in held and row.no not in self._waiting:
+                    rows.drop(db, row)
+
+    def images_taken(self, images: Mapping[int, str | None]) -> None:
+        """What was noted late stands in the months' files now."""
+        with self._database.transaction() as db:
+            db.executemany("DELETE FROM late_images WHERE no = ? AND image IS ?", list(images.items()))
 
     def recount(self) -> None:
         with self._database.reading() as db:

@@ -135,6 +135,20 @@ STEPS = (
         utc_ms INTEGER NOT NULL, acknowledged_utc_ms INTEGER
     );
     """,
+    """
+    CREATE INDEX inspections_by_reason
+    ON inspections (iif(published_code IS NULL, decided_reason, published_reason), no);
+    CREATE INDEX inspections_by_station ON inspections (station, no);
+    CREATE INDEX inspections_by_serial ON inspections (serial, no) WHERE serial <> '';
+    CREATE INDEX inspections_by_lot ON inspections (lot, no) WHERE lot <> '';
+    CREATE INDEX inspections_by_recipe ON inspections (recipe, no) WHERE recipe IS NOT NULL;
+    CREATE INDEX inspections_by_bundle ON inspections (bundle_id, no) WHERE bundle_id IS NOT NULL;
+    CREATE INDEX inspections_of_test_parts ON inspections (no) WHERE test_part = 1;
+    CREATE INDEX inspections_with_picture ON inspections (no) WHERE image IS NOT NULL;
+    CREATE TABLE late_images (  -- noted on rows that lie in a month's file by now; the filing takes them there
+        no INTEGER PRIMARY KEY, image TEXT
+    );
+    """,
 )
 
 

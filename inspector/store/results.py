@@ -55,6 +55,7 @@ class SqliteResults:
         self._opening: dict[int, _Opening] = {}
         self._recent: dict[int, int] = {}  # trigger id -> no of its newest row, oldest first
         self.recall()
+        journal.holders.append(self)
 
     @classmethod
     def of_file(
@@ -165,6 +166,14 @@ class SqliteResults:
     def counts(self) -> Counts:
         """Of the running period, as of the last commit; of the whole box."""
         return self._journal.ledger.counts
+
+    def held(self) -> list[int]:
+        """Numbers of rows that a PLC may still ask for, whatever their age; from any thread."""
+        return [*self._recent.values(), *self._opening]
+
+    def busy(self) -> bool:
+        """True while a part is on its way to its decision."""
+        return bool(self._opening)
 
     def known(self, trigger_id: int) -> bool:
         """True if one of the newest rows is of this id."""

@@ -1,9 +1,10 @@
-"""What of a part goes into which column. Pure but for the two statements at the end."""
+"""What of a part goes into which column. Pure but for the statements at the end."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import apsw
@@ -11,6 +12,16 @@ import apsw
 from inspector.core.types import Delivery, Inspection, Outcome, Trigger
 
 Columns = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Filed:
+    """A row as a month's file has it: its number, and what of a settled row may still change."""
+
+    no: int
+    image: str | None
+    published_utc_ms: int | None
+    delivery: str
 
 
 def opened(trigger: Trigger, kind: str, station: str, boot: int, utc_ms: int) -> Columns:
@@ -69,3 +80,15 @@ def write(db: apsw.Connection, no: int, columns: Columns) -> None:
     else:
         changes = ", ".join(f"{name} = ?" for name in columns)
         db.execute(f"UPDATE inspections SET {changes} WHERE no = ?", (*columns.values(), no))
+        if "image" in columns and db.changes() == 0:
+            db.execute("INSERT OR REPLACE INTO late_images VALUES (?, ?)", (no, columns["image"]))
+
+
+def drop(db: apsw.Connection, row: Filed) -> None:
+    """Take a row out that a month's file holds, unless it says something else by now."""
+    db.execute(
+        "DELETE FROM inspections WHERE no = ? AND (image, published_utc_ms, delivery) IS (?, ?, ?)",
+        (row.no, row.image, row.published_utc_ms, row.delivery),
+    )
+    if db.changes():
+        db.execute("DELETE FROM earlier_deliveries WHERE no = ?", (row.no,))

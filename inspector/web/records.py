@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,7 +17,7 @@ class Unreadable(InspectorError):
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What a person looks for; None: any. Times in ms UTC, both ends included."""
+    """What a person looks for; None: any. Times in ms UTC, numbers and scores: both ends included."""
 
     from_utc_ms: int | None = None
     to_utc_ms: int | None = None
@@ -26,12 +26,36 @@ class Filters:
     label: str | None = None
     part_id: int | None = None
     trigger_id: int | None = None
+    serial: str | None = None
+    lot: str | None = None
+    recipe: int | None = None
+    bundle_id: str | None = None
+    station: str | None = None
+    confidence_min: float | None = None  # share, 0..1
+    confidence_max: float | None = None
+    novelty_min: float | None = None
+    novelty_max: float | None = None
+    anomaly_min: float | None = None
+    anomaly_max: float | None = None
+    test_part: bool | None = None
+    has_picture: bool | None = None  # kept in the archive
+    from_no: int | None = None  # the oldest number: bounds how far one question looks back
+
+
+class Found(list[Row]):
+    """Rows, newest first. searched_to_no: not None where time ran out: what is older than this number was not looked at
+    yet; ask again with it as `before_no`. Fewer rows than wanted and None: there are no more.
+    """
+
+    def __init__(self, rows: Iterable[Row] = (), searched_to_no: int | None = None) -> None:
+        super().__init__(rows)
+        self.searched_to_no = searched_to_no
 
 
 class Records(Protocol):
     """Every method raises Unreadable."""
 
-    async def page(self, filters: Filters, before_no: int | None, limit: int) -> Sequence[Row]:
+    async def page(self, filters: Filters, before_no: int | None, limit: int) -> Found:
         """Rows older than `before_no`, newest first."""
         ...
 
@@ -43,6 +67,10 @@ class Records(Protocol):
 
     async def top_reasons(self, since_utc_ms: int, limit: int) -> Sequence[tuple[int, int]]:
         """(reason, count) of what was rejected since then, most frequent first."""
+        ...
+
+    def export(self, filters: Filters) -> AsyncIterator[Row]:
+        """All rows that match as of now, newest first, in short questions: it may take hours and holds nothing up."""
         ...
 
     def close(self) -> None: ...
