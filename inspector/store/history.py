@@ -131,7 +131,12 @@ class SqliteHistory:
         for gone in set(self._dbs) - {self._path, *months}:
             self._dbs.pop(gone).close()
         for path in months:
-            yield self._open(path)
+            known = path in self._dbs
+            db = self._open(path)
+            if known or db.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'inspections'").get:
+                yield db
+            else:  # begun a moment ago, or before a power cut: no row has left results.db for it
+                self._dbs.pop(path).close()
 
     def _open(self, path: Path) -> apsw.Connection:
         if path not in self._dbs:
