@@ -17,7 +17,7 @@ from inspector.store.database import Database
 from inspector.store.months import MonthFile, Schema, begin_of_month_ms, month_of, month_path
 
 MONTHS = 12
-WAITING = 20_000  # rows of the month before this one that lie in results.db still, for the filing that is measured
+WAITING = 50_000  # rows of the month before this one that lie in results.db still, for the filing that is measured
 _COLUMNS = (
     "no, station, boot, kind, trigger_id, part_id, encoder, lot, serial, test_part, opened_utc_ms, decided_code,"
     " decided_reason, label, class_id, confidence, novelty_score, anomaly_score, bundle_id, recipe, recipe_revision,"

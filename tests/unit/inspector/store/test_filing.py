@@ -205,6 +205,20 @@ async def test_earlier_deliveries_move_with_their_row(path):
         assert results.counts.not_inspected == 1 and results.counts.triggers == 5
 
 
+async def test_a_move_that_was_cut_off_and_begun_again_moves_each_delivery_once(path, monkeypatch):
+    clock = Calendar()
+    async with filed(path, clock) as (results, filing), reading(path) as history:
+        await part(results, 1)
+        again = await results.refuse(Refusal(1, 1001, Reason.LINK_LOST, time.monotonic(), has_row=True))
+        await results.stamp(again, told(again))
+        await parts(results, clock, ["2026-01-10"] * 4)
+        clock.date = "2026-02-02"
+        await filing._thread.call(filing._guarded_file)  # into the month, and then the process ends
+        await filing._thread.call(filing._rest)
+        await file_all(filing)
+        assert len(await history.earlier_deliveries(1)) == 1 and len(await numbers(history)) == 5
+
+
 async def test_a_picture_that_gives_way_months_later_is_noted_on_the_filed_row(path):
     clock = Calendar()
     async with filed(path, clock) as (results, filing), reading(path) as history:
@@ -316,6 +330,12 @@ async def test_a_search_that_takes_too_long_says_how_far_it_came_and_goes_on_fro
     assert found == [15, 12, 9, 6, 3] and pages > 3
     for db in dbs:
         db.close()
+    async with reading(path) as history:  # an export goes on by itself
+        monkeypatch.setattr("inspector.store.history.time", SimpleNamespace(monotonic=lambda: next(ticks)))
+        monkeypatch.setattr("inspector.store.history.SEARCH_S", 2)
+        monkeypatch.setattr("inspector.store.history.LONGEST_S", 1e9)
+        assert [row["no"] async for row in history.export(Filters(verdict=2))] == found
+        assert (await history.page(Filters(verdict=2), None, 9)).searched_to_no is not None
 
 
 async def test_without_room_on_the_disk_nothing_is_filed_and_the_rows_stay(path, monkeypatch):
