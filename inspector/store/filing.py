@@ -26,6 +26,7 @@ BATCH = 50  # rows of one turn: out of results.db within a few milliseconds
 LATE = 500  # pictures noted on filed rows, in one turn
 PAUSE_S = 0.02  # between two turns
 EVERY_S = 60.0  # between two looks whether anything is due
+PATIENT = 3  # failures in a row that a person is told of; a reader may have held a file once
 ROOM_BYTES = 64 << 20  # that must be free beyond what the line's own rows need
 END_S = 2.0
 Row = Mapping[str, Any]
@@ -45,15 +46,18 @@ class Filing:
 
     async def run_forever(self) -> None:
         """A turn after the other while something is due, and a look every minute."""
+        failed = 0
         while True:
             moved = 0
             try:
                 moved = await self.turn()
-                self.fault = None
+                failed, self.fault = 0, None
             except StoreError as exc:
-                if self.fault is None:
+                failed += 1
+                if failed == PATIENT:
                     log.error("rows of past months stay in results.db", error=str(exc))
-                self.fault = str(exc)
+                if failed >= PATIENT:
+                    self.fault = str(exc)
             await self._clock.sleep(PAUSE_S if moved else EVERY_S)
 
     async def turn(self) -> int:
@@ -122,8 +126,11 @@ class Filing:
         The clock may have jumped. All rows up to the number of the newest one from before this month are due, whatever
         date they bear; a date of this month or of the future among them counts as the month before this one.
         """
-        begin_ms = begin_of_month_ms(int(self._clock.utc_s() * 1000))
-        last = month_of(begin_ms - 1)
+        try:
+            begin_ms = begin_of_month_ms(int(self._clock.utc_s() * 1000))
+            last = month_of(begin_ms - 1)
+        except ValueError as exc:
+            raise StoreError(f"the clock shows no date: {exc}") from exc
         newest = db.execute(
             "SELECT no FROM inspections WHERE opened_utc_ms < ? ORDER BY opened_utc_ms DESC LIMIT 1", (begin_ms,)
         ).get

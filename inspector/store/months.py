@@ -29,16 +29,20 @@ Row = Mapping[str, Any]
 
 def month_of(utc_ms: int) -> str:
     """YYYY-MM in UTC. Raises ValueError: no calendar has it."""
-    try:
-        return f"{datetime.fromtimestamp(utc_ms / 1000, UTC):%Y-%m}".rjust(7, "0")
-    except (OverflowError, OSError) as exc:
-        raise ValueError(f"{utc_ms} ms is no date") from exc
+    return f"{_date(utc_ms):%Y-%m}".rjust(7, "0")
 
 
 def begin_of_month_ms(utc_ms: int) -> int:
-    """Of the month that `utc_ms` lies in."""
-    when = datetime.fromtimestamp(utc_ms / 1000, UTC)
+    """Of the month that `utc_ms` lies in. Raises ValueError: no calendar has it."""
+    when = _date(utc_ms)
     return round(datetime(when.year, when.month, 1, tzinfo=UTC).timestamp() * 1000)
+
+
+def _date(utc_ms: int) -> datetime:
+    try:
+        return datetime.fromtimestamp(utc_ms / 1000, UTC)
+    except (OverflowError, OSError) as exc:
+        raise ValueError(f"{utc_ms} ms is no date") from exc
 
 
 def month_path(results: Path, month: str) -> Path:

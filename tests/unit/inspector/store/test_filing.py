@@ -2,133 +2,30 @@
 
 from __future__ import annotations
 
-import itertools
+import asyncio
 import random
 import stat
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import apsw
 import pytest
 
-from inspector.core.clock import SystemClock
 from inspector.core.errors import StoreError
 from inspector.core.types import Refusal
-from inspector.store.filing import Filing
-from inspector.store.history import SqliteHistory
-from inspector.store.months import month_files, month_of
-from inspector.store.results import SqliteResults
-from inspector.store.search import search
-from inspector.threads import DeviceThread
-from inspector.web.records import Filters
+from inspector.store.months import month_files
 from plc.registers import Reason
 from tests.support.disks import LossyDisk, mounted, quick_folder
 from tests.support.invariants import rows_of
-from tests.support.store import BY, FAIL, GOOD, PASS, part, stamps, told, trigger
+from tests.support.months import HELD, Calendar, all_rows, file_all, filed, keep_few, names, numbers, parts, reading
+from tests.support.store import BY, GOOD, PASS, part, stamps, told, trigger
 
 CUTS = 120
-HELD = 2  # newest rows of a station that stay
-
-
-def ms(text: str) -> int:
-    return round(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1000)
-
-
-class Calendar(SystemClock):
-    """Time runs as ever, the date is what the test says."""
-
-    def __init__(self, date: str = "2026-01-10") -> None:
-        super().__init__()
-        self.date = date
-
-    def utc_s(self) -> float:
-        return ms(self.date) / 1000
 
 
 @pytest.fixture(autouse=True)
 def few_rows_stay(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("inspector.store.filing.RECENT", HELD)
-    monkeypatch.setattr("inspector.store.results.RECENT", HELD)
-    monkeypatch.setattr("inspector.store.filing.BATCH", 4)
-    monkeypatch.setattr("inspector.store.filing.ROOM_BYTES", 0)
-    monkeypatch.setattr("inspector.store.journal.QUIET_S", 0.0)
-
-
-@asynccontextmanager
-async def filed(path: Path, clock: Calendar, **options: Any) -> AsyncIterator[tuple[SqliteResults, Filing]]:
-    thread = DeviceThread("store")
-    results = SqliteResults.of_file(path, "st1", clock, thread, min_free_bytes=0, **options)
-    await results.start()
-    filing = Filing(results._journal, clock, DeviceThread("filing"))
-    try:
-        yield results, filing
-    finally:
-        filing.close()
-        await results.close()
-        thread.close()
-
-
-async def file_all(filing: Filing) -> int:
-    moved = 0
-    while done := await filing.turn():
-        moved += done
-    return moved
-
-
-@asynccontextmanager
-async def reading(path: Path) -> AsyncIterator[SqliteHistory]:
-    history = SqliteHistory(path, DeviceThread("records"))
-    try:
-        yield history
-    finally:
-        history.close()
-
-
-async def numbers(history: SqliteHistory, **filters: Any) -> list[int]:
-    return [row["no"] for row in await history.page(Filters(**filters), None, 1000)]
-
-
-async def parts(results: SqliteResults, clock: Calendar, dates: list[str]) -> None:
-    for seq, clock.date in enumerate(dates, results.last_id() + 1):
-        await part(results, seq, FAIL if seq % 3 == 0 else PASS)
-
-
-def all_rows(path: Path) -> dict[int, Any]:
-    """Of every file, results.db last: while a row is in two, that one counts."""
-    return {row["no"]: row for file in [*month_files(path), path] if _is_begun(file) for row in rows_of(file)}
-
-
-def _is_begun(file: Path) -> bool:
-    db = apsw.Connection(str(file))  # for writing: what a cut left half-written is taken back
-    tables = db.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'inspections'").get
-    db.close()
-    return bool(tables)
-
-
-def names(path: Path) -> list[str]:
-    return [file.name for file in month_files(path)]
-
-
-async def test_rows_of_past_months_lie_in_a_file_each_and_are_read_as_one_record(path):
-    clock = Calendar()
-    async with filed(path, clock) as (results, filing), reading(path) as history:
-        await parts(results, clock, ["2026-01-31T23:59:59"] * 6 + ["2026-02-01"] * 6 + ["2026-03-01"] * 3)
-        before, counts = await history.page(Filters(), None, 100), results.counts
-        assert await file_all(filing) == 12
-        assert names(path) == ["results-2026-02.db", "results-2026-01.db"]
-        assert [len(rows_of(file)) for file in [*month_files(path), path]] == [6, 6, 3]
-        assert await history.page(Filters(), None, 100) == before, "no row is lost, changed or there twice"
-        assert results.counts == counts == await history.counts()
-        for no in (1, 6, 7, 15):
-            assert await history.row(no) == next(row for row in before if row["no"] == no)
-        assert await history.neighbours(6) == (5, 7) and await history.neighbours(12) == (11, 13)
-        assert await history.neighbours(1) == (None, 2) and await history.neighbours(15) == (14, None)
-        assert await file_all(filing) == 0
+    keep_few(monkeypatch)
 
 
 async def test_a_month_at_rest_is_one_read_only_file(path):
@@ -257,31 +154,6 @@ async def test_a_row_that_changes_between_the_two_files_keeps_its_newest_state(p
         assert (await history.row(2))["image"] == "reject/x.png" and await numbers(history) == [6, 5, 4, 3, 2, 1]
 
 
-async def test_a_clock_that_jumps_loses_no_row_and_makes_no_month_of_the_future(path):
-    clock = Calendar()
-    silly = ["2026-01-10", "2036-05-05", "1970-01-01", "2026-01-11", "2026-02-20", "2036-05-06", "2026-01-05"]
-    async with filed(path, clock) as (results, filing), reading(path) as history:
-        await parts(results, clock, silly + ["2026-03-05"] * 3)
-        assert await file_all(filing) == 7
-        assert names(path) == ["results-2026-02.db", "results-2026-01.db", "results-1970-01.db"]
-        assert await numbers(history) == list(range(10, 0, -1))
-        assert await numbers(history, from_utc_ms=ms("2036-01-01")) == [6, 2]
-        assert await numbers(history, to_utc_ms=ms("1990-01-01")) == [3]
-        assert await numbers(history, from_utc_ms=ms("2026-01-01"), to_utc_ms=ms("2026-01-31")) == [7, 4, 1]
-        clock.date = "2036-05-07"  # while the clock is wrong
-        await file_all(filing)
-        clock.date = "2026-03-06"
-        await parts(results, clock, ["2026-03-06"] * 3)
-        await file_all(filing)
-        assert await numbers(history) == list(range(13, 0, -1))
-
-
-@pytest.mark.parametrize("utc_ms", [2**62, -(2**62), 10**15])
-def test_a_date_that_no_calendar_has_is_an_error_of_its_own_kind(utc_ms):
-    with pytest.raises(ValueError):
-        month_of(utc_ms)
-
-
 async def test_numbers_go_on_though_every_row_was_filed(path, monkeypatch):
     monkeypatch.setattr("inspector.store.results.RECENT", 0)
     clock = Calendar()
@@ -292,50 +164,6 @@ async def test_numbers_go_on_though_every_row_was_filed(path, monkeypatch):
     db.close()
     async with filed(path, clock) as (results, _):
         assert (await part(results, 9)).no == 4
-
-
-async def test_export_gives_every_row_once_while_rows_move(path, monkeypatch):
-    monkeypatch.setattr("inspector.store.history.EXPORTED", 3)
-    clock = Calendar()
-    async with filed(path, clock) as (results, filing), reading(path) as history:
-        await parts(results, clock, ["2026-01-10"] * 12 + ["2026-02-01"] * 4)
-        found = []
-        async for row in history.export(Filters()):
-            found.append(row["no"])
-            if row["no"] % 4 == 0:
-                await filing.turn()
-                await part(results, 100 + row["no"])
-        assert found == list(range(16, 0, -1))
-        assert [row["no"] async for row in history.export(Filters(verdict=2))] == [15, 12, 9, 6, 3]
-
-
-async def test_a_search_that_takes_too_long_says_how_far_it_came_and_goes_on_from_there(path, monkeypatch):
-    monkeypatch.setattr("inspector.store.search.FIRST_WINDOW", 4)
-    monkeypatch.setattr("inspector.store.search.GROWTH", 1.0)
-    clock = Calendar()
-    async with filed(path, clock) as (results, filing):
-        await parts(results, clock, ["2026-01-10"] * 12 + ["2026-02-01"] * 4)
-        await file_all(filing)
-    dbs = [apsw.Connection(str(file), flags=apsw.SQLITE_OPEN_READONLY) for file in [path, *month_files(path)]]
-    ticks = itertools.count()
-    monkeypatch.setattr("inspector.store.search.time", SimpleNamespace(monotonic=lambda: next(ticks)))
-    found, before, pages = [], None, 0
-    while True:
-        pages += 1
-        some = search(lambda: iter(dbs), Filters(verdict=2), before, 2, not_after_s=next(ticks) + 1)  # one window
-        found += [row["no"] for row in some]
-        before = some[-1]["no"] if len(some) == 2 else some.searched_to_no
-        if before is None:
-            break
-    assert found == [15, 12, 9, 6, 3] and pages > 3
-    for db in dbs:
-        db.close()
-    async with reading(path) as history:  # an export goes on by itself
-        monkeypatch.setattr("inspector.store.history.time", SimpleNamespace(monotonic=lambda: next(ticks)))
-        monkeypatch.setattr("inspector.store.history.SEARCH_S", 2)
-        monkeypatch.setattr("inspector.store.history.LONGEST_S", 1e9)
-        assert [row["no"] async for row in history.export(Filters(verdict=2))] == found
-        assert (await history.page(Filters(verdict=2), None, 9)).searched_to_no is not None
 
 
 async def test_without_room_on_the_disk_nothing_is_filed_and_the_rows_stay(path, monkeypatch):
@@ -360,6 +188,53 @@ async def test_a_month_that_is_no_database_stops_the_filing_with_its_name_and_no
         assert len(rows_of(path)) == 6
 
 
+async def test_a_person_is_told_why_nothing_is_filed_until_it_is(path, monkeypatch):
+    monkeypatch.setattr("inspector.store.filing.EVERY_S", 0.001)
+    clock = Calendar()
+    async with filed(path, clock) as (results, filing):
+        await parts(results, clock, ["2026-01-10"] * 6)
+        clock.date = "2026-02-02"
+        monkeypatch.setattr("inspector.store.filing.ROOM_BYTES", 1 << 60)
+        forever = asyncio.create_task(filing.run_forever())
+        async with asyncio.timeout(5):
+            while filing.fault is None:  # noqa: ASYNC110 - a state
+                await asyncio.sleep(0.005)
+            assert "MB free" in filing.fault and len(rows_of(path)) == 6
+            monkeypatch.setattr("inspector.store.filing.ROOM_BYTES", 0)
+            while filing.fault or len(rows_of(path)) > HELD:  # noqa: ASYNC110 - a state
+                await asyncio.sleep(0.005)
+        forever.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await forever
+
+
+async def test_without_a_date_nothing_is_filed_and_nothing_ends(path, monkeypatch):
+    clock = Calendar()
+    async with filed(path, clock) as (results, filing):
+        await parts(results, clock, ["2026-01-10"] * 6)
+        monkeypatch.setattr(clock, "utc_s", lambda: 1e15)
+        with pytest.raises(StoreError, match="no date"):
+            await filing.turn()
+
+
+async def test_a_reader_of_a_month_holds_the_filing_up_and_no_part(path, monkeypatch):
+    monkeypatch.setattr("inspector.store.months.BUSY_MS", 20)
+    clock = Calendar()
+    async with filed(path, clock) as (results, filing):
+        await parts(results, clock, ["2026-01-10"] * 7)
+        clock.date = "2026-02-02"
+        await filing.turn()
+        reader = apsw.Connection(str(month_files(path)[0]), flags=apsw.SQLITE_OPEN_READONLY)
+        reader.execute("BEGIN")
+        assert reader.execute("SELECT count(*) FROM inspections").get == 4
+        with pytest.raises(StoreError, match="2026-01"):
+            await filing.turn()
+        assert (await part(results, 8)).outcome == PASS
+        reader.close()
+        await file_all(filing)
+        assert len(all_rows(path)) == 8
+
+
 async def test_a_month_of_an_older_version_gets_the_columns_and_indexes_of_this_one(path):
     clock = Calendar()
     async with filed(path, clock) as (results, filing), reading(path) as history:
@@ -375,16 +250,6 @@ async def test_a_month_of_an_older_version_gets_the_columns_and_indexes_of_this_
         await file_all(filing)
         assert await numbers(history, serial="x") == []
         assert (await history.row(1))["stages"] is None and len(await numbers(history)) == 9
-
-
-async def test_a_month_that_is_only_begun_hides_nothing(path):
-    clock = Calendar()
-    apsw.Connection(str(path.with_name("results-2026-01.db"))).pragma("user_version", 0)
-    async with filed(path, clock) as (results, filing), reading(path) as history:
-        await parts(results, clock, ["2026-01-10"] * 6)
-        assert await numbers(history) == [6, 5, 4, 3, 2, 1]
-        clock.date = "2026-02-02"
-        assert await file_all(filing) == 4 and await numbers(history) == [6, 5, 4, 3, 2, 1]
 
 
 @pytest.mark.slow
