@@ -114,6 +114,12 @@ async def _tell_status(box: Box) -> None:
             "archive", None if archive.ok else f"pictures are not kept: {archive.text}",
             "Parts are judged and recorded, but without pictures.", "Make room on the disk, or replace it.",
         )  # fmt: skip
+        broken = ", ".join(box.shared.journal.broken)
+        first.health.warn(
+            "broken_record", f"the record was broken and a new one was begun: {broken}" if broken else None,
+            "Rows of the running month, and what is in no backup, are only in the file that was set aside.",
+            "Copy it to a safe place, let it be looked at, and move it out of the folder.", "high",
+        )  # fmt: skip
         first.health.warn(
             "filing", None if box.filing.fault is None else f"rows of past months are not filed: {box.filing.fault}",
             "Every row is kept, but results.db grows and the history becomes slower.",

@@ -20,6 +20,7 @@ from inspector.store.counts import begin_period
 from inspector.store.database import Database
 from inspector.store.ledger import Ledger, Recovered
 from inspector.store.recipe_book import RecipeBook
+from inspector.store.rescue import RESERVED, rescue, reserve, set_aside
 from inspector.store.rows import Filed
 from inspector.store.wrong_accepts import WrongAccepts
 from inspector.threads import DeviceThread
@@ -64,6 +65,8 @@ class Journal:
         self._turn: Future[None] | None = None
         self._bug: BaseException | None = None
         self._next_no = 0
+        self._reserved_no = 0
+        self.broken: tuple[str, ...] = ()  # records that were set aside and that lie there still
         self._changed_s = 0.0
         self.holders: list[Holder] = []
         self.recovered = Recovered(0, 0, 0, 0, ())
@@ -199,8 +202,12 @@ class Journal:
     # -- on the store's thread -----------------------------------------------------------------------------------------
 
     def _start(self) -> Recovered:
+        rescue(self._database, self._utc_ms())
         self._database.open()
-        return self.ledger.recover(self._utc_ms(), RECENT)
+        recovered = self.ledger.recover(self._utc_ms(), RECENT)
+        self._reserved_no = reserve(self.path, recovered.next_no)
+        self.broken = tuple(set_aside(self.path))
+        return recovered
 
     def _commit_waiting(self) -> None:
         """All changes that wait now, in one transaction; each future ends as its own change or the commit did."""
@@ -225,6 +232,8 @@ class Journal:
     def _beat(self) -> None:
         self.ledger.beat(self._utc_ms())
         self.check_room()
+        if self._next_no > self._reserved_no - RESERVED // 2:
+            self._reserved_no = reserve(self.path, self._next_no)
 
     def _drop(self, filed: Sequence[Filed]) -> None:
         self.ledger.drop(filed, {no for holder in self.holders for no in holder.held()})

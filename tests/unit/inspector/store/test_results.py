@@ -7,7 +7,6 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import apsw
 import pytest
@@ -315,16 +314,12 @@ async def test_two_daemons_never_write_one_record(results, path):
 
 
 @pytest.mark.parametrize("content", [b"not a database, but long enough to look like one" * 100, b"\0" * 4096])
-def test_a_file_that_is_no_record_is_refused_and_left_alone(path: Path, content: bytes):
+async def test_a_file_that_is_no_record_is_set_aside_as_it_is(path, content):
     path.write_bytes(content)
-    with pytest.raises(StoreError, match="cannot be opened"):
-        asyncio.run(_start(path))
-    assert path.read_bytes() == content
-
-
-async def _start(path: Path) -> None:
-    async with store(path):
-        pass
+    async with store(path) as results:
+        assert (await part(results, 1)).no == 1
+    (aside,) = path.parent.glob("results.broken-*.db")
+    assert aside.read_bytes() == content
 
 
 async def test_a_database_of_a_newer_version_is_refused(path):

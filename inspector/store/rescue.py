@@ -1,0 +1,161 @@
+"""A record that is broken: seen at the start, set aside whole, and a new one begun in its place.
+
+Rows of past months lie in files of their own and are not touched. What the small tables say (recipes, MODEL_REV,
+counts) is taken over as far as it can be read; numbers go on above all that may ever have been given out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import apsw
+import structlog
+
+from inspector.core.errors import StoreError
+from inspector.store.database import Database, sync_directory
+from inspector.store.months import month_files
+
+log = structlog.get_logger(__name__)
+
+CHECK_S = 3.0  # of a start are for looking whether the file is whole; what it has not read by then counts as whole
+RESERVED = 100_000  # numbers beyond the next one that are noted as given out, each time
+_STEPS = 100_000
+_ROWS = {"inspections", "earlier_deliveries"}  # stay in what was set aside: there may be a million
+_BROKEN = (apsw.NotADBError, apsw.CorruptError)
+
+
+def rescue(database: Database, utc_ms: int) -> None:
+    """Before `database` is opened: where its file is broken, begin a new one. Raises StoreError.
+
+    A disk that cannot be read is another matter: that is an error of the opening, and nothing is set aside.
+    """
+    path = database.path
+    if not path.exists() or (what := _fault(path, database.vfs)) is None:
+        return
+    aside = _set_aside(path, utc_ms)
+    log.error("the record is broken and was set aside", file=aside.name, fault=what)
+    database.open()
+    try:
+        with database.transaction() as db:
+            db.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('inspections', ?)", (_highest(path, aside),))
+            _take_over(aside, db)
+    finally:
+        database.close()
+
+
+def set_aside(path: Path) -> list[str]:
+    """Names of the records that lie there broken, oldest first: a person has not dealt with them yet."""
+    return sorted(p.name for p in path.parent.glob(f"{path.stem}.broken-*.db"))
+
+
+def reserve(path: Path, next_no: int) -> int:
+    """Note that all numbers up to the one returned may have been given out, on the disk. Raises StoreError."""
+    highest = next_no + RESERVED
+    file = _numbers(path)
+    staged = file.with_suffix(".new")
+    try:
+        with staged.open("w", encoding="ascii") as out:
+            out.write(f"{highest}\n")
+            out.flush()
+            os.fsync(out.fileno())
+        os.replace(staged, file)
+        sync_directory(file.parent)
+    except OSError as exc:
+        raise StoreError(f"{file} could not be written: {exc}") from exc
+    return highest
+
+
+def _numbers(path: Path) -> Path:
+    return path.with_suffix(".numbers")
+
+
+def _fault(path: Path, vfs: str | None) -> str | None:
+    """What is wrong with the file; None: nothing was found."""
+    end_s = time.monotonic() + CHECK_S
+    try:
+        db = apsw.Connection(str(path), vfs=vfs)
+        try:
+            if db.execute("SELECT count(*) FROM sqlite_schema").get == 0 or _ended_in_order(db):
+                return None
+            db.set_progress_handler(lambda: time.monotonic() > end_s, _STEPS)
+            found: str | None = db.execute("PRAGMA quick_check(1)").get
+        finally:
+            db.close()
+    except _BROKEN as exc:
+        return str(exc)
+    except apsw.InterruptError:
+        return None
+    except apsw.Error as exc:
+        raise StoreError(f"{path} cannot be opened: {exc}") from exc
+    return None if found in ("ok", None) else found
+
+
+def _ended_in_order(db: apsw.Connection) -> bool:
+    """A life that met a broken page never does."""
+    return bool(db.execute("SELECT ended_utc_ms IS NOT NULL FROM boots ORDER BY boot DESC LIMIT 1").get)
+
+
+def _set_aside(path: Path, utc_ms: int) -> Path:
+    """Rename it with what belongs to it, the database last: until then the next start does it again."""
+    when = datetime.fromtimestamp(utc_ms / 1000, UTC)
+    aside = path.with_name(f"{path.stem}.broken-{when:%Y%m%dT%H%M%SZ}.db")
+    try:
+        for end in ("-shm", "-wal", ""):
+            if (file := path.with_name(path.name + end)).exists():
+                os.rename(file, aside.with_name(aside.name + end))
+        sync_directory(path.parent)
+    except OSError as exc:
+        raise StoreError(f"{path} is broken and cannot be set aside: {exc}") from exc
+    return aside
+
+
+def _highest(path: Path, aside: Path) -> int:
+    """No number above this one was ever given out, by all that is left to tell."""
+    found = [0]
+    try:
+        found.append(int(_numbers(path).read_text(encoding="ascii")))
+    except (OSError, ValueError) as exc:
+        log.warning("which numbers were given out is not on record", error=str(exc))
+    for file in (aside, *month_files(path)):
+        for sql in ("SELECT max(no) FROM inspections", "SELECT seq FROM sqlite_sequence WHERE name = 'inspections'"):
+            found += [int(no) for (no,) in _readable(file, sql) if no is not None]
+    return max(found)
+
+
+def _take_over(aside: Path, new: apsw.Connection) -> None:
+    """Table by table, each as far as it can be read and the new schema takes it."""
+    sql = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+    for (table,) in list(new.execute(sql)):
+        if table in _ROWS:
+            continue
+        names = [name for _, name, *_ in new.execute(f"PRAGMA table_info({table})")]
+        marks = ", ".join("?" * len(names))
+        taken = 0
+        for row in _readable(aside, f"SELECT {', '.join(names)} FROM {table}"):
+            try:
+                new.execute(f"INSERT OR IGNORE INTO {table} ({', '.join(names)}) VALUES ({marks})", row)
+            except apsw.ConstraintError as exc:  # a row before it is lost: what counts one by one ends there
+                log.error("a row of the broken record is not taken over", table=table, error=str(exc))
+                break
+            taken += 1
+        log.warning("taken over from the broken record", table=table, rows=taken)
+
+
+def _readable(file: Path, sql: str) -> Iterator[tuple[Any, ...]]:
+    """Rows until the first that cannot be read."""
+    db: apsw.Connection | None = None
+    try:
+        db = apsw.Connection(str(file), flags=apsw.SQLITE_OPEN_READWRITE)
+        yield from db.execute(sql)
+    except apsw.Error as exc:
+        log.warning("cannot be read any further", file=file.name, error=str(exc))
+    finally:
+        if db is not None:
+            with contextlib.suppress(apsw.Error):
+                db.close()

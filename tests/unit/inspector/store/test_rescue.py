@@ -1,0 +1,107 @@
+"""A broken record is set aside whole, a new one goes on above every number that was given out."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import apsw
+import pytest
+
+from inspector.core.errors import StoreError
+from inspector.recipes import RecipeContent
+from tests.support.invariants import rows_of
+from tests.support.store import PASS, part, store
+
+
+async def write(path: Path, count: int) -> list[int]:
+    async with store(path) as results:
+        results.recipes.take(1, RecipeContent("disc"), actor="anna", reason="first", utc_ms=1)
+        return [(await part(results, seq)).no for seq in range(1, count + 1)]
+
+
+def as_killed(path: Path) -> None:
+    db = apsw.Connection(str(path))
+    db.execute("UPDATE boots SET ended_utc_ms = NULL")
+    db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+    db.close()
+
+
+def scribble(path: Path, first: int, blocks: int = 500) -> bytes:
+    """dd if=/dev/urandom over the pages from `first` on."""
+    luck = random.Random(1)
+    data = bytearray(path.read_bytes())
+    for page in range(first, min(len(data) // 4096, first + blocks)):
+        data[4096 * page : 4096 * (page + 1)] = luck.randbytes(4096)
+    path.write_bytes(data)
+    return bytes(data)
+
+
+def aside(path: Path) -> list[Path]:
+    return sorted(path.parent.glob("results.broken-*.db"))
+
+
+@pytest.mark.parametrize("first", [0, 30])
+async def test_a_broken_record_is_set_aside_and_numbers_never_repeat(path, first):
+    given = await write(path, 60)
+    as_killed(path)
+    broken = scribble(path, first)
+    async with store(path) as results:
+        done = await part(results, 7)
+        assert done.outcome == PASS and done.no > max(given)
+        assert results._journal.broken == tuple(file.name for file in aside(path))
+    (kept,) = aside(path)
+    assert kept.read_bytes() == broken and [row["no"] for row in rows_of(path)] == [done.no]
+    async with store(path) as results:
+        assert results._journal.broken == (kept.name,), "told until a person has moved it away"
+
+
+async def test_recipes_and_counts_that_can_be_read_are_taken_over(path):
+    await write(path, 60)
+    as_killed(path)
+    scribble(path, 30)
+    async with store(path) as results:
+        (revision,) = results.recipes.revisions(1)
+        assert revision.actor == "anna" and results.counts.passed == 60
+
+
+async def test_a_check_that_takes_too_long_sets_nothing_aside(path, monkeypatch):
+    monkeypatch.setattr("inspector.store.rescue.CHECK_S", -1.0)
+    monkeypatch.setattr("inspector.store.rescue._STEPS", 1)
+    given = await write(path, 5)
+    as_killed(path)
+    async with store(path):
+        pass
+    assert not aside(path) and [row["no"] for row in rows_of(path)] == given
+
+
+async def test_a_record_that_is_whole_stays_after_a_kill(path):
+    given = await write(path, 5)
+    as_killed(path)
+    async with store(path):
+        pass
+    assert not aside(path) and [row["no"] for row in rows_of(path)] == given
+
+
+async def test_a_disk_that_cannot_be_read_sets_nothing_aside(path, monkeypatch):
+    await write(path, 5)
+
+    def unreadable(*_: object, **__: object) -> apsw.Connection:
+        raise apsw.CantOpenError("unable to open database file")
+
+    monkeypatch.setattr("inspector.store.rescue.apsw.Connection", unreadable)
+    with pytest.raises(StoreError, match="cannot be opened"):
+        async with store(path):
+            pass
+    monkeypatch.undo()
+    assert not aside(path) and len(rows_of(path)) == 5
+
+
+async def test_numbers_are_on_record_before_they_run_out(path, monkeypatch):
+    monkeypatch.setattr("inspector.store.rescue.RESERVED", 4)
+    monkeypatch.setattr("inspector.store.journal.RESERVED", 4)
+    async with store(path) as results:
+        for seq in range(1, 12):
+            done = await part(results, seq)
+            await results.alive()
+            assert int(path.with_suffix(".numbers").read_text()) > done.no + 1
