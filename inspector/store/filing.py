@@ -22,9 +22,12 @@ from inspector.threads import DeviceThread
 
 log = structlog.get_logger(__name__)
 
-BATCH = 50  # rows of one turn: out of results.db within a few milliseconds
+BATCH = 500  # rows of one turn: one commit into the month's file
+DROPPED = 50  # of them in one transaction out of results.db: a few milliseconds
 LATE = 500  # pictures noted on filed rows, in one turn
-PAUSE_S = 0.02  # between two turns
+PAUSE_S = 0.02  # between two turns while the line stands still
+IDLE_S = 1.0  # it does where nothing was recorded for so long
+SHARE = 0.01  # of the time is for turns while it runs: their syncs are on the disk that the line waits for
 EVERY_S = 60.0  # between two looks whether anything is due
 PATIENT = 3  # failures in a row that a person is told of; a reader may have held a file once
 ROOM_BYTES = 64 << 20  # that must be free beyond what the line's own rows need
@@ -42,6 +45,7 @@ class Filing:
         self._looked_to = 0  # numbers up to here were looked at in this round
         self._keep_from: dict[str, int] = {}  # station -> its newest rows begin here; in this round
         self._begun = False
+        self._copied_s = 0.0  # what the last copy took
         self.fault: str | None = None  # why nothing is moved now
 
     async def run_forever(self) -> None:
@@ -58,16 +62,23 @@ class Filing:
                     log.error("rows of past months stay in results.db", error=str(exc))
                 if failed >= PATIENT:
                     self.fault = str(exc)
-            await self._clock.sleep(PAUSE_S if moved else EVERY_S)
+            await self._clock.sleep(self._pause_s() if moved else EVERY_S)
+
+    def _pause_s(self) -> float:
+        """The removals do not count: they wait for a quiet moment, and that takes longer than they do."""
+        return PAUSE_S if self._journal.quiet_s >= IDLE_S else max(PAUSE_S, self._copied_s / SHARE)
 
     async def turn(self) -> int:
         """Move one batch; how much was done. 0: nothing more is due, and the months' files are at rest.
 
         Raises StoreError: it could not be moved now; nothing is lost, the next turn tries again.
         """
+        begun_s = self._clock.monotonic_s()
         filed = await self._thread.call(self._guarded_file)
+        self._copied_s = self._clock.monotonic_s() - begun_s
         if filed:
-            await self._journal.drop(filed)
+            for begin in range(0, len(filed), DROPPED):
+                await self._journal.drop(filed[begin : begin + DROPPED])
             return len(filed)
         if late := await self._thread.call(self._guarded_late):
             await self._journal.images_taken(late)

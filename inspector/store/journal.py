@@ -165,6 +165,11 @@ class Journal:
         """SQLite's file layer by name; None: its own."""
         return self._database.vfs
 
+    @property
+    def quiet_s(self) -> float:
+        """Since the last change of a row."""
+        return self._clock.monotonic_s() - self._changed_s
+
     async def drop(self, filed: Sequence[Filed]) -> None:
         """Take rows out that a month's file holds; between parts, where there is such a moment. Raises StoreError."""
         await self._between_parts()
@@ -185,8 +190,8 @@ class Journal:
 
     async def _between_parts(self) -> None:
         end_s = self._clock.monotonic_s() + PATIENCE_S
-        while (now := self._clock.monotonic_s()) < end_s:
-            if now - self._changed_s >= QUIET_S and not any(holder.busy() for holder in self.holders):
+        while self._clock.monotonic_s() < end_s:
+            if self.quiet_s >= QUIET_S and not any(holder.busy() for holder in self.holders):
                 return
             await self._clock.sleep(QUIET_S / 4)
 

@@ -29,6 +29,7 @@ def keep_few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("inspector.store.filing.RECENT", HELD)
     monkeypatch.setattr("inspector.store.results.RECENT", HELD)
     monkeypatch.setattr("inspector.store.filing.BATCH", 4)
+    monkeypatch.setattr("inspector.store.filing.DROPPED", 3)
     monkeypatch.setattr("inspector.store.filing.ROOM_BYTES", 0)
     monkeypatch.setattr("inspector.store.journal.QUIET_S", 0.0)
 
