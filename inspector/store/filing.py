@@ -66,7 +66,8 @@ class Filing:
 
     def _pause_s(self) -> float:
         """The removals do not count: they wait for a quiet moment, and that takes longer than they do."""
-        return PAUSE_S if self._journal.quiet_s >= IDLE_S else max(PAUSE_S, self._copied_s / SHARE)
+        idle = self._journal.quiet_s >= IDLE_S
+        return PAUSE_S if idle else min(max(PAUSE_S, self._copied_s / SHARE), EVERY_S)
 
     async def turn(self) -> int:
         """Move one batch; how much was done. 0: nothing more is due, and the months' files are at rest.
