@@ -56,6 +56,24 @@ async def test_a_broken_record_is_set_aside_and_numbers_never_repeat(path, first
         assert results._journal.broken == (kept.name,), "told until a person has moved it away"
 
 
+async def test_the_wal_of_a_broken_record_is_set_aside_with_it(path):
+    path.write_bytes(b"scribbled over" * 1000)
+    wal = path.with_name("results.db-wal")
+    wal.write_bytes(b"rows of the last minute" * 1000)
+    async with store(path) as results:
+        await part(results, 1)
+    (kept,) = aside(path)
+    assert kept.with_name(f"{kept.name}-wal").read_bytes() == b"rows of the last minute" * 1000
+
+
+async def test_a_life_that_ended_in_order_is_not_read_through(path, monkeypatch):
+    given = await write(path, 60)
+    monkeypatch.setattr("inspector.store.rescue._set_aside", None)  # would not be called
+    scribble(path, 30, 1)
+    async with store(path) as results:
+        assert (await part(results, 7)).no == given[-1] + 1
+
+
 async def test_recipes_and_counts_that_can_be_read_are_taken_over(path):
     await write(path, 60)
     as_killed(path)
