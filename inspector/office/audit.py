@@ -73,7 +73,7 @@ def check(db: apsw.Connection, noted: Head | None = None) -> tuple[int, list[Fla
 def check_file(path: Path, noted: Head | None = None) -> tuple[int, list[Flaw], Head]:
     """The same of a database that another process may be writing, with its head. Raises StoreError."""
     try:
-        db = apsw.Connection(f"{path.absolute().as_uri()}?mode=ro", flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+        db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
         try:
             db.set_busy_timeout(1000)
             with db:  # one state of it for all questions

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 GENESIS = hashlib.sha256(b"inspector audit").hexdigest()  # what the first entry holds as the one before
 
@@ -39,12 +40,25 @@ class Head:
 NO_HEAD = Head(0, GENESIS)
 
 
+Kind = Literal["changed", "replaced", "removed", "other"]
+_TOLD: dict[Kind, str] = {
+    "changed": "entry {first} was changed: its hash is of another content",
+    "replaced": "entry {first} was inserted or replaced: the next one was written after another",
+    "removed": "entries {first} to {last} were removed",
+    "other": "entry {first} is not the one whose hash was noted",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """What does not fit, and at which entry."""
+    """What does not fit, and at which entries, first to last."""
 
-    number: int
-    text: str
+    kind: Kind
+    first: int
+    last: int
+
+    def __str__(self) -> str:
+        return _TOLD[self.kind].format(first=self.first, last=self.last)
 
 
 def hash_of(number: int, utc_ms: int, actor: str, action: str, what: str, before: str) -> str:
@@ -69,25 +83,17 @@ def flaws(entries: Iterable[Entry], written: int, noted: Head | None = None) -> 
     """
     last = NO_HEAD
     for entry in entries:
-        yield from _between(last, entry)
+        if entry.number > last.number + 1:
+            yield Flaw("removed", last.number + 1, entry.number - 1)
+        elif entry.before != last.hash:
+            at = max(last.number, 1)
+            yield Flaw("replaced", at, at)
         own = hash_of(entry.number, entry.utc_ms, entry.actor, entry.action, entry.what, entry.before)
         if own != entry.hash:
-            yield Flaw(entry.number, f"entry {entry.number} was changed: its hash is of another content")
+            yield Flaw("changed", entry.number, entry.number)
         if noted is not None and noted.number == entry.number and noted.hash != entry.hash:
-            yield Flaw(entry.number, f"entry {entry.number} is not the one whose hash was noted elsewhere")
+            yield Flaw("other", entry.number, entry.number)
         last = Head(entry.number, entry.hash)
     end = max(written, noted.number if noted is not None else 0)
     if end > last.number:
-        yield Flaw(last.number + 1, f"{_range(last.number + 1, end)} removed from the end")
-
-
-def _between(last: Head, entry: Entry) -> Iterator[Flaw]:
-    if entry.number > last.number + 1:
-        yield Flaw(last.number + 1, f"{_range(last.number + 1, entry.number - 1)} removed")
-    elif entry.before != last.hash:
-        text = f"entry {last.number} was inserted or replaced" if last.number else "the first entry was replaced"
-        yield Flaw(max(last.number, 1), f"{text}: entry {entry.number} was written after another one")
-
-
-def _range(first: int, last: int) -> str:
-    return f"entry {first} was" if first == last else f"entries {first} to {last} were"
+        yield Flaw("removed", last.number + 1, end)

@@ -1,4 +1,4 @@
-"""Passwords: what is one, and their hashes (argon2id). A hash takes some 75 ms and 19 MiB, so at most two run at once."""
+"""Passwords and their hashes (argon2id). A hash takes some 75 ms and 19 MiB, so at most two run at once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import ParamSpec, TypeVar
 from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from inspector.core.errors import InspectorError
+from inspector.office.refused import Refused
 from inspector.threads import DeviceThread
 
 MIN_LENGTH, MAX_LENGTH = 12, 256  # characters
@@ -26,23 +26,15 @@ R = TypeVar("R")
 _HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1, hash_len=32, salt_len=16, type=Type.ID)
 
 
-class WeakPassword(InspectorError):
-    """Not one that we take; the text is a key of the page's words."""
-
-
-class TooBusy(InspectorError):
-    """As many passwords wait for their hash as we let wait."""
-
-
 def require_strong(password: str, name: str) -> None:
-    """Length is what counts (NIST SP 800-63B); the name in it does not. Raises WeakPassword."""
+    """Length is what counts (NIST SP 800-63B); the name in it does not. Raises Refused."""
     own = normal(password)
     if len(own) > MAX_LENGTH:
-        raise WeakPassword("password.long")
+        raise Refused("password.long", most=MAX_LENGTH)
     if len(own) < MIN_LENGTH:
-        raise WeakPassword("password.short")
+        raise Refused("password.short", least=MIN_LENGTH)
     if len(own.casefold().replace(normal(name).casefold(), "")) < MIN_LENGTH:
-        raise WeakPassword("password.name")
+        raise Refused("password.name", least=MIN_LENGTH)
 
 
 def normal(text: str) -> str:
@@ -87,9 +79,9 @@ class Hashing:
         self._inside = 0
 
     async def call(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Raises TooBusy."""
+        """Raises Refused: busy."""
         if self._inside >= AT_ONCE + MOST_WAITING:
-            raise TooBusy("too many passwords are being checked; try again in a moment")
+            raise Refused("login.busy")
         self._inside += 1
         try:
             async with self._places:

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 
 import apsw
 
-from inspector.core.errors import InspectorError
 from inspector.office.person import Person, Role
+from inspector.office.refused import Refused
 
 NAME = re.compile(r"\w[\w.-]{0,31}")
-RESERVED = frozenset({"config", "check", "demo", "inspector", "page", "plc", "root", "start", "system", "web"})  # actors
+RESERVED = frozenset(
+    {"config", "check", "demo", "inspector", "page", "plc", "root", "start", "system", "web"}
+)  # actors
 CODE_LIVES_MS = 24 * 3_600_000
 
 STEP = """
@@ -30,10 +32,6 @@ STEP = """
     );
     """
 _COLUMNS = "no, name, roles, language, password_hash, code_hash, code_until_utc_ms, disabled"
-
-
-class PeopleError(InspectorError):
-    """Not done; the text is a key of the page's words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +55,10 @@ def folded(name: str) -> str:
 
 
 def require_name(name: str) -> str:
-    """The name as it is kept. Raises PeopleError."""
+    """The name as it is kept. Raises Refused."""
     kept = unicodedata.normalize("NFKC", name).strip()
     if not NAME.fullmatch(kept) or folded(kept) in RESERVED:
-        raise PeopleError("people.badname")
+        raise Refused("people.badname")
     return kept
 
 
@@ -82,31 +80,31 @@ def by_no(db: apsw.Connection, no: int) -> Account | None:
 
 
 def require(db: apsw.Connection, no: int) -> Account:
-    """Raises PeopleError: there is no such person."""
+    """Raises Refused: there is no such person."""
     found = by_no(db, no)
     if found is None:
-        raise PeopleError("people.unknown")
+        raise Refused("people.unknown")
     return found
 
 
 def add(db: apsw.Connection, name: str, roles: Iterable[Role], utc_ms: int) -> int:
-    """A person without a password yet; returns their number. Raises PeopleError: the name is taken, or none."""
+    """A person without a password yet; returns their number. Raises Refused: the name is taken, or none."""
     kept = require_name(name)
     if by_name(db, kept) is not None:
-        raise PeopleError("people.taken")
+        raise Refused("people.taken")
     row = (kept, folded(kept), _stored(roles), utc_ms)
     db.execute("INSERT INTO people (name, folded, roles, created_utc_ms) VALUES (?, ?, ?, ?)", row)
     return db.last_insert_rowid()
 
 
 def set_roles(db: apsw.Connection, no: int, roles: Iterable[Role]) -> None:
-    """Raises PeopleError: no admin would be left."""
+    """Raises Refused: no admin would be left."""
     db.execute("UPDATE people SET roles = ? WHERE no = ?", (_stored(roles), no))
     _require_admin(db)
 
 
 def set_disabled(db: apsw.Connection, no: int, disabled: bool) -> None:
-    """Raises PeopleError: no admin would be left."""
+    """Raises Refused: no admin would be left."""
     db.execute("UPDATE people SET disabled = ? WHERE no = ?", (disabled, no))
     _require_admin(db)
 
@@ -124,7 +122,7 @@ def set_password(db: apsw.Connection, no: int, password_hash: str) -> None:
 
 
 def set_code(db: apsw.Connection, no: int, code_hash: str, utc_ms: int) -> None:
-    """A one-time code in place of the password. Raises PeopleError: no admin with a password would be left."""
+    """A one-time code in place of the password. Raises Refused: no admin with a password would be left."""
     db.execute(
         "UPDATE people SET password_hash = NULL, code_hash = ?, code_until_utc_ms = ? WHERE no = ?",
         (code_hash, utc_ms + CODE_LIVES_MS, no),
@@ -134,10 +132,8 @@ def set_code(db: apsw.Connection, no: int, code_hash: str, utc_ms: int) -> None:
 
 def _require_admin(db: apsw.Connection) -> None:
     """The last one who could let others in again stays able to. The transaction that raises is undone."""
-    if not any(
-        Role.ADMIN in a.person.roles and not a.disabled and a.password_hash is not None for a in everyone(db)
-    ):
-        raise PeopleError("people.lastadmin")
+    if not any(Role.ADMIN in a.person.roles and not a.disabled and a.password_hash is not None for a in everyone(db)):
+        raise Refused("people.lastadmin")
 
 
 def _stored(roles: Iterable[Role]) -> str:

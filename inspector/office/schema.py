@@ -1,4 +1,4 @@
-"""The schema of office.db, as numbered steps that only ever grow; each stands with its subject. A new one comes last."""
+"""The schema of office.db: numbered steps that only ever grow, each with its subject. A new one comes last."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def new_token() -> str:
 
 
 def csrf_of(token: str) -> str:
-    """What a form of this session carries: only who may read our pages knows it, and the token does not follow from it."""
+    """What a form of this session carries: who may read our pages knows it; the token does not follow from it."""
     return hmac.new(token.encode(), b"csrf", hashlib.sha256).hexdigest()
 
 
