@@ -75,7 +75,7 @@ def ensure_own(folder: Path, names: Iterable[str], now: datetime, *, anew: bool 
     """
     pair, called = own_pair(folder), box_names(names)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         key = _key(pair.key)
         if anew or not pair.certificate.exists():
             _write(pair.certificate, _certificate(key, called, now).public_bytes(PEM), 0o644)

@@ -256,6 +256,8 @@ class Office:
 
     def _open(self) -> Database:
         if self._db is None:
+            with suppress(OSError):  # else the database says why it cannot be opened
+                self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             db = Database(self.path, steps=STEPS)
             db.open()
             self._db = db

@@ -187,8 +187,8 @@ class Access:
             return (self._not_known(scope) if who.person is None else self._refuse(403, "error.role")), receive
         if scope["method"] in READ:
             return self._app, receive
-        bounded = Bounded(scope, receive)
         try:
+            bounded = Bounded(scope, receive)
             shown = Headers(scope=scope).get(CSRF_HEADER) or await form_field(scope, bounded, CSRF_FIELD)
         except BadBody as exc:
             answer = self._refuse(exc.status_code, "")

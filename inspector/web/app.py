@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 from datetime import UTC, datetime
-from functools import partial
 
 import structlog
 import uvicorn
@@ -23,7 +21,7 @@ from starlette.types import ASGIApp
 from inspector.config import AppConfig
 from inspector.control import connect_control
 from inspector.core.errors import StoreError
-from inspector.office.certificate import KeyPair, context_of, ensure_own, own_pair
+from inspector.office.certificate import context_of, ensure_own, own_pair
 from inspector.office.office import Office
 from inspector.store.history import SqliteHistory
 from inspector.threads import DeviceThread
@@ -117,18 +115,19 @@ def site_of(settings: WebSettings) -> Site:
 
 async def serve(site: Site, sock: socket.socket) -> None:
     """Serve until SIGTERM or SIGINT. Raises what a task of ours raises: systemd then starts us again."""
+    tls = site.settings.tls
     config = uvicorn.Config(
         create_app(site), log_config=None, access_log=False, server_header=False, lifespan="off", ws="none",
         timeout_keep_alive=10, timeout_graceful_shutdown=2, limit_concurrency=800, http=Impatient,
-        ssl_context_factory=None if site.settings.tls is None else partial(_tls_of, site.settings.tls),
+        ssl_certfile=tls.certificate if tls is not None else None, ssl_keyfile=tls.key if tls is not None else None,
     )  # fmt: skip
     try:
-        await tell_first_code(site)
         async with asyncio.TaskGroup() as tasks:
             others = [
                 tasks.create_task(site.feed.run(), name="feed"),
                 tasks.create_task(watch_records(site), name="records"),
                 tasks.create_task(feed_watchdog(), name="watchdog"),
+                tasks.create_task(tell_first_code(site), name="first code"),
             ]
             await Server(config, site.feed.close).serve(sockets=[sock])
             for task in others:
@@ -146,10 +145,6 @@ async def tell_first_code(site: Site) -> None:
         return
     if code is not None:
         log.warning("nobody can log in yet: make the first admin", page=f"{site.settings.url}first-start", code=code)
-
-
-def _tls_of(pair: KeyPair, _: uvicorn.Config, __: object) -> ssl.SSLContext:
-    return context_of(pair)
 
 
 def listen(settings: WebSettings) -> socket.socket:

@@ -20,7 +20,10 @@ class BadBody(HTTPException):
 
 
 class Bounded:
-    """`receive` of a request, within its bounds; what was read for the token is handed out again."""
+    """`receive` of a request, within its bounds; what was read for the token is handed out again.
+
+    Every call raises BadBody, and making one does: what a browser says is too large is not even begun.
+    """
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self._receive, self._most = receive, LARGER.get(scope["path"], MAX_BYTES)
@@ -28,7 +31,8 @@ class Bounded:
         self._until_s = asyncio.get_running_loop().time() + BODY_S
         self._ended = False
         length = Headers(scope=scope).get("content-length", "0")
-        self._declared = int(length) if length.isdecimal() and len(length) < 19 else self._most + 1
+        if not length.isdecimal() or len(length) > 18 or int(length) > self._most:
+            raise BadBody(413)
 
     async def __call__(self) -> Message:
         if self._again:
@@ -49,8 +53,6 @@ class Bounded:
     async def _next(self) -> Message:
         if self._ended:
             return await self._receive()  # until the browser goes: no bound
-        if self._declared > self._most:
-            raise BadBody(413)
         try:
             async with asyncio.timeout_at(self._until_s):
                 message = await self._receive()
