@@ -118,6 +118,19 @@ def certificate(
         typer.echo(line)
 
 
+@app.command()
+def code(config: Config, name: Annotated[str, typer.Argument(help="who forgot their password")]) -> None:
+    """Give somebody a one-time code for the page, with the page stopped: for the last administrator of a box.
+
+    Example: systemctl stop inspector-web; sudo -u inspector-web inspector code /etc/inspector/station.toml Anna
+    """
+    from inspector.config import load_config
+    from inspector.office.commands import code_for
+
+    for line in code_for(load_config(config), name):
+        typer.echo(line)
+
+
 @audit.command("check")
 def audit_check(
     config: Config,

@@ -24,6 +24,7 @@ STEP = """
     CREATE TRIGGER audit_remains BEFORE DELETE ON audit
     BEGIN SELECT RAISE(ABORT, 'an entry of the audit is kept for good'); END;
     """
+BUSY_MS = 1000
 _COLUMNS = "number, utc_ms, actor, action, what, before, hash"
 
 
@@ -74,14 +75,17 @@ def check_file(path: Path, noted: Head | None = None) -> tuple[int, list[Flaw], 
     """The same of a database that another process may be writing, with its head. Raises StoreError."""
     try:
         db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
-        try:
-            db.set_busy_timeout(1000)
-            with db:  # one state of it for all questions
-                return *check(db, noted), head(db)
-        finally:
-            db.close()
+    except apsw.Error as exc:
+        raise StoreError(f"{path} cannot be opened: {exc}") from exc
+    try:
+        db.set_busy_timeout(BUSY_MS)
+        db.execute("BEGIN")  # one state of it for all questions
+        counted, found = check(db, noted)
+        return counted, found, head(db)
     except apsw.Error as exc:
         raise StoreError(f"{path} cannot be read: {exc}") from exc
+    finally:
+        db.close()
 
 
 def _written(db: apsw.Connection) -> int:
