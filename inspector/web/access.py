@@ -25,7 +25,7 @@ from inspector.office.sessions import csrf_of, is_csrf, new_token
 from inspector.web.body import BadBody, Bounded, form_field
 from inspector.web.guard import LOCAL_NAMES, READ, host_name, is_loopback
 from inspector.web.roles import BY_ITSELF, Open, Place, Rule, allows, find, rule_of
-from inspector.web.words import language, speaking, word
+from inspector.web.words import word
 
 log = structlog.get_logger(__name__)
 
@@ -150,12 +150,10 @@ class Access:
         if fresh:  # a form that nobody is logged in for needs a token as well
             who = replace(who, token=new_token())
         scope.setdefault("state", {}).update(visitor=who, ask_again=partial(self._allowed, scope, place, rule))
-        spoken = who.person.language if who.person is not None and who.person.language else language()
         mark = _visitor.set(who)
         try:
-            with speaking(spoken):
-                answer, receive = await self._choose(scope, receive, who, rule)
-                await answer(scope, receive, send if not fresh else _with_token(scope, send, who.token))
+            answer, receive = await self._choose(scope, receive, who, rule)
+            await answer(scope, receive, send if not fresh else _with_token(scope, send, who.token))
         finally:
             _visitor.reset(mark)
 

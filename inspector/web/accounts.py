@@ -11,7 +11,7 @@ from inspector.office.passwords import MAX_LENGTH, MIN_LENGTH
 from inspector.office.refused import Refused
 from inspector.web.access import address_of, forget, known_person, person_of, remember, visitor_of
 from inspector.web.pages import site_of
-from inspector.web.roles import find
+from inspector.web.speech import keep, own_path
 from inspector.web.words import LANGUAGES, word
 
 STATUS = {"login.wrong": 403, "login.badcode": 403, "first.badcode": 403, "login.wait": 429, "login.busy": 503}
@@ -105,7 +105,9 @@ async def my_language(request: Request) -> Response:
     if chosen not in ("", *LANGUAGES):
         return _page(request, "me.html", form, Refused("me.badlanguage"), done="")
     await site_of(request).office.set_language(known_person(request), chosen)
-    return RedirectResponse("/me?done=language", 303)
+    answer = RedirectResponse("/me?done=language", 303)
+    keep(answer, chosen)
+    return answer
 
 
 async def form_of(request: Request) -> dict[str, str]:
@@ -124,7 +126,7 @@ def status_of(refused: Refused) -> int:
 def _page(request: Request, template: str, form: Form, refused: Refused | None = None, **values: object) -> Response:
     """A form, filled as it was but for its secrets, and why it was refused."""
     problem, status = ("", 200) if refused is None else (told(refused), status_of(refused))
-    rules = {"least": MIN_LENGTH, "most": MAX_LENGTH, "languages": LANGUAGES}
+    rules = {"least": MIN_LENGTH, "most": MAX_LENGTH, "spoken": LANGUAGES}
     here = "me" if template == "me.html" else "login"
     return site_of(request).page(template, status, here=here, form=form, problem=problem, **rules, **values)
 
@@ -137,14 +139,12 @@ def _repeated(form: Form) -> str:
 
 async def _entered(request: Request, token: str, wanted: str, *, logged_out: bool = False) -> Response:
     """On to a page of ours, with the new session's token; the session that was open here before is ended."""
-    before = person_of(request)
+    before, office = person_of(request), site_of(request).office
     if before is not None and not logged_out:
-        await site_of(request).office.log_out(visitor_of(request).token, before.name)
-    answer = RedirectResponse(_own(wanted), 303)
+        await office.log_out(visitor_of(request).token, before.name)
+    answer = RedirectResponse(own_path(wanted), 303)
     remember(answer, request, token)
+    person = await office.visitor(token)
+    if person is not None and person.language:  # theirs, in whatever browser they come with
+        keep(answer, person.language)
     return answer
-
-
-def _own(wanted: str) -> str:
-    """A path of ours, or the first page: nobody is sent elsewhere by a link to our log-in."""
-    return wanted if find(wanted.partition("?")[0]) is not None else "/"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from datetime import UTC, datetime
+from functools import partial
 
 import structlog
 import uvicorn

@@ -35,6 +35,7 @@ ROUTES: Mapping[tuple[str, str], Rule] = {
     ("GET", "/favicon.ico"): Open.ASSET,
     ("GET", "/healthz"): Open.ASSET,
     ("GET", "/readyz"): Open.ASSET,
+    ("GET", "/language/{name}"): Open.ASSET,  # keeps a choice in the browser
     # the line and its record
     ("GET", "/"): Open.LOOK,
     ("GET", "/events"): Open.LOOK,

@@ -7,7 +7,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +84,8 @@ class Site:
     def error_page(self, status: int, key: str = "") -> Response:
         """What went wrong, in words: those of `key`, else of the status."""
         key = key or f"error.{status}"
-        text = word(key) if has_word(key) else HTTPStatus(status).phrase
-        hint = word(f"{key}.hint") if has_word(f"{key}.hint") else f"{status} {HTTPStatus(status).phrase}"
+        text = word(key if has_word(key) else "error.other")
+        hint = word(f"{key}.hint") if has_word(f"{key}.hint") else word("error.code", status=status)
         return self.page("error.html", status, text=text, hint=hint)
 
     def close(self) -> None:
