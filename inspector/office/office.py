@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hmac
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
@@ -55,7 +55,7 @@ class Office:
     ) -> None:
         self.path, self.life = path, life or Lifetime()
         self._utc_ms, self._monotonic_s = utc_ms, monotonic_s
-        self._thread, self._hashing, self._throttle = DeviceThread("office"), Hashing(), Throttle()
+        self.thread, self._hashing, self._throttle = DeviceThread("office"), Hashing(), Throttle()
         self._db: Database | None = None
         self._first_code: str | None = None
 
@@ -63,17 +63,31 @@ class Office:
 
     async def read(self, fn: Callable[Concatenate[apsw.Connection, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
         """`fn(connection, ...)` on the database's thread, for short questions."""
-        return await self._thread.call(self._read, partial(_on_connection, fn, args, kwargs))
+        return await self.thread.call(self._read, partial(_on_connection, fn, args, kwargs))
 
     async def write(self, fn: Callable[Concatenate[apsw.Connection, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
         """The same in a transaction, which is on the disk when this returns; what `fn` raises undoes it."""
-        return await self._thread.call(self._write, partial(_on_connection, fn, args, kwargs))
+        return await self.thread.call(self._write, partial(_on_connection, fn, args, kwargs))
+
+    @contextmanager
+    def reading(self) -> Iterator[apsw.Connection]:
+        """As Database.reading, for whoever works on `thread` themselves."""
+        with self._open().reading() as db:
+            yield db
+
+    @contextmanager
+    def transaction(self) -> Iterator[apsw.Connection]:
+        """As Database.transaction, on `thread`."""
+        database = self._open()
+        with database.transaction() as db:
+            yield db
+        database.checkpoint()
 
     def close(self) -> None:
         """End the threads; the database is closed behind what waits for it."""
         with suppress(TimeoutError):  # a disk that hangs must not hold up the end; the WAL keeps what was committed
-            self._thread.submit(self._close).result(END_S)
-        self._thread.close()
+            self.thread.submit(self._close).result(END_S)
+        self.thread.close()
         self._hashing.close()
 
     # --- coming and going ------------------------------------------------------------------------------------------
@@ -269,15 +283,12 @@ class Office:
             db.close()
 
     def _read(self, fn: Callable[[apsw.Connection], R]) -> R:
-        with self._open().reading() as db:
+        with self.reading() as db:
             return fn(db)
 
     def _write(self, fn: Callable[[apsw.Connection], R]) -> R:
-        database = self._open()
-        with database.transaction() as db:
-            done = fn(db)
-        database.checkpoint()
-        return done
+        with self.transaction() as db:
+            return fn(db)
 
 
 def _on_connection(fn: Callable[..., R], args: tuple[object, ...], kwargs: dict[str, object], db: apsw.Connection) -> R:

@@ -196,7 +196,11 @@ async def test_every_deed_is_on_record_and_what_was_refused_is_not(office: Offic
 
 
 async def test_a_subject_with_tables_of_its_own_reads_and_writes_beside(office: OfficeInTest) -> None:
-    await office.write(lambda db: db.execute("CREATE TABLE notes (text TEXT)") and None)
+    def on_the_thread() -> None:
+        with office.transaction() as db:
+            db.execute("CREATE TABLE notes (text TEXT)")
+
+    await office.thread.call(on_the_thread)
 
     def write_and_fail(db: object) -> None:
         db.execute("INSERT INTO notes VALUES ('lost')")  # type: ignore[attr-defined]
