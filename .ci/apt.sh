@@ -3,8 +3,8 @@
 # chromium: the page in a browser. strace: broken disks. systemd: the units. fonts: readable screenshots, Chinese too. mbpoll: a
 # Modbus client that is not ours. gcc, libmodbus: a PLC that is not ours. (Another one runs in Node-RED: its test takes
 # node and npm where they are; a distribution's npm brings hundreds of packages, so it is not asked for here.)
-# socat: pairs of serial ports. openssl: a TLS server that is not ours.
-packages="chromium strace systemd fonts-dejavu-core fonts-wqy-microhei mbpoll gcc libc6-dev libmodbus-dev socat openssl"
+# socat: pairs of serial ports. openssl: a TLS server that is not ours. nginx: the proxy of configs/nginx.conf.
+packages="chromium strace systemd fonts-dejavu-core fonts-wqy-microhei mbpoll gcc libc6-dev libmodbus-dev socat openssl nginx"
 command -v dpkg >/dev/null || { echo "no Debian packages here; tests that need one of these skip: $packages"; exit 0; }
 missing=""
 for p in $packages; do

@@ -138,4 +138,4 @@ def _recipes(cfg: AppConfig, bundle: VerifiedBundle) -> list[Recipe]:
 
 def _page(cfg: AppConfig) -> str:
     settings = settings_of(cfg)
-    return f"http://{settings.host}:{settings.port}/ (inspector web)"
+    return f"{settings.url} (inspector web)"

@@ -13,6 +13,8 @@ from inspector.core.errors import InspectorError
 app = typer.Typer(help="Inspect parts: PLC trigger to pass or fail.", no_args_is_help=True, add_completion=False)
 camera = typer.Typer(help="Look at cameras: list them, take one picture.", no_args_is_help=True)
 app.add_typer(camera, name="camera")
+audit = typer.Typer(help="The audit of accounts: who let whom in.", no_args_is_help=True)
+app.add_typer(audit, name="audit")
 Config = Annotated[Path, typer.Argument(help="a configuration, e.g. configs/demo.toml")]
 
 
@@ -32,7 +34,9 @@ def run(config: Config) -> None:
 
 @app.command()
 def web(config: Config) -> None:
-    """Serve the operator's page for a station until SIGTERM; reads only.
+    """Serve the page for a station until SIGTERM: the line, its record, and log-in for those who act.
+
+    Without people yet, its log tells the one-time code that makes the first administrator.
 
     Example: inspector web configs/demo.toml
     """
@@ -92,6 +96,59 @@ def camera_grab(
     from inspector.config import load_config
 
     grab_to(load_config(config), out, part_id, Console(highlight=False, soft_wrap=True))
+
+
+@app.command()
+def certificate(
+    config: Config,
+    name: Annotated[list[str] | None, typer.Option(help="a host name or address of this box; repeatable")] = None,
+    renew: Annotated[bool, typer.Option("--renew", help="another certificate of the same key")] = False,
+) -> None:
+    """Make the page's key and certificate where there are none, and a request (CSR) that an authority can sign.
+
+    With [web] tls = true the page does the same at its first start. A signed one: [web] certificate and key.
+
+    Examples: inspector certificate /etc/inspector/station.toml --name box7.plant --name 192.168.20.7;
+    inspector certificate /etc/inspector/station.toml --renew --name box7.plant
+    """
+    from inspector.config import load_config
+    from inspector.office.commands import make_certificate
+
+    for line in make_certificate(load_config(config), name or [], anew=renew):
+        typer.echo(line)
+
+
+@app.command()
+def code(config: Config, name: Annotated[str, typer.Argument(help="who forgot their password")]) -> None:
+    """Give somebody a one-time code for the page, with the page stopped: for the last administrator of a box.
+
+    Example: systemctl stop inspector-web; sudo -u inspector-web inspector code /etc/inspector/station.toml Anna
+    """
+    from inspector.config import load_config
+    from inspector.office.commands import code_for
+
+    for line in code_for(load_config(config), name):
+        typer.echo(line)
+
+
+@audit.command("check")
+def audit_check(
+    config: Config,
+    head: Annotated[
+        str | None, typer.Option(help="NUMBER:HASH of an entry as the log has it; it must still be that one")
+    ] = None,
+) -> None:
+    """Find a changed, removed or inserted entry of the audit. Exit status 1: there is one.
+
+    Examples: inspector audit check /etc/inspector/station.toml; inspector audit check station.toml --head 41:9f2c...
+    """
+    from inspector.config import load_config
+    from inspector.office.commands import check_audit
+
+    lines, whole = check_audit(load_config(config), head)
+    for line in lines:
+        typer.echo(line)
+    raise typer.Exit(0 if whole else 1)
 
 
 @app.command()

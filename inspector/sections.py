@@ -27,6 +27,12 @@ NOT_YET = "{} = {} is not supported yet; use {}"
 class PathsConfig(Section):
     state: FilePath = Field(description="results.db, recipes, bundles, pictures: must survive a power cut")
     run: FilePath = Field(description="control socket and previews: may be lost")
+    office: FilePath | None = Field(default=None, description="the page's: accounts, labels, its certificate")
+
+    @property
+    def office_folder(self) -> Path:
+        """Left out: beside `state`, which the page may not write. What systemd makes for each has these names."""
+        return self.office or self.state.with_name(self.state.name + "-web")
 
 
 def _peer(text: str) -> str:
@@ -323,11 +329,28 @@ class HealthConfig(Section):
 
 
 class WebConfig(Section):
-    """The operator's page, a process of its own (`inspector web`). It has no log-in: loopback unless said otherwise."""
+    """The page, a process of its own (`inspector web`): on loopback unless said otherwise; log-in never without TLS."""
 
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=1, le=65_535)
-    allow_remote_view: bool = Field(default=False, description="anyone who reaches `host` may look")
+    allow_remote_view: bool = Field(default=False, description="anyone who reaches `host` may look, without log-in")
+    view: Literal["anyone", "logged_in"] | None = Field(default=None, description="who sees line, history, pictures")
+    names: tuple[Annotated[str, Field(min_length=1, max_length=253)], ...] = Field(
+        default=(), max_length=16, description="host names that a proxy on this box serves the page under"
+    )
+    tls: bool = Field(default=False, description="https; without `certificate`, with one that the box makes itself")
+    certificate: FilePath | None = Field(default=None, description="PEM, with its chain")
+    key: FilePath | None = Field(default=None, description="PEM, not encrypted")
+    idle_min: float = Field(default=30, ge=1, le=1440, description="a log-in ends after so long without a request")
+    session_h: float = Field(default=12, ge=0.1, le=168, description="and after so long in any case")
+
+    @model_validator(mode="after")
+    def _rules(self) -> Self:
+        if (self.certificate is None) != (self.key is None):
+            raise wrong_key("certificate and key belong together; write both or none", "certificate")
+        if self.certificate is not None and not self.tls:
+            raise wrong_key("is not used without tls = true", "certificate")
+        return self
 
 
 class LogConfig(Section):

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import structlog
@@ -24,8 +24,8 @@ from inspector.serve.present import prediction_view
 from inspector.serve.service import ServeSettings, Service
 from inspector.serve.upload import Lingering, read_upload
 from inspector.web import site
-from inspector.web.guard import Guard, is_loopback
-from inspector.web.server import NO_TELEMETRY, Server, bind, feed_watchdog
+from inspector.web.guard import READ, Guard, is_loopback
+from inspector.web.server import NO_TELEMETRY, Impatient, Server, bind, feed_watchdog
 from inspector.web.speech import Speech
 from inspector.web.words import has_word, word
 
@@ -54,7 +54,11 @@ def create_app(service: Service) -> ASGIApp:
     async def bug(_: Request, __: Exception) -> Response:
         return _refuse(500)  # the server logs it with its traceback
 
-    return Lingering(Speech(Guard(app, service.settings.names, posts={PREDICT}, refuse=_refuse)))
+    return Lingering(Speech(Guard(app, service.settings.names, methods=_methods, refuse=_refuse)))
+
+
+def _methods(path: str) -> Collection[str]:
+    return {"POST"} if path == PREDICT else READ
 
 
 def _add_routes(app: FastAPI, service: Service) -> None:
@@ -109,7 +113,7 @@ async def serve(service: Service, sock: socket.socket) -> None:
     """Answer at once, with 503 until the bundle is open. Raises what keeps it from opening."""
     config = uvicorn.Config(
         create_app(service), log_config=None, access_log=False, server_header=False, lifespan="off", ws="none",
-        timeout_keep_alive=10, timeout_graceful_shutdown=1, limit_concurrency=256,
+        timeout_keep_alive=10, timeout_graceful_shutdown=1, limit_concurrency=256, http=Impatient,
     )  # fmt: skip
     server = Server(config)
     with tempfile.TemporaryDirectory(prefix="inspector-serve-", ignore_cleanup_errors=True) as folder:

@@ -1,9 +1,13 @@
-"""`inspector web`: the page's own process, so that no browser can touch the cycle time. It only reads."""
+"""`inspector web`: the page's own process, so that no browser can touch the cycle time.
+
+It reads the daemon's record, and writes nothing but its own office.db.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import socket
+from datetime import UTC, datetime
 from functools import partial
 
 import structlog
@@ -17,17 +21,21 @@ from starlette.types import ASGIApp
 
 from inspector.config import AppConfig
 from inspector.control import connect_control
+from inspector.core.errors import StoreError
+from inspector.office.certificate import context_of, ensure_own, own_pair
+from inspector.office.office import Office
 from inspector.store.history import SqliteHistory
 from inspector.threads import DeviceThread
-from inspector.web import pages, rows, speech
+from inspector.web import accounts, admin, pages, rows, speech
+from inspector.web.access import Access
 from inspector.web.feed import Feed
 from inspector.web.guard import Guard
 from inspector.web.records import Filters, Unreadable
-from inspector.web.server import NO_TELEMETRY, Server, bind, feed_watchdog
+from inspector.web.roles import methods_of
+from inspector.web.server import NO_TELEMETRY, Impatient, Server, bind, feed_watchdog
 from inspector.web.settings import WebSettings, settings_of
 from inspector.web.site import STATIC, Site, assets_hash
 from inspector.web.speech import Speech
-from inspector.web.words import has_word, word
 from plc.registers import Verdict
 
 log = structlog.get_logger(__name__)
@@ -40,28 +48,29 @@ def create_app(site: Site) -> ASGIApp:
     """The whole page as one ASGI application; the tasks that feed it are the runner's."""
     app = FastAPI(title="Inspector", docs_url=None, redoc_url=None, openapi_url=None, telemetry=NO_TELEMETRY)
     app.state.site = site
-    app.include_router(pages.router)
-    app.include_router(speech.router)
+    for subject in (pages, accounts, admin, speech):
+        app.include_router(subject.router)
     app.mount("/static", StaticFiles(directory=STATIC))
 
     @app.exception_handler(HTTPException)
     async def http_error(_: Request, exc: HTTPException) -> Response:
-        return _error(site, exc.status_code)
+        return site.error_page(exc.status_code)
 
     @app.exception_handler(RequestValidationError)
     async def unreadable(_: Request, __: RequestValidationError) -> Response:
-        return _error(site, 404)  # only path parameters are parsed: there is no such part
+        return site.error_page(404)  # only path parameters are parsed: there is no such part
+
+    @app.exception_handler(StoreError)
+    async def no_office(_: Request, exc: StoreError) -> Response:
+        log.error("accounts cannot be read or written", error=str(exc))
+        return site.error_page(503, "error.office")
 
     @app.exception_handler(Exception)
     async def bug(_: Request, __: Exception) -> Response:
-        return _error(site, 500)  # the server logs it with its traceback
+        return site.error_page(500)  # the server logs it with its traceback
 
-    return Speech(Guard(app, site.settings.names))
-
-
-def _error(site: Site, status: int) -> Response:
-    text = word(f"error.{status}" if has_word(f"error.{status}") else "error.other")
-    return site.page("error.html", status, text=text, hint=word("error.code", status=status))
+    access = Access(app, site.office, anyone_looks=site.settings.anyone_looks, refuse=site.error_page)
+    return Speech(Guard(access, site.settings.names, methods_of))
 
 
 async def watch_records(site: Site) -> None:
@@ -91,22 +100,27 @@ async def _read_records(site: Site) -> None:
 def run(cfg: AppConfig) -> None:
     """Serve the page until SIGTERM or SIGINT. Raises ConfigError: the address cannot be had, or must not be."""
     settings = settings_of(cfg)
+    if settings.tls == own_pair(settings.office):
+        ensure_own(settings.office, settings.more_names, datetime.now(UTC))
     with listen(settings) as sock:
-        log.info("page opens", url=f"http://{settings.host}:{settings.port}/")
+        log.info("page opens", url=settings.url)
         asyncio.run(serve(site_of(settings), sock))
 
 
 def site_of(settings: WebSettings) -> Site:
     """The page's collaborators: the daemon's socket, its record, its pictures."""
     feed = Feed(lambda: connect_control(settings.socket, "web"), assets=assets_hash())
-    return Site(settings, feed, SqliteHistory(settings.results_db, DeviceThread("records")))
+    records = SqliteHistory(settings.results_db, DeviceThread("records"))
+    return Site(settings, feed, records, Office(settings.office / "office.db", settings.life))
 
 
 async def serve(site: Site, sock: socket.socket) -> None:
     """Serve until SIGTERM or SIGINT. Raises what a task of ours raises: systemd then starts us again."""
+    tls = site.settings.tls
     config = uvicorn.Config(
         create_app(site), log_config=None, access_log=False, server_header=False, lifespan="off", ws="none",
-        timeout_keep_alive=10, timeout_graceful_shutdown=2, limit_concurrency=512,
+        timeout_keep_alive=10, timeout_graceful_shutdown=2, limit_concurrency=800, http=Impatient,
+        ssl_certfile=tls.certificate if tls is not None else None, ssl_keyfile=tls.key if tls is not None else None,
     )  # fmt: skip
     try:
         async with asyncio.TaskGroup() as tasks:
@@ -114,6 +128,7 @@ async def serve(site: Site, sock: socket.socket) -> None:
                 tasks.create_task(site.feed.run(), name="feed"),
                 tasks.create_task(watch_records(site), name="records"),
                 tasks.create_task(feed_watchdog(), name="watchdog"),
+                tasks.create_task(tell_first_code(site), name="first code"),
             ]
             await Server(config, site.feed.close).serve(sockets=[sock])
             for task in others:
@@ -122,7 +137,20 @@ async def serve(site: Site, sock: socket.socket) -> None:
         site.close()
 
 
+async def tell_first_code(site: Site) -> None:
+    """A box without people says in its log how to become the first; no password is there before."""
+    try:
+        code = await site.office.first_code()
+    except StoreError as exc:  # the line screen needs no accounts
+        log.error("accounts cannot be read", error=str(exc))
+        return
+    if code is not None:
+        log.warning("nobody can log in yet: make the first admin", page=f"{site.settings.url}first-start", code=code)
+
+
 def listen(settings: WebSettings) -> socket.socket:
     """Bind. Raises ConfigError: not loopback without permission, or the address cannot be had."""
     settings.checked()
+    if settings.tls is not None:
+        context_of(settings.tls)  # says what is wrong with it before the start
     return bind(settings.host, settings.port, "[web]")

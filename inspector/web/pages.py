@@ -13,6 +13,7 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import JSONResponse, Response
 
 from inspector.web import media, rows
+from inspector.web.access import may_still
 from inspector.web.feed import FeedFull
 from inspector.web.present import time_zone
 from inspector.web.records import Filters, Row, Unreadable
@@ -48,7 +49,7 @@ async def line(request: Request) -> Response:
 async def events(request: Request) -> Response:
     feed = site_of(request).feed
     try:
-        return EventStream(feed, feed.open_screen())
+        return EventStream(feed, feed.open_screen(), partial(may_still, request))
     except FeedFull:
         return JSONResponse({"error": word("error.clients")}, 503, {"retry-after": "5"})
 

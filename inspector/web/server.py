@@ -7,9 +7,12 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
+import h11
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from inspector.core.errors import ConfigError
 from inspector.sdnotify import notify
@@ -25,6 +28,9 @@ NO_TELEMETRY: TelemetryConfig = {
 }  # nothing phones home
 DROP_PEER_MS = 10_000  # a peer that acknowledges nothing for so long is gone
 SEND_BUFFER = 256 * 1024  # bounds what the kernel holds for a browser that does not read
+
+HEADERS_S = 5.0  # a request's headers may take so long, from its first byte, or from the connection
+HANDSHAKE_S = 4.0  # and TLS before them
 
 
 def bind(host: str, port: int, section: str) -> socket.socket:
@@ -43,6 +49,36 @@ def bind(host: str, port: int, section: str) -> socket.socket:
     return sock
 
 
+class Impatient(H11Protocol):
+    """Closes a connection whose request does not come: half-sent headers must not keep others out."""
+
+    _too_late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._expect_headers()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
+            self._expect_headers()  # begun, and not whole yet; each byte more gains no time
+        else:
+            self._stop_waiting()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _expect_headers(self) -> None:
+        if self._too_late is None:
+            self._too_late = self.loop.call_later(HEADERS_S, self.transport.abort)
+
+    def _stop_waiting(self) -> None:
+        if self._too_late is not None:
+            self._too_late.cancel()
+            self._too_late = None
+
+
 class Server(uvicorn.Server):
     """uvicorn, which tells systemd how it is and ends what would otherwise never end.
 
@@ -54,7 +90,8 @@ class Server(uvicorn.Server):
         self._ending = ending
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets=sockets)
+        with _short_handshakes(tls=self.config.is_ssl):
+            await super().startup(sockets=sockets)
         notify("READY=1")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -76,6 +113,19 @@ class Server(uvicorn.Server):
 
     def stop(self) -> None:
         self.should_exit = True
+
+
+@contextmanager
+def _short_handshakes(*, tls: bool) -> Iterator[None]:
+    """Servers made inside wait HANDSHAKE_S for TLS, not asyncio's minute, which uvicorn offers no way to change."""
+    loop: Any = asyncio.get_running_loop()
+    if tls:
+        loop.create_server = partial(loop.create_server, ssl_handshake_timeout=HANDSHAKE_S)
+    try:
+        yield
+    finally:
+        if tls:
+            del loop.create_server  # the instance's own; the class's is there again
 
 
 async def feed_watchdog() -> None:

@@ -13,13 +13,15 @@ from typing import Any
 from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from inspector.office.office import Office
 from inspector.threads import DeviceThread
+from inspector.web.access import visitor
 from inspector.web.feed import Feed
 from inspector.web.present import UNKNOWN
 from inspector.web.records import Records
 from inspector.web.settings import WebSettings
 from inspector.web.speech import choices
-from inspector.web.words import FOLDER, language, word
+from inspector.web.words import FOLDER, has_word, language, word
 
 HERE = Path(__file__).parent
 STATIC, TEMPLATES = HERE / "static", HERE / "templates"
@@ -59,7 +61,7 @@ def environment(*folders: Path) -> Environment:
         lstrip_blocks=True,
     )
     made.globals["w"], made.globals["unknown"] = word, UNKNOWN
-    made.globals |= {"client_words": client_words, "language": language, "languages": choices}
+    made.globals |= {"client_words": client_words, "language": language, "languages": choices, "visitor": visitor}
     return made
 
 
@@ -70,6 +72,7 @@ class Site:
     settings: WebSettings
     feed: Feed
     records: Records
+    office: Office
     pictures: DeviceThread = field(default_factory=lambda: DeviceThread("pictures"))
     favicon: bytes = field(default_factory=lambda: (STATIC / "favicon.svg").read_bytes())
     _templates: Environment = field(default_factory=environment)
@@ -78,9 +81,17 @@ class Site:
         """Render a template; everything in it is escaped."""
         return HTMLResponse(self._templates.get_template(template).render(here=here, **values), status)
 
+    def error_page(self, status: int, key: str = "") -> Response:
+        """What went wrong, in words: those of `key`, else of the status."""
+        key = key or f"error.{status}"
+        text = word(key if has_word(key) else "error.other")
+        hint = word(f"{key}.hint") if has_word(f"{key}.hint") else word("error.code", status=status)
+        return self.page("error.html", status, text=text, hint=hint)
+
     def close(self) -> None:
         """End the threads."""
         self.records.close()
+        self.office.close()
         self.pictures.close()
 
     def limits_of(self, row: Mapping[str, Any]) -> Mapping[str, Any] | None:

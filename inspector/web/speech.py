@@ -85,8 +85,16 @@ async def choose(request: Request, name: str, to: str = "/") -> Response:
     if request.headers.get("sec-fetch-site", "none") not in OWN_PAGES:
         raise HTTPException(403)  # a page elsewhere has no say in it
     answer = RedirectResponse(own_path(to), 303)
-    answer.set_cookie(COOKIE, name, max_age=KEPT_S, httponly=True, samesite="lax")
+    keep(answer, name)
     return answer
+
+
+def keep(answer: Response, name: str) -> None:
+    """This browser asks in that language from now on; "": as it wishes by itself."""
+    if name:
+        answer.set_cookie(COOKIE, name, max_age=KEPT_S, httponly=True, samesite="lax")
+    else:
+        answer.delete_cookie(COOKIE, httponly=True, samesite="lax")
 
 
 def own_path(to: str) -> str:

@@ -18,7 +18,7 @@ from inspector.web.site import Site
 
 
 def settings_in(run: Path, **changes: Any) -> WebSettings:
-    places = {"socket": run / "control.sock", "previews": run / "previews", "archive": run / "pictures"}
+    places = {"socket": run / "control.sock", "previews": run / "previews", "archive": run / "pictures", "office": run}
     return WebSettings(**{**places, "results_db": run / "results.db", "port": 0, **changes})
 
 

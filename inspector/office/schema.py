@@ -1,0 +1,7 @@
+"""The schema of office.db: numbered steps that only ever grow, each with its subject. A new one comes last."""
+
+from __future__ import annotations
+
+from inspector.office import audit, people, sessions
+
+STEPS = (people.STEP, sessions.STEP, audit.STEP)
