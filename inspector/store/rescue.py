@@ -27,6 +27,7 @@ CHECK_S = 3.0  # of a start are for looking whether the file is whole; what it h
 RESERVED = 100_000  # numbers beyond the next one that are noted as given out, each time
 _STEPS = 100_000
 _ROWS = {"inspections", "earlier_deliveries"}  # stay in what was set aside: there may be a million
+_HEAD = b"SQLite format 3\0"
 _BROKEN = (apsw.NotADBError, apsw.CorruptError)
 
 
@@ -78,6 +79,8 @@ def _numbers(path: Path) -> Path:
 def _fault(path: Path, vfs: str | None) -> str | None:
     """What is wrong with the file; None: nothing was found."""
     end_s = time.monotonic() + CHECK_S
+    if not _may_be_opened(path):
+        return "file is not a database"
     try:
         db = apsw.Connection(str(path), vfs=vfs)
         try:
@@ -94,6 +97,15 @@ def _fault(path: Path, vfs: str | None) -> str | None:
     except apsw.Error as exc:
         raise StoreError(f"{path} cannot be opened: {exc}") from exc
     return None if found in ("ok", None) else found
+
+
+def _may_be_opened(path: Path) -> bool:
+    """False: its head is none of SQLite's, which would remove the WAL of such a file, and with it the newest rows."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_HEAD)) in (_HEAD, b"")
+    except OSError as exc:
+        raise StoreError(f"{path} cannot be opened: {exc}") from exc
 
 
 def _ended_in_order(db: apsw.Connection) -> bool:
@@ -149,6 +161,8 @@ def _take_over(aside: Path, new: apsw.Connection) -> None:
 
 def _readable(file: Path, sql: str) -> Iterator[tuple[Any, ...]]:
     """Rows until the first that cannot be read."""
+    if not _may_be_opened(file):
+        return
     db: apsw.Connection | None = None
     try:
         db = apsw.Connection(str(file), flags=apsw.SQLITE_OPEN_READWRITE)
