@@ -37,7 +37,7 @@ from plc.registers import Verdict
 from tests.support.drawn_run import COUNTS, ROI, Trained, part
 from training.choices import Head
 from training.model import resnet50
-from training.runs import read_run, write_run
+from training.runs import read_run, read_splits, write_run, write_splits
 from training.views import read_image
 
 pytestmark = pytest.mark.slow
@@ -100,11 +100,32 @@ def test_strange_spots_are_limited_and_the_manifest_says_how_they_are_found(buil
     assert all(g.expected.anomaly_score is not None for g in m.golden)
 
 
-def test_a_pooled_bundle_scores_whole_parts_alone(trained: Trained, tmp_path: Path) -> None:
-    m = build(trained.run, trained.data, tmp_path / "x.bundle", replace(OPTIONS, detector=Detector.POOLED)).manifest
+@pytest.fixture(scope="module")
+def pooled(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """Of the pooled detector, from a run whose pictures are taken two by two of one part."""
+    run = shutil.copytree(trained.run, tmp_path_factory.mktemp("pairs") / "run")
+    rows = read_splits(run)
+    write_splits(run, [replace(r, group=f"{r.split}-{r.label}-{i // 2}") for i, r in enumerate(rows)])
+    return build(run, trained.data, run.parent / "x.bundle", replace(OPTIONS, detector=Detector.POOLED))
+
+
+def test_a_pooled_bundle_scores_whole_parts_alone(pooled: Built) -> None:
+    m = pooled.manifest
     assert [output.name for output in m.outputs] == ["probabilities", "embedding", "novelty_score"]
     assert m.detector is not None and m.detector.detector == "pooled"
     assert m.limits.max_anomaly_score is None and m.golden_tolerance.anomaly_score is None
+
+
+def test_pictures_of_one_part_count_once_in_what_the_test_split_shows(pooled: Built) -> None:
+    assert {b.name: b.of for b in pooled.manifest.limits.bounds} == {"overkill": 8, "escape": 8, "escape:dent": 8}
+
+
+def test_a_kind_that_cannot_be_hidden_is_refused_before_any_network_is_made(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_deploy.build.make_networks", lambda *_: pytest.fail("a network was made"))
+    with pytest.raises(DeployError, match=r"--hide rust: no picture shows it\. Kinds of defect.* dent"):
+        build(trained.run, trained.data, tmp_path / "x.bundle", replace(OPTIONS, hide=("rust",)))
 
 
 def test_golden_pictures_show_good_parts_defects_and_negatives(built: Built) -> None:
