@@ -45,6 +45,8 @@ ROUTES: Mapping[tuple[str, str], Rule] = {
     ("GET", "/history"): Open.LOOK,
     ("GET", "/history.csv"): Open.LOOK,
     ("GET", "/history.xlsx"): Open.LOOK,
+    ("GET", "/timing"): Open.LOOK,
+    ("GET", "/timing.csv"): Open.LOOK,
     ("GET", "/part/{no}"): Open.LOOK,
     # coming and going
     ("GET", "/first-start"): Open.DOOR,
