@@ -308,7 +308,7 @@ async def test_an_empty_record_and_none_at_all_give_a_header_and_an_answer(tmp_p
         assert len(read_xlsx((await client.get("/history.xlsx")).content)) == 1
 
 
-def test_the_command_writes_the_same_rows_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_the_command_writes_the_same_rows_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from rich.console import Console
 
     from inspector.config import load_config
@@ -327,4 +327,9 @@ def test_the_command_writes_the_same_rows_whole_or_not_at_all(tmp_path: Path) ->
         export_rows(cfg, out, {"from": "yesterday"}, console)
     with pytest.raises(ExportError, match="cannot be written"):
         export_rows(cfg, tmp_path / "nowhere" / "out.csv", {}, console)
-    assert not list(tmp_path.glob(".*.new"))
+    monkeypatch.setattr(export, "PAUSE_S", 0.0)
+    (tmp_path / "results.db").unlink()
+    whole = out.read_bytes()
+    with pytest.raises(Unreadable):
+        export_rows(cfg, out, {}, console)
+    assert out.read_bytes() == whole and not list(tmp_path.glob(".*.new"))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,7 @@ def test_a_score_says_in_words_whether_it_keeps_its_limit(scores: tuple[float, .
     row = dict(zip(("confidence", "novelty_score", "anomaly_score"), scores, strict=True))
     views = score_views(row, LIMITS)
     assert [v["said"] for v in views] == said
+    assert [v["bar"] is None for v in views] == [not isfinite(score) for score in scores]
     for bar in (v["bar"] for v in views if v["bar"]):
         assert 0 <= bar["mark"] <= 100 and all(0 <= x <= 100 for x in bar["limits"])
         assert bar["left"] + bar["width"] <= 100.01
