@@ -134,9 +134,11 @@ def csv_text(lines: Sequence[Sequence[Cell]]) -> str:
 
 async def csv_pages(pages: AsyncIterator[Sequence[Row]], header: Sequence[Cell]) -> AsyncGenerator[bytes]:
     """The file, piece by piece. Raises what `pages` raises."""
-    yield (BOM + csv_text([header])).encode()
-    async for page in pages:
-        yield csv_text([cells(row) for row in page]).encode()
+    begun: list[Sequence[Cell]] = [header]
+    mark = BOM
+    async for page in pages:  # header and first rows are one piece: a record that cannot be read gives no file at all
+        yield (mark + csv_text([*begun, *(cells(row) for row in page)])).encode()
+        mark, begun = "", []
 
 
 async def walk(records: Records, filters: Filters, page_rows: int = PAGE_ROWS) -> AsyncIterator[Sequence[Row]]:
@@ -145,7 +147,8 @@ async def walk(records: Records, filters: Filters, page_rows: int = PAGE_ROWS) -
     """
     before: int | None = None
     while True:
-        page = await _patiently(partial(records.page, filters, before, page_rows))
+        ask = partial(records.page, filters, before, page_rows)
+        page = await (ask() if before is None else _patiently(ask))  # nothing is lost before the first rows
         yield page
         before = older_than(page, page_rows)
         if before is None:

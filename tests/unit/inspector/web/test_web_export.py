@@ -22,7 +22,7 @@ from inspector.demo.parts import Kind
 from inspector.export_rows import ExportError, export_rows
 from inspector.web import download, export, export_pages, workbook
 from inspector.web.export import COLUMNS, Exports, TooManyExports, csv_text, safe, walk
-from inspector.web.records import Filters, Row, Unreadable
+from inspector.web.records import Filters, Found, Unreadable
 from tests.support.page import client_of, page_process, site_in
 from tests.support.record import Entry, line_of, write_record
 
@@ -142,11 +142,12 @@ class Broken:
     def __init__(self, site: Any, good: int) -> None:
         self._records, self.good = site.records, good
 
-    async def page(self, *args: Any) -> list[Row]:
+    async def page(self, *args: Any) -> Found:
         self.good -= 1
         if self.good < 0:
             raise Unreadable("restarting")
-        return list(await self._records.page(*args))
+        found: Found = await self._records.page(*args)
+        return found
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._records, name)
@@ -155,16 +156,10 @@ class Broken:
 class Hasty(Broken):
     """A record whose search ends early and says how far it came."""
 
-    async def page(self, filters: Filters, before_no: int | None, limit: int) -> list[Row]:
+    async def page(self, filters: Filters, before_no: int | None, limit: int) -> Found:
         low = max(1, (before_no or 62) - 5)
-        found = await self._records.page(replace(filters, from_no=max(low, filters.from_no or 1)), before_no, limit)
-        answer = Cut(found)
-        answer.searched_to_no = low if low > 1 and len(found) < limit else None
-        return answer
-
-
-class Cut(list[Row]):
-    searched_to_no: int | None = None
+        found = await self._records.page(replace(filters, from_no=low), before_no, limit)
+        return Found(found, low if low > 1 and len(found) < limit else None)
 
 
 async def test_a_search_that_ended_early_is_gone_on_with_and_nothing_is_lost(record: Path) -> None:
@@ -302,7 +297,9 @@ async def test_too_many_rows_for_excel_are_refused_in_words_and_leave_nothing(
 
 async def test_an_empty_record_and_none_at_all_give_a_header_and_an_answer(tmp_path: Path) -> None:
     async with client_of(site_in(tmp_path)) as client:
-        assert (await client.get("/history.xlsx")).status_code == 503
+        for page in ("/history.csv", "/history.xlsx"):
+            answer = await client.get(page)
+            assert answer.status_code == 503 and "cannot be read now" in answer.text
         await write_record(tmp_path, [])
         assert read_csv((await client.get("/history.csv")).content) == []
         assert len(read_xlsx((await client.get("/history.xlsx")).content)) == 1
