@@ -17,7 +17,7 @@ from inspector.health import Health
 from inspector.link import LinkState
 from inspector.store.counts import Counts
 from inspector.store.images import ArchiveState
-from inspector.store.previews import heat_name, picture_name
+from inspector.store.names import heat_name, picture_name
 from plc.registers import OfflineReason
 
 RECENT = 100  # parts that a new screen is told of

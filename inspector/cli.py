@@ -12,9 +12,11 @@ from inspector.core.errors import InspectorError
 
 app = typer.Typer(help="Inspect parts: PLC trigger to pass or fail.", no_args_is_help=True, add_completion=False)
 camera = typer.Typer(help="Look at cameras: list them, take one picture.", no_args_is_help=True)
+export = typer.Typer(help="Take the record with you.", no_args_is_help=True)
 app.add_typer(camera, name="camera")
 audit = typer.Typer(help="The audit of accounts: who let whom in.", no_args_is_help=True)
 app.add_typer(audit, name="audit")
+app.add_typer(export, name="export")
 Config = Annotated[Path, typer.Argument(help="a configuration, e.g. configs/demo.toml")]
 
 
@@ -96,6 +98,39 @@ def camera_grab(
     from inspector.config import load_config
 
     grab_to(load_config(config), out, part_id, Console(highlight=False, soft_wrap=True))
+
+
+@export.command("rows")
+def export_rows(
+    config: Config,
+    csv: Annotated[Path, typer.Option(help="the file to write; it is there when it is whole")],
+    begin: Annotated[str, typer.Option("--from", help="station time, e.g. 2026-11-24 or 2026-11-24T06:00")] = "",
+    end: Annotated[str, typer.Option("--to", help="station time; takes in all of its minute")] = "",
+    lot: Annotated[str, typer.Option()] = "",
+    serial: Annotated[str, typer.Option()] = "",
+    verdict: Annotated[str, typer.Option(help="RESULT_CODE, 1 to 6")] = "",
+    reason: Annotated[str, typer.Option(help="REASON, a number")] = "",
+    label: Annotated[str, typer.Option(help="class")] = "",
+    recipe: Annotated[str, typer.Option(help="number")] = "",
+    model: Annotated[str, typer.Option(help="bundle id")] = "",
+    station: Annotated[str, typer.Option(help="id")] = "",
+) -> None:
+    """Write the record's rows as CSV, newest first, with the columns' keys as header. The daemon may run meanwhile.
+
+    Examples: inspector export rows station.toml --csv all.csv;
+    inspector export rows station.toml --csv lot.csv --lot L-2026-47 --verdict 2;
+    inspector export rows station.toml --csv may.csv --from 2026-05-01 --to 2026-05-31T23:59
+    """
+    from rich.console import Console
+
+    from inspector.config import load_config
+    from inspector.export_rows import export_rows as export_to
+
+    form = {
+        "from": begin, "to": end, "lot": lot, "serial": serial, "verdict": verdict, "reason": reason, "label": label,
+        "recipe": recipe, "model": model, "station": station,
+    }  # fmt: skip
+    export_to(load_config(config), csv, form, Console(highlight=False, soft_wrap=True))
 
 
 @app.command()

@@ -16,6 +16,7 @@ from inspector.bundle.slots import fingerprint
 from inspector.bundle.verify import VerifiedBundle, reopen
 from inspector.config import AppConfig
 from inspector.config_rules import camera_settings
+from inspector.core.checksum import checksum_of
 from inspector.core.errors import (
     BundleError,
     CameraError,
@@ -34,7 +35,7 @@ from inspector.frames import FrameGate
 from inspector.health import Health
 from inspector.line import Judge
 from inspector.model import OpenVinoModel, load_model
-from inspector.recipes import NO_RECIPE, Recipe, Revision, checksum_of, content_of, recipe_of, settings_of
+from inspector.recipes import NO_RECIPE, Recipe, Revision, content_of, recipe_of, settings_of
 from inspector.sections import StationConfig
 from inspector.store.recipe_book import RecipeBook
 from inspector.threads import DeviceThread

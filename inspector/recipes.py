@@ -6,7 +6,6 @@ bundle was signed with.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -140,11 +139,6 @@ def settings_of(recipe: Recipe, model_sha256: str) -> str:
     found["limits"] = None if limits is None else {**asdict(limits), "good_labels": sorted(limits.good_labels)}
     del found["revision"]
     return _canonical(found)
-
-
-def checksum_of(settings: str) -> int:
-    """SETTINGS_CHECKSUM (contract, 3.2), u32 and never 0: a PLC's own rest state must not look like it."""
-    return int.from_bytes(hashlib.sha256(settings.encode()).digest()[:4], "big") or 1
 
 
 def _canonical(value: object) -> str:

@@ -17,7 +17,7 @@ import structlog
 
 from inspector.core.heat import HeatScale
 from inspector.core.types import Frame, Image, Inspection, Limits
-from inspector.store.previews import Preview, PreviewRing
+from inspector.store.previews import Heat, Preview, PreviewRing, kept_heat
 from inspector.store.shelf import Bounds, Kind, NoRoom, Shelf
 from inspector.threads import DeviceThread
 from plc.registers import Verdict
@@ -162,18 +162,18 @@ class ImageArchive:
         try:
             self._try("previews", self._show, decided, frame, view)
             if kind is not None:
-                self._try("pictures", self._store, decided.no, frame, kind)
+                self._try("pictures", self._store, decided, frame, kind, view)
         finally:
             with self._lock:
                 self._waiting -= 1
                 self._waiting_bytes -= frame.image.nbytes
 
     def _show(self, decided: Inspection, frame: Frame, view: View) -> None:
-        heat = decided.prediction.anomaly_map if decided.prediction else None
-        self._previewed(self._ring.write(decided.no, frame.image, heat, view.heat_scale, view.roi))
+        self._previewed(self._ring.write(decided.no, frame.image, _heat_of(decided), view.heat_scale, view.roi))
 
-    def _store(self, no: int, frame: Frame, kind: Kind) -> None:
-        self._noted(no, self._shelf.put(kind, no, png_of(frame.image)))
+    def _store(self, decided: Inspection, frame: Frame, kind: Kind, view: View) -> None:
+        heat = kept_heat(_heat_of(decided), view.heat_scale, frame.image.shape, view.roi)
+        self._noted(decided.no, self._shelf.put(kind, decided.no, png_of(frame.image), heat))
         with self._lock:
             self._full = False
 
@@ -197,6 +197,10 @@ class ImageArchive:
             self._dropped += 1
         if first:
             log.error("pictures are dropped", what=what, error=str(exc))
+
+
+def _heat_of(decided: Inspection) -> Heat | None:
+    return decided.prediction.anomaly_map if decided.prediction else None
 
 
 def kind_of(decided: Inspection, view: View, pass_share: float, chance: Callable[[], float]) -> Kind | None:

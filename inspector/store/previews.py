@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from inspector.core.heat import HeatScale
 from inspector.core.types import Image
+from inspector.store.names import heat_name, picture_name
 
 LONGEST_SIDE = 640
+KEPT_HEAT_SIDE = 320  # a map has a few hundred cells: more pixels show no more
 RING = 128
 QUALITY = 85
 Heat = NDArray[np.float32]
@@ -26,16 +28,6 @@ class Preview:
     no: int
     picture: str
     heat: str | None
-
-
-def picture_name(no: int) -> str:
-    """File name of the small picture of inspection `no`; known before the file is there."""
-    return f"{no:010d}.jpg"
-
-
-def heat_name(no: int) -> str:
-    """File name of the heat map of inspection `no`."""
-    return f"{no:010d}-heat.jpg"
 
 
 class PreviewRing:
@@ -64,8 +56,7 @@ class PreviewRing:
         scale: None: nothing says what is strange, and the map is black. roi: x, y, width, height of the view in the
         camera picture; None: all of it.
         """
-        shrink = min(1.0, LONGEST_SIDE / max(image.shape[:2]))
-        size = (max(1, round(image.shape[1] * shrink)), max(1, round(image.shape[0] * shrink)))
+        size = size_within(LONGEST_SIDE, image.shape)
         small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
         preview = Preview(no, picture_name(no), heat_name(no) if heat is not None else None)
         self._files.append(preview)  # before the files, so that a half-written pair leaves with the ring too
@@ -77,12 +68,9 @@ class PreviewRing:
         return preview
 
     def _save(self, name: str, image: Image) -> None:
-        ok, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-        if not ok:
-            raise OSError(f"{name} cannot be encoded")
         staged = self._folder / f".{name}.new"
         try:
-            staged.write_bytes(data.tobytes())
+            staged.write_bytes(jpeg_of(image))
             staged.replace(self._folder / name)  # the page sees the whole picture or none
         except OSError:
             staged.unlink(missing_ok=True)
@@ -92,6 +80,32 @@ class PreviewRing:
         for name in (old.picture, old.heat):
             if name is not None:
                 (self._folder / name).unlink(missing_ok=True)
+
+
+def size_within(longest: int, shape: tuple[int, ...]) -> tuple[int, int]:
+    """(width, height) of a picture of `shape` (height, width, ...) made no longer than `longest`."""
+    shrink = min(1.0, longest / max(shape[:2]))
+    return max(1, round(shape[1] * shrink)), max(1, round(shape[0] * shrink))
+
+
+def jpeg_of(image: Image) -> bytes:
+    """image: (H, W, 3) uint8 RGB. Raises OSError, cv2.error."""
+    ok, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    if not ok:
+        raise OSError("a picture cannot be encoded")
+    return data.tobytes()
+
+
+def kept_heat(
+    heat: Heat | None, scale: HeatScale | None, camera: tuple[int, ...], roi: tuple[int, int, int, int] | None
+) -> bytes | None:
+    """The map as it is kept beside the picture, a JPEG of a few kB; None: nothing was measured, or nothing limits it.
+
+    camera: shape of the camera picture. Raises OSError, cv2.error.
+    """
+    if heat is None or scale is None:
+        return None
+    return jpeg_of(heat_over(heat, scale, camera, size_within(KEPT_HEAT_SIDE, camera), roi))
 
 
 def heat_over(

@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from inspector.store.names import HEAT, heat_name
+
 MIN_FREE_INODES = 1000  # a picture needs one, a new folder another
 _NAME = re.compile(r"[0-9]{10}\.png", re.ASCII)
+_HEAT = re.compile(r"[0-9]{10}" + re.escape(HEAT), re.ASCII)
 _SHARD = re.compile(r"[0-9]{7}", re.ASCII)
 _SHARD_OF = 1000  # pictures in one folder
 
@@ -40,8 +43,9 @@ class NoRoom(Exception):
 
 
 class Shelf:
-    """Pictures as `<kind>/<no // 1000>/<no>.png`. Blocking; one thread only. Sizes are kept for each folder, so that a
-    million pictures cost a thousand numbers.
+    """Pictures as `<kind>/<no // 1000>/<no>.png`, some with a heat map beside them, which counts and goes with its
+    picture. Blocking; one thread only. Sizes are kept for each folder, so that a million pictures cost a thousand
+    numbers.
     """
 
     def __init__(self, root: Path, bounds: Bounds, removed: Callable[[int], None]) -> None:
@@ -49,7 +53,7 @@ class Shelf:
         self._shards: dict[Kind, dict[int, int]] = {kind: {} for kind in Kind}  # shard -> bytes
 
     def load(self) -> None:
-        """Count what lies there; what a crash left half-written is removed. Raises OSError."""
+        """Count what lies there; what a crash left half-written or without its picture is removed. Raises OSError."""
         for kind in Kind:
             for folder in sorted(_entries(self._root / kind)):
                 if _SHARD.fullmatch(folder.name):
@@ -59,24 +63,26 @@ class Shelf:
     def used_bytes(self) -> int:
         return sum(sum(shards.values()) for shards in self._shards.values())
 
-    def put(self, kind: Kind, no: int, data: bytes) -> str:
+    def put(self, kind: Kind, no: int, data: bytes, heat: bytes | None = None) -> str:
         """Write a picture, whole or not at all, after making room; its path below the root.
 
+        heat: a JPEG to lie beside it; there before the picture, so that who sees the picture has both.
         Raises NoRoom, or OSError of the disk (which may be ENOSPC all the same).
         """
-        self._make_room(len(data))
+        size = len(data) + len(heat or b"")
+        self._make_room(size)
         shard = no // _SHARD_OF
         folder = self._root / kind / f"{shard:07d}"
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{no:010d}.png"
-        staged = path.with_suffix(".new")
+        path, beside = folder / f"{no:010d}.png", folder / heat_name(no)
         try:
-            staged.write_bytes(data)
-            os.replace(staged, path)
+            if heat is not None:
+                _write_whole(beside, heat)
+            _write_whole(path, data)
         except OSError:
-            staged.unlink(missing_ok=True)
+            beside.unlink(missing_ok=True)
             raise
-        self._shards[kind][shard] = self._shards[kind].get(shard, 0) + len(data)
+        self._shards[kind][shard] = self._shards[kind].get(shard, 0) + size
         return str(path.relative_to(self._root))
 
     def _make_room(self, size: int) -> None:
@@ -108,8 +114,11 @@ class Shelf:
             folder = self._root / kind / f"{shard:07d}"
             oldest = min((p for p in _entries(folder) if _NAME.fullmatch(p.name)), default=None)
             if oldest is not None:
-                shards[shard] = max(0, shards[shard] - oldest.stat().st_size)
+                beside = folder / heat_name(int(oldest.stem))
+                gone = oldest.stat().st_size + (beside.stat().st_size if beside.exists() else 0)
+                shards[shard] = max(0, shards[shard] - gone)
                 oldest.unlink()
+                beside.unlink(missing_ok=True)
                 self._removed(int(oldest.stem))
                 return True
             del shards[shard]  # empty, whatever was counted
@@ -122,9 +131,19 @@ def _entries(folder: Path) -> Iterator[Path]:
     return iter(list(folder.iterdir()) if folder.is_dir() else [])
 
 
+def _write_whole(path: Path, data: bytes) -> None:
+    staged = path.with_suffix(".new")
+    try:
+        staged.write_bytes(data)
+        os.replace(staged, path)
+    except OSError:
+        staged.unlink(missing_ok=True)
+        raise
+
+
 def _size_or_remove(path: Path) -> int:
-    if _NAME.fullmatch(path.name):
-        return path.stat().st_size
-    if path.suffix == ".new":
+    heat = _HEAT.fullmatch(path.name) is not None
+    if path.suffix == ".new" or (heat and not path.with_name(path.name.removesuffix(HEAT) + ".png").exists()):
         path.unlink()
-    return 0
+        return 0
+    return path.stat().st_size if heat or _NAME.fullmatch(path.name) else 0

@@ -24,9 +24,9 @@ from inspector.control import connect_control
 from inspector.core.errors import StoreError
 from inspector.office.certificate import context_of, ensure_own, own_pair
 from inspector.office.office import Office
-from inspector.store.history import SqliteHistory
+from inspector.store.traces import TracedHistory
 from inspector.threads import DeviceThread
-from inspector.web import accounts, admin, pages, rows, speech
+from inspector.web import accounts, admin, cycles, export_pages, history, pages, rows, speech
 from inspector.web.access import Access
 from inspector.web.feed import Feed
 from inspector.web.guard import Guard
@@ -48,7 +48,7 @@ def create_app(site: Site) -> ASGIApp:
     """The whole page as one ASGI application; the tasks that feed it are the runner's."""
     app = FastAPI(title="Inspector", docs_url=None, redoc_url=None, openapi_url=None, telemetry=NO_TELEMETRY)
     app.state.site = site
-    for subject in (pages, accounts, admin, speech):
+    for subject in (pages, history, export_pages, cycles, accounts, admin, speech):
         app.include_router(subject.router)
     app.mount("/static", StaticFiles(directory=STATIC))
 
@@ -110,7 +110,7 @@ def run(cfg: AppConfig) -> None:
 def site_of(settings: WebSettings) -> Site:
     """The page's collaborators: the daemon's socket, its record, its pictures."""
     feed = Feed(lambda: connect_control(settings.socket, "web"), assets=assets_hash())
-    records = SqliteHistory(settings.results_db, DeviceThread("records"))
+    records = TracedHistory(settings.results_db, DeviceThread("records"))
     return Site(settings, feed, records, Office(settings.office / "office.db", settings.life))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 MAX_BYTES = 64 * 1024 * 1024  # a lossless picture of a 20 megapixel camera
@@ -32,7 +33,23 @@ def read_below(folder: Path, path: str) -> tuple[bytes, str]:
     return _read(folder, path)
 
 
+def first_there(places: Sequence[tuple[Path, str]]) -> int | None:
+    """Which of the pictures (folder, path below it) is the first that is there; None: none is. Blocking."""
+    for n, (folder, path) in enumerate(places):
+        try:
+            if _PATH.fullmatch(path):
+                os.close(_open(folder, path))
+                return n
+        except NoPicture:
+            continue
+    return None
+
+
 def _read(folder: Path, path: str) -> tuple[bytes, str]:
+    return _read_regular(_open(folder, path)), TYPES[Path(path).suffix]
+
+
+def _open(folder: Path, path: str) -> int:
     """Walk down by file descriptors, following no link on the way: nothing outside `folder` can be reached."""
     *folders, name = path.split("/")
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # a FIFO must not hold us
@@ -43,7 +60,7 @@ def _read(folder: Path, path: str) -> tuple[bytes, str]:
                 below = os.open(step, flags | os.O_DIRECTORY, dir_fd=at)
                 os.close(at)
                 at = below
-            return _read_regular(os.open(name, flags, dir_fd=at)), TYPES[Path(name).suffix]
+            return os.open(name, flags, dir_fd=at)
         finally:
             os.close(at)
     except OSError as exc:

@@ -41,7 +41,12 @@ ROUTES: Mapping[tuple[str, str], Rule] = {
     ("GET", "/events"): Open.LOOK,
     ("GET", "/preview/{name}"): Open.LOOK,
     ("GET", "/picture/{no}"): Open.LOOK,
+    ("GET", "/heat/{no}"): Open.LOOK,
     ("GET", "/history"): Open.LOOK,
+    ("GET", "/history.csv"): Open.LOOK,
+    ("GET", "/history.xlsx"): Open.LOOK,
+    ("GET", "/timing"): Open.LOOK,
+    ("GET", "/timing.csv"): Open.LOOK,
     ("GET", "/part/{no}"): Open.LOOK,
     # coming and going
     ("GET", "/first-start"): Open.DOOR,

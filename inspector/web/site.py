@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextvars import copy_context
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -16,12 +17,16 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from inspector.office.office import Office
 from inspector.threads import DeviceThread
 from inspector.web.access import visitor
+from inspector.web.export import Exports
 from inspector.web.feed import Feed
 from inspector.web.present import UNKNOWN
-from inspector.web.records import Records
 from inspector.web.settings import WebSettings
 from inspector.web.speech import choices
+from inspector.web.traces import TracedRecords
 from inspector.web.words import FOLDER, has_word, language, word
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 HERE = Path(__file__).parent
 STATIC, TEMPLATES = HERE / "static", HERE / "templates"
@@ -31,7 +36,8 @@ STATIC, TEMPLATES = HERE / "static", HERE / "templates"
 def assets_hash() -> str:
     """Changes with the page's own files and texts, so that an open screen knows when to load itself again."""
     digest = hashlib.sha256()
-    for path in sorted([*STATIC.iterdir(), *TEMPLATES.iterdir(), *FOLDER.rglob("*.toml")]):
+    own = (p for p in (*STATIC.rglob("*"), *TEMPLATES.rglob("*"), *FOLDER.rglob("*.toml")) if p.is_file())
+    for path in sorted(own):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -71,9 +77,11 @@ class Site:
 
     settings: WebSettings
     feed: Feed
-    records: Records
+    records: TracedRecords
     office: Office
     pictures: DeviceThread = field(default_factory=lambda: DeviceThread("pictures"))
+    exports: Exports = field(default_factory=Exports)
+    aside: DeviceThread = field(default_factory=lambda: DeviceThread("aside"))
     favicon: bytes = field(default_factory=lambda: (STATIC / "favicon.svg").read_bytes())
     _templates: Environment = field(default_factory=environment)
 
@@ -88,11 +96,16 @@ class Site:
         hint = word(f"{key}.hint") if has_word(f"{key}.hint") else word("error.code", status=status)
         return self.page("error.html", status, text=text, hint=hint)
 
+    async def call_aside(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run what takes long beside the loop, in the language of the task that asks: the line screen goes on."""
+        return await self.aside.call(partial(copy_context().run, fn, *args, **kwargs))
+
     def close(self) -> None:
         """End the threads."""
         self.records.close()
         self.office.close()
         self.pictures.close()
+        self.aside.close()
 
     def limits_of(self, row: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """The limits that judged a row, where the daemon still runs the same model and recipe revision."""

@@ -17,9 +17,9 @@ import pytest
 from inspector.compose import open_box
 from inspector.config import load_config
 from inspector.control import connect_control
+from inspector.core.checksum import checksum_of
 from inspector.demo.parts import Kind, kind_of
 from inspector.health import EXIT_HUNG
-from inspector.recipes import checksum_of
 from inspector.web.present import alarm_view
 from plc.registers import OfflineReason, Status2
 from plc.sim import SimConfig, SimPlc

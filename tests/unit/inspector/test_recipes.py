@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inspector.core.checksum import checksum_of
 from inspector.core.errors import RecipeError
 from inspector.core.manifest import LimitSpec, ZoneLimits
 from inspector.recipes import (
     ChosenLimits,
     RecipeContent,
     Revision,
-    checksum_of,
     content_of,
     recipe_of,
     settings_of,

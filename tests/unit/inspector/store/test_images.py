@@ -17,6 +17,7 @@ import pytest
 from inspector.core.heat import HeatScale
 from inspector.core.types import Frame, Inspection, JudgedBy, Limits, Outcome, Prediction, Proof, Trigger
 from inspector.store.images import ArchiveSettings, ImageArchive, View, is_near_miss, kind_of
+from inspector.store.names import heat_beside
 from inspector.store.previews import heat_over
 from inspector.store.shelf import Bounds, Kind, Shelf
 from inspector.web.media import read_below, read_named
@@ -139,6 +140,43 @@ def test_a_restart_counts_what_lies_there_and_clears_what_was_half_written(tmp_p
     for no in (3000, 3001, 3002):
         shelf.put(Kind.REJECT, no, bytes(100))
     assert removed == [1, 2500] and (half.parent / "readme.txt").exists()
+
+
+def test_a_heat_map_is_kept_beside_its_picture_counts_and_goes_with_it(tmp_path):
+    removed: list[int] = []
+    bounds = Bounds(max_bytes=350, min_free_bytes=0)
+    shelf = Shelf(tmp_path, bounds, removed.append)
+    for no in (1, 2):
+        shelf.put(Kind.REJECT, no, bytes(100), bytes(50))
+    assert shelf.used_bytes == 300 == sum(f.stat().st_size for f in tmp_path.rglob("*") if f.is_file())
+    again = Shelf(tmp_path, bounds, removed.append)
+    again.load()
+    assert again.used_bytes == 300
+    again.put(Kind.REJECT, 3, bytes(100), bytes(50))
+    assert removed == [1] and again.used_bytes == 300
+    assert sorted(f.name for f in tmp_path.rglob("*.jpg")) == ["0000000002-heat.jpg", "0000000003-heat.jpg"]
+
+
+def test_a_heat_map_that_a_crash_left_without_its_picture_goes_at_the_next_start(tmp_path):
+    shelf = Shelf(tmp_path, Bounds(min_free_bytes=0), lambda no: None)
+    picture = tmp_path / shelf.put(Kind.REJECT, 1, bytes(100), bytes(50))
+    picture.unlink()
+    shelf.load()
+    assert shelf.used_bytes == 0 and not list(tmp_path.rglob("*.jpg"))
+
+
+def test_the_kept_heat_map_is_small_and_only_where_something_limits_it(tmp_path):
+    heat = np.zeros((7, 7), np.float32)
+    heat[6, 6] = 5.0
+    done = inspection(1, FAIL, replace(GOOD, anomaly_map=heat))
+    with archive_in(tmp_path) as (archive, heard):
+        archive.offer(done, frame(1, (960, 1280, 3)))
+        archive.offer(replace(done, no=2), frame(2), View(None))
+        archive.offer(inspection(3), frame(3))
+    body, media = read_below(tmp_path / "pictures", heat_beside(heard.images[1]))
+    assert media == "image/jpeg" and len(body) < 20_000
+    assert _decode(body).shape == (240, 320, 3) and _decode(body)[230:, 310:].max() > 128
+    assert len(list((tmp_path / "pictures").rglob("*.jpg"))) == 1
 
 
 def test_pictures_are_spread_over_folders(tmp_path):

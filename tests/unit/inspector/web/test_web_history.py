@@ -12,9 +12,9 @@ import pytest
 from inspector.control import connect_control
 from inspector.core.types import DeliveryState
 from inspector.demo.parts import Kind
-from inspector.web import feed, pages
-from inspector.web.pages import BadFilter, filters_of
-from inspector.web.rows import stages_of, waterfall
+from inspector.web import feed, history
+from inspector.web.filters import BadFilter, filters_of
+from inspector.web.stages import stages_of, waterfall
 from plc.registers import Reason, Verdict
 from tests.support.fake_daemon import FakeDaemon
 from tests.support.page import client_of, page_process, site_in, until
@@ -67,7 +67,7 @@ async def test_a_filter_shows_what_was_asked_for_and_nothing_else(
 async def test_paging_by_key_shows_each_part_once_and_keeps_the_filter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pages, "PAGE_ROWS", 3)
+    monkeypatch.setattr(history, "PAGE_ROWS", 3)
     await write_record(tmp_path, [Entry(n, Kind.GOOD if n % 2 else Kind.DENT) for n in range(1, 15)], pictures=False)
     seen: list[int] = []
     async with client_of(site_in(tmp_path)) as client:
@@ -154,7 +154,7 @@ async def test_a_long_history_answers_quickly(tmp_path: Path) -> None:
     async with client_of(site_in(tmp_path)) as client:
         await client.get("/history")
         began = time.monotonic()
-        assert len(part_ids(await client.get("/history"))) == pages.PAGE_ROWS
+        assert len(part_ids(await client.get("/history"))) == history.PAGE_ROWS
         assert time.monotonic() - began < 1.0
 
 

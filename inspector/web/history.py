@@ -1,0 +1,86 @@
+"""History and part page, and the same rows as files to take away. All of it only reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, HTTPException, Request
+from fastapi.responses import Response
+
+from inspector.store.names import heat_beside, heat_name, picture_name
+from inspector.web import media, rows
+from inspector.web.detail import detail_view
+from inspector.web.export import older_than
+from inspector.web.filters import COMMON, BadFilter, filters_of, form_of, link, number
+from inspector.web.pages import site_of
+from inspector.web.present import time_zone
+from inspector.web.records import Found, Row, Unreadable
+from inspector.web.site import Site
+from inspector.web.words import reason_words, word
+from plc.registers import Reason
+
+PAGE_ROWS = 50
+router = APIRouter()
+readable = partial(router.api_route, methods=["GET", "HEAD"])
+
+
+@readable("/history")
+async def history(request: Request) -> Response:
+    site = site_of(request)
+    form = form_of(request.query_params)
+    found = Found()
+    problem, hint, status, before = "", "", 200, None
+    try:
+        before = number(request.query_params, "before")
+        found = await site.records.page(filters_of(form), before, PAGE_ROWS + 1)
+    except BadFilter as exc:
+        problem, status = word("history.badfilter", what=exc), 400
+    except Unreadable:
+        problem, hint, status = word("history.unreadable"), word("history.unreadable.hint"), 503
+    older, shown = older_than(found, PAGE_ROWS + 1), found[:PAGE_ROWS]
+    if len(found) > PAGE_ROWS:
+        older = shown[-1]["no"]  # the row beyond the page only showed that there is more
+    return site.page(
+        "history.html", status, here="history", rows=[rows.row_view(r) for r in shown], form=form,
+        more_open=any(key not in COMMON for key in form), zone=time_zone(), problem=problem, problem_hint=hint,
+        verdicts=[(str(n), word(f"verdict.{n}")) for n in range(1, 7)],
+        reasons=[(str(int(r)), reason_words(r, "…").text) for r in Reason],
+        csv=link("/history.csv", form), xlsx=link("/history.xlsx", form),
+        paged=before is not None, newest=link("/history", form),
+        older=link("/history", {**form, "before": str(older)}) if older is not None else "",
+    )  # fmt: skip
+
+
+@readable("/part/{no}")
+async def part(request: Request, no: int) -> Response:
+    site = site_of(request)
+    try:
+        row = await site.records.row(no)
+        if row is None:
+            raise HTTPException(404)
+        trace = await site.records.trace(row)
+        older, newer = await site.records.neighbours(no)
+    except Unreadable as exc:
+        raise HTTPException(503) from exc
+    view = detail_view(row, trace, site.limits_of(row))
+    return site.page("part.html", here="history", p=view, shot=await _shot(site, row), older=older, newer=newer)
+
+
+async def _shot(site: Site, row: Row) -> Mapping[str, Any]:
+    """Where picture and heat map are: kept ones, else those of the last parts' small pictures, while they are there."""
+    no, small = row["no"], site.settings.previews
+    pictures = [(small, name := picture_name(no), f"/preview/{name}")]
+    heats = [(small, name := heat_name(no), f"/preview/{name}")]
+    if row["image"]:
+        pictures.insert(0, (site.settings.archive, row["image"], f"/picture/{no}"))
+        heats.insert(0, (site.settings.archive, heat_beside(row["image"]), f"/heat/{no}"))
+
+    def there(places: Sequence[tuple[Path, str, str]]) -> str:
+        found = media.first_there([(folder, path) for folder, path, _ in places])
+        return "" if found is None else places[found][2]
+
+    picture, heat = await site.pictures.call(there, pictures), await site.pictures.call(there, heats)
+    return {"picture": picture, "heat": heat if picture else "", "small": picture.startswith("/preview/")}

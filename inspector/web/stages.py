@@ -1,0 +1,90 @@
+"""Where the time of a cycle went: each stage's own time, and whether all of them add up to the whole. Pure."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from inspector.web.present import View, milliseconds
+from inspector.web.words import has_word, readable, word
+
+MEANWHILE = {"opened": "opening"}  # stage -> the end of which it begins at: the commit runs while the camera exposes
+DECIDED = "decided"  # the whole that a row holds (elapsed_ms) ends here; telling the PLC comes after
+AGREE_WITHIN_MS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage of a cycle, in ms since the trigger was accepted."""
+
+    name: str
+    begun_ms: float
+    ended_ms: float
+
+    @property
+    def own_ms(self) -> float:
+        return self.ended_ms - self.begun_ms
+
+    @property
+    def beside(self) -> bool:
+        """It runs beside the others and delays none."""
+        return self.name in MEANWHILE
+
+
+def stages_of(stored: str | None) -> dict[str, float]:
+    """Stage -> ms since accept at its end, as stored. An unreadable one shows no times, not an error page."""
+    try:
+        found = json.loads(stored or "{}")
+    except ValueError:
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    return {str(k): float(v) for k, v in found.items() if isinstance(v, (int, float)) and math.isfinite(v)}
+
+
+def cycle_of(ends: Mapping[str, float]) -> list[Stage]:
+    """The stages in the order they ended; each begins where the one before it ended."""
+    found, before = [], 0.0
+    for ms, name in sorted((ms, name) for name, ms in ends.items() if ms > 0):
+        begun = ends.get(MEANWHILE[name], 0.0) if name in MEANWHILE else before
+        found.append(Stage(name, begun, ms))
+        before = before if name in MEANWHILE else ms
+    return found
+
+
+def waterfall(ends: Mapping[str, float]) -> list[View]:
+    """Each stage's own time as a bar: x and width in percent of the whole."""
+    stages = cycle_of(ends)
+    whole = stages[-1].ended_ms if stages else 0.0
+    return [
+        {
+            "name": stage_name(s.name),
+            "x": round(100 * s.begun_ms / whole, 2),
+            "width": round(max(100 * s.own_ms / whole, 0.4), 2),
+            "took": word("milliseconds", number=f"{s.own_ms:.1f}"),
+            "beside": s.beside,
+        }
+        for s in stages
+    ]
+
+
+def sum_ms(ends: Mapping[str, float]) -> float | None:
+    """What the stages up to the decision on record took together; None where no decision is among them."""
+    stages = [s for s in cycle_of(ends) if s.ended_ms <= ends.get(DECIDED, -math.inf) and not s.beside]
+    return sum(s.own_ms for s in stages) if stages else None
+
+
+def sum_view(ends: Mapping[str, float], elapsed_ms: float | None) -> View | None:
+    """The sum of the stages beside the whole that was measured; None where one of them is not known."""
+    together = sum_ms(ends)
+    if together is None or elapsed_ms is None:
+        return None
+    agree = abs(together - elapsed_ms) <= AGREE_WITHIN_MS
+    text = word("stages.agree" if agree else "stages.differ", sum=f"{together:.1f}", whole=f"{elapsed_ms:.1f}")
+    return {"agree": agree, "text": text, "whole": milliseconds(elapsed_ms)}
+
+
+def stage_name(name: str) -> str:
+    return word(f"stage.{name}") if has_word(f"stage.{name}") else readable(name)

@@ -1,0 +1,39 @@
+import uPlot from "./vendor/uplot/uPlot.esm.js";
+
+const HEIGHT = 220;
+const LONG_S = 36 * 3600; // from here on the axis needs dates
+const box = document.getElementById("plot");
+const two = (n) => String(n).padStart(2, "0");
+
+// The numbers are the station's time as if it were UTC: the browser may stand in another zone.
+function stamp(s, dated) {
+  const d = new Date(s * 1000);
+  const clock = `${two(d.getUTCHours())}:${two(d.getUTCMinutes())}`;
+  return dated ? `${two(d.getUTCMonth() + 1)}-${two(d.getUTCDate())} ${clock}` : `${clock}:${two(d.getUTCSeconds())}`;
+}
+
+function draw() {
+  const css = getComputedStyle(document.documentElement);
+  const colour = (name) => css.getPropertyValue(name).trim();
+  const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line"), width: 1 } };
+  const options = {
+    width: box.clientWidth,
+    height: HEIGHT,
+    cursor: { drag: { x: true, y: false } },
+    scales: { y: { range: (_, __, most) => [0, most * 1.1 || 1] } },
+    axes: [
+      { ...axis, space: 90, values: (u, marks) => marks.map((s) => stamp(s, u.scales.x.max - u.scales.x.min > LONG_S)) },
+      { ...axis, size: 56 },
+    ],
+    series: [
+      { label: box.dataset.x, value: (_, s) => (s === null ? "–" : `${stamp(s, true)}:${two(new Date(s * 1000).getUTCSeconds())}`) },
+      { label: box.dataset.y, value: (_, ms) => (ms === null ? "–" : ms.toFixed(1)), stroke: colour("--text"), width: 1, points: { size: 4 } },
+    ],
+  };
+  return new uPlot(options, JSON.parse(box.dataset.points), box);
+}
+
+if (box) {
+  const plot = draw();
+  new ResizeObserver(() => plot.setSize({ width: box.clientWidth, height: HEIGHT })).observe(box);
+}

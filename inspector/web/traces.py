@@ -1,0 +1,44 @@
+"""What the part page asks of the record beside the row itself: what judged the part, and all that the PLC was told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from inspector.web.records import Records, Row
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One thing that the PLC was told of a part."""
+
+    code: int
+    reason: int
+    utc_ms: int | None
+    delivery: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One revision of a recipe, as it is kept for good."""
+
+    content: str  # JSON: recipes.RecipeContent
+    created_utc_ms: int
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """None: the record does not hold it."""
+
+    told: tuple[Told, ...] = ()  # oldest first; the last one stands
+    settings: str | None = None  # JSON: recipes.settings_of, all that decided
+    revision: Revision | None = None
+    taken_as_good_utc_ms: tuple[int, ...] = ()  # when the PLC took a part as good that was not passed
+
+
+class TracedRecords(Records, Protocol):
+    async def trace(self, row: Row) -> Trace:
+        """Raises Unreadable."""
+        ...

@@ -1,0 +1,79 @@
+"""What quality and controls people do with the history, in a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from inspector.demo.parts import Kind
+from tests.support.browser import Open, Watched
+from tests.support.page import page_process, site_in
+from tests.support.record import Entry, line_of, write_record, write_settings
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
+
+WIDE, PHONE = (1280, 800), (390, 844)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def origin(tmp_path: Path) -> AsyncIterator[str]:
+    marked = Entry(500, Kind.DENT, lot="L-2026-47", serial="SN-000500", heat=True)
+    await write_record(tmp_path, [*line_of(60), marked])
+    write_settings(tmp_path)
+    async with page_process(site_in(tmp_path)) as address:
+        yield address
+
+
+async def fits(watched: Watched) -> None:
+    """Nothing is wider than the screen, and the console stayed empty."""
+    over = await watched.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+    assert over <= 0 and watched.errors == [] and watched.foreign == []
+
+
+@pytest.mark.parametrize(("size", "dark"), [(WIDE, False), (PHONE, True)], ids=["wide", "phone"])
+async def test_a_part_is_found_by_its_serial_and_seen_with_all_that_judged_it(
+    origin: str, open_page: Open, shots: Path, size: tuple[int, int], dark: bool
+) -> None:
+    name = "wide" if size == WIDE else "phone"
+    watched = await open_page(origin, "/history", size, dark)
+    page = watched.page
+    await page.click("details.more summary")
+    await fits(watched)
+    await page.screenshot(path=shots / f"history-{name}.png")
+    await page.fill("[name=serial]", "SN-000500")
+    await page.click(".filters button")
+    await page.click("td a")
+    await page.wait_for_url("**/part/*")
+    await page.click("#heat-toggle")
+    await page.wait_for_function("() => document.getElementById('heat').naturalWidth > 0")
+    await page.fill("#heat-opacity", "100")
+    assert await page.evaluate("getComputedStyle(document.getElementById('heat')).opacity") == "1"
+    boxes = [await page.locator(f".layers img >> nth={n}").bounding_box() for n in (0, 1)]
+    assert boxes[0] == boxes[1], "the map lies exactly over the picture"
+    await fits(watched)
+    await page.screenshot(path=shots / f"part-{name}.png", full_page=True)
+    await page.click("#heat-toggle")
+    assert not await page.is_visible("#heat")
+    await page.click("dd a >> text=L-2026-47")
+    assert await page.input_value("[name=lot]") == "L-2026-47"
+    async with page.expect_download() as begun:
+        await page.click("text=CSV")
+    file = await (await begun.value).path()
+    assert file.read_bytes().startswith(b"\xef\xbb\xbf") and b"SN-000500" in file.read_bytes()
+
+
+@pytest.mark.parametrize(("size", "dark"), [(WIDE, True), (PHONE, False)], ids=["wide", "phone"])
+async def test_the_slowest_cycles_are_seen_with_where_their_time_went(
+    origin: str, open_page: Open, shots: Path, size: tuple[int, int], dark: bool
+) -> None:
+    watched = await open_page(origin, "/timing", size, dark)
+    page = watched.page
+    await page.wait_for_selector("#plot canvas")
+    await fits(watched)
+    await page.screenshot(path=shots / f"timing-{'wide' if size == WIDE else 'phone'}.png", full_page=True)
+    await page.click("#slowest td:last-child a >> nth=0")
+    await page.wait_for_selector("#sum")
+    await fits(watched)

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import apsw
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inspector.web import cycles, timing
+from inspector.web.timing import cycles_of, figures, plot, slowest, stage_table
+from tests.support.page import client_of, site_in
+from tests.support.record import line_of, write_record
+
+
+def row(no: int, whole_ms: float, **changes: Any) -> dict[str, Any]:
+    stages = {"trigger": 0, "opening": 0.3, "opened": 3.0, "grabbed": 9.0, "decided": whole_ms}
+    return {
+        "no": no, "kind": "accepted", "elapsed_ms": whole_ms, "stages": json.dumps(stages), "part_id": no,
+        "opened_utc_ms": 1_790_000_000_000 + no, "image": None, **changes,
+    }  # fmt: skip
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=300))
+def test_the_percentiles_are_those_of_numpy(values: list[float]) -> None:
+    expected = [np.quantile(values, share, method="inverted_cdf") for share in timing.SHARES]
+    assert list(figures(values)) == pytest.approx(expected)
+
+
+def test_each_stage_has_its_own_time_and_what_runs_meanwhile_is_not_counted_into_the_next() -> None:
+    table = {line["name"]: line for line in stage_table(cycles_of(row(n, 10.0 + n) for n in range(1, 101)))}
+    assert table["Record opened, meanwhile"]["figures"] == ["2.7"] * 4
+    assert table["Picture taken"]["figures"] == ["8.7"] * 4 and table["Picture taken"]["count"] == 100
+    assert table["Decision saved"]["figures"] == ["51.0", "96.0", "100.0", "101.0"]
+
+
+def test_the_slowest_cycle_comes_first_with_the_stage_that_took_longest() -> None:
+    found = slowest(cycles_of(row(n, 10.0 + n % 7) for n in range(1, 50)))
+    assert len(found) == timing.SLOWEST and found[0]["whole"] == "16.0 ms" and found[0]["sum"]["agree"]
+    assert found[0]["longest"] == "Picture taken 8.7 ms"
+    assert slowest(cycles_of([row(1, 100.0)]))[0]["longest"] == "Decision saved 91.0 ms"
+
+
+def test_refused_triggers_and_rows_without_a_decision_are_no_cycles() -> None:
+    assert cycles_of([row(1, 5.0, kind="refused"), row(2, 5.0, elapsed_ms=None), row(3, 5.0, elapsed_ms=np.inf)]) == []
+
+
+def test_the_plot_never_leaves_out_the_slowest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing, "POINTS", 10)
+    times, wholes = json.loads(plot(cycles_of(row(n, 900.0 if n == 137 else 10.0) for n in range(200, 0, -1))))
+    assert len(times) == len(wholes) == 10 and max(wholes) == 900.0 and times == sorted(times)
+
+
+def test_the_plot_shows_the_stations_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Shanghai")
+    time.tzset()
+    try:
+        ((seconds,), _) = json.loads(plot(cycles_of([row(0, 10.0)])))
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert seconds == 1_790_000_000 + 8 * 3600
+
+
+async def test_the_page_and_its_csv_say_what_sql_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cycles, "AT_ONCE", 30)
+    await write_record(tmp_path, line_of(120), pictures=False)
+    db = apsw.Connection(str(tmp_path / "results.db"))
+    db.execute("UPDATE inspections SET elapsed_ms = 777 WHERE no = 5")
+    sql = "SELECT no, elapsed_ms FROM inspections WHERE kind = 'accepted' AND no > 20 ORDER BY no DESC"
+    newest, slow = list(db.execute(sql)), db.execute("SELECT max(elapsed_ms) FROM inspections WHERE no > 20").get
+    db.close()
+    async with client_of(site_in(tmp_path)) as client:
+        page, everything = (await client.get("/timing?last=100")).text, (await client.get("/timing")).text
+        answer = await client.get("/timing.csv?last=100")
+        assert (await client.get("/timing?from=soon")).status_code == 400
+        assert (await client.get("/timing.csv?from=soon")).status_code == 400
+        assert "No cycle in this time" in (await client.get("/timing?to=2001-01-01T00:00")).text
+        assert "Only the newest parts" in (await client.get("/timing?last=100&from=2001-01-01T00:00")).text
+        assert "Only the newest parts" not in (await client.get("/timing?last=1000&from=2001-01-01T00:00")).text
+    lines = list(csv.reader(io.StringIO(answer.content.decode("utf-8-sig"), newline="")))
+    assert [(int(line[0]), float(line[5])) for line in lines[1:]] == newest
+    assert lines[0][5] == "Trigger to decision on record, ms [elapsed_ms]"
+    own = [n for n, name in enumerate(lines[0]) if name.endswith("_ms]") and n > 5 and "opened_ms" not in name]
+    told = next(n for n in own if "publishing" in lines[0][n])
+    for line in lines[1:]:
+        assert abs(sum(float(line[n]) for n in own if n != told) - float(line[5])) <= 1.0
+    whole = re.search(r'<tr class="whole">.*?</tr>', page, re.S)
+    assert whole and f">{len(newest)}<" in whole[0] and f">{slow:.1f}<" in whole[0]
+    assert "777.0 ms" in everything and "777.0 ms" not in page
+    assert everything.index("<b>777.0 ms</b>") < everything.index('/part/5"')
+
+
+async def test_without_a_record_the_timing_says_so(tmp_path: Path) -> None:
+    async with client_of(site_in(tmp_path)) as client:
+        assert (await client.get("/timing")).status_code == 503
+        assert (await client.get("/timing.csv")).status_code == 503
