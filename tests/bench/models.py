@@ -189,7 +189,7 @@ def sign_bundle(graphs: Graphs, path: Path, key: Ed25519PrivateKey) -> Path:
             int(Verdict.PASS), int(Reason.NONE), p.label, p.confidence, p.novelty_score, p.anomaly_score
         )
         golden.append(Golden(name, "good", "good", expected))
-    wide = (0.0, 1e6)
+    wide = (-1e6, 1e6)  # no part of the bench is near a limit: a near-miss would be archived, which few parts are
     manifest = tiny_manifest(
         product="bench", files=entries_of(files), golden=tuple(golden), key_id=key_id(key),
         classes=tuple(ClassEntry(i, name, True) for i, name in enumerate(LABELS)),
@@ -199,7 +199,7 @@ def sign_bundle(graphs: Graphs, path: Path, key: Ed25519PrivateKey) -> Path:
             OutputSpec("novelty_score", ()), OutputSpec("anomaly_map", CELLS), OutputSpec("anomaly_score", ()),
         ),
         limits=LimitsSpec(
-            LimitSpec(0.0, (0.0, 1.0)), LimitSpec(-1.0, (-1.0, 0.0)), LimitSpec(1e6, wide), LimitSpec(1e6, wide),
+            LimitSpec(0.0, (0.0, 1.0)), LimitSpec(-1e6, wide), LimitSpec(1e6, wide), LimitSpec(1e6, wide),
             novelty_median=1.0, anomaly_median=1.0, chosen_by="hand", bounds=(),
         ),
         zones=(ZoneLimits("view", (0, 0, SIDE, SIDE), (0.0, 255.0), wide, wide),),
