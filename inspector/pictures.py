@@ -70,7 +70,8 @@ def opened(stream: BinaryIO, name: str, *, max_megapixels: float) -> Iterator[Im
 
 def pixels_of(picture: ImageFile.ImageFile) -> Image:
     """Decode what `opened` gave; within its `with`, where errors are translated."""
-    return np.array(ImageOps.exif_transpose(picture).convert("RGB"))
+    ImageOps.exif_transpose(picture, in_place=True)
+    return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))  # convert() would copy once more
 
 
 def _check_header(name: str, picture: ImageFile.ImageFile, max_megapixels: float) -> None:
