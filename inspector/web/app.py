@@ -17,9 +17,11 @@ from starlette.types import ASGIApp
 
 from inspector.config import AppConfig
 from inspector.control import connect_control
+from inspector.office.desk import Desk
+from inspector.office.labels import Labels, open_labels
 from inspector.store.history import SqliteHistory
 from inspector.threads import DeviceThread
-from inspector.web import pages, rows, speech
+from inspector.web import pages, review, rows, speech
 from inspector.web.feed import Feed
 from inspector.web.guard import Guard
 from inspector.web.records import Filters, Unreadable
@@ -41,6 +43,7 @@ def create_app(site: Site) -> ASGIApp:
     app = FastAPI(title="Inspector", docs_url=None, redoc_url=None, openapi_url=None, telemetry=NO_TELEMETRY)
     app.state.site = site
     app.include_router(pages.router)
+    app.include_router(review.router)
     app.include_router(speech.router)
     app.mount("/static", StaticFiles(directory=STATIC))
 
@@ -56,7 +59,7 @@ def create_app(site: Site) -> ASGIApp:
     async def bug(_: Request, __: Exception) -> Response:
         return _error(site, 500)  # the server logs it with its traceback
 
-    return Speech(Guard(app, site.settings.names))
+    return Speech(Guard(app, site.settings.names, review.POSTS))
 
 
 def _error(site: Site, status: int) -> Response:
@@ -93,13 +96,16 @@ def run(cfg: AppConfig) -> None:
     settings = settings_of(cfg)
     with listen(settings) as sock:
         log.info("page opens", url=f"http://{settings.host}:{settings.port}/")
-        asyncio.run(serve(site_of(settings), sock))
+        with open_labels(settings.results_db.with_name("office.db")) as labels:
+            asyncio.run(serve(site_of(settings, labels, two_people=cfg.review.two_people), sock))
 
 
-def site_of(settings: WebSettings) -> Site:
-    """The page's collaborators: the daemon's socket, its record, its pictures."""
+def site_of(settings: WebSettings, labels: Labels | None = None, *, two_people: bool = False) -> Site:
+    """The page's collaborators: the daemon's socket, its record, its pictures; and labels, where they are kept."""
     feed = Feed(lambda: connect_control(settings.socket, "web"), assets=assets_hash())
-    return Site(settings, feed, SqliteHistory(settings.results_db, DeviceThread("records")))
+    records = SqliteHistory(settings.results_db, DeviceThread("records"))
+    desk = None if labels is None else Desk(labels, records.ask, two_people)
+    return Site(settings, feed, records, desk)
 
 
 async def serve(site: Site, sock: socket.socket) -> None:

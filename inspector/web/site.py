@@ -13,6 +13,7 @@ from typing import Any
 from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from inspector.office.desk import Desk
 from inspector.threads import DeviceThread
 from inspector.web.feed import Feed
 from inspector.web.present import UNKNOWN
@@ -70,6 +71,7 @@ class Site:
     settings: WebSettings
     feed: Feed
     records: Records
+    desk: Desk | None = None  # where people review; None: this page keeps no labels
     pictures: DeviceThread = field(default_factory=lambda: DeviceThread("pictures"))
     favicon: bytes = field(default_factory=lambda: (STATIC / "favicon.svg").read_bytes())
     _templates: Environment = field(default_factory=environment)

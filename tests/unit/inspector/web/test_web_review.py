@@ -1,0 +1,164 @@
+"""The review page as it answers: who may label, what is refused, what is hidden."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from string import Formatter
+
+import httpx
+import pytest
+
+from inspector.demo.parts import Kind
+from inspector.office.labels import open_labels
+from inspector.office.person import Person, Role
+from inspector.web import review, words
+from inspector.web.app import site_of
+from inspector.web.site import environment
+from tests.support.page import client_of, settings_in
+from tests.support.reviewing import ANNA, REJECT, SAMPLE, Part, write_parts
+
+MIX = [Part(Kind.SCRATCH, REJECT), Part(Kind.GOOD, SAMPLE, serial="S2"), Part(Kind.DENT, REJECT), Part(Kind.GOOD)]
+
+
+@asynccontextmanager
+async def page(run: Path, *, two_people: bool = False) -> AsyncIterator[httpx.AsyncClient]:
+    with open_labels(run / "office.db") as labels:
+        async with client_of(site_of(settings_in(run), labels, two_people=two_people)) as client:
+            yield client
+
+
+@pytest.fixture
+def anna(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(review, "person_of", lambda _: ANNA)
+
+
+def body(no: int, label: str = "good", **changes: object) -> dict[str, object]:
+    return {"no": no, "label": label, "ticket": f"{no}{label}", **changes}
+
+
+@pytest.mark.usefixtures("anna")
+async def test_a_label_is_kept_and_answered_with_what_the_line_said(tmp_path: Path) -> None:
+    await write_parts(tmp_path, MIX)
+    async with page(tmp_path) as client:
+        waiting = (await client.get("/review/queue?queue=reject&days=1")).json()
+        assert [item["no"] for item in waiting["items"]] == [3, 1] and waiting["total"] == 2
+        assert waiting["items"][1]["said"]["word"] == "FAIL"
+        answer = await client.post("/review/label", json=body(1, "scratch", note="edge", box=[1, 2, 3, 4]))
+        assert answer.status_code == 200 and answer.json()["said"]["text"] == "Defect found: scratch"
+        waiting = (await client.get("/review/queue?queue=reject&days=1")).json()
+        assert [item["no"] for item in waiting["items"]] == [3] and waiting["done"] == 1
+        shown = await client.get("/review")
+    assert "False-reject share" in shown.text and "Image-judged, 1 parts" in shown.text
+
+
+@pytest.mark.usefixtures("anna")
+async def test_blind_review_hears_nothing_of_the_verdict_before_the_label(tmp_path: Path) -> None:
+    await write_parts(tmp_path, MIX)
+    async with page(tmp_path) as client:
+        answer = await client.get("/review/queue?queue=mixed&days=1&blind=1")
+        assert {item["no"] for item in answer.json()["items"]} == {1, 2, 3}
+        assert all(item["said"] is None and item["heat"] is None for item in answer.json()["items"])
+        for told in ("FAIL", "scratch", "dent", "reject", "PASS"):
+            assert told not in answer.text
+        said = (await client.post("/review/label", json=body(1))).json()["said"]
+        assert said["word"] == "FAIL"
+        undone = (await client.post("/review/undo?blind=1")).json()
+        assert undone["item"]["no"] == 1 and undone["item"]["said"] is None
+
+
+@pytest.mark.parametrize("path", review.POSTS)
+async def test_who_may_not_label_may_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    await write_parts(tmp_path, MIX)
+    async with page(tmp_path) as client:
+        assert (await client.post(path, json=body(1))).status_code == 401
+        for role in Role:
+            person = Person(2, "pat", frozenset({role}), "en")
+            monkeypatch.setattr(review, "person_of", lambda _, person=person: person)
+            allowed = role in (Role.QUALITY, Role.ML, Role.ADMIN)
+            assert ((await client.post(path, json={})).status_code != 403) is allowed, role
+        monkeypatch.setattr(review, "person_of", lambda _: replace(ANNA, roles=frozenset({Role.OPERATOR})))
+        shown = await client.get("/review")
+        assert shown.status_code == 200 and 'data-may="0"' in shown.text
+        assert (await client.get("/review/queue?days=1")).json()["total"] == 2
+
+
+@pytest.mark.usefixtures("anna")
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (body(1, "a/b"), 400), (body(1, "train"), 400), (body(1, ""), 400), (body(1, box=[1, 2, 3]), 400),
+        (body(1, box=[1.5, 2, 3, 4]), 400), (body(1, box=[0, 0, 0, 5]), 400), (body(1, note="x" * 501), 400),
+        (body(1, person="eve"), 400), ({"no": 1}, 400), (body(1, ticket=""), 400), (body(1, note="x" * 20_000), 400),
+        (body(4), 404), (body(99), 404), (body(2**70), 404),
+    ],
+)  # fmt: skip
+async def test_what_cannot_be_meant_is_refused_and_nothing_is_kept(
+    tmp_path: Path, sent: dict[str, object], status: int
+) -> None:
+    await write_parts(tmp_path, MIX)
+    async with page(tmp_path) as client:
+        answer = await client.post("/review/label", json=sent)
+        assert answer.status_code == status and answer.json()["error"]
+        assert (await client.post("/review/undo")).status_code == 409
+
+
+@pytest.mark.usefixtures("anna")
+async def test_a_body_that_is_no_object_is_refused(tmp_path: Path) -> None:
+    await write_parts(tmp_path, MIX)
+    async with page(tmp_path) as client:
+        for content in (b"", b"[]", b"{", b"\xff", b"[" * 10_000):
+            assert (await client.post("/review/label", content=content)).status_code == 400
+
+
+@pytest.mark.usefixtures("anna")
+async def test_a_truth_by_serial_changes_what_the_estimate_rests_on(tmp_path: Path) -> None:
+    await write_parts(tmp_path, MIX)
+    async with page(tmp_path) as client:
+        await client.post("/review/label", json=body(2))
+        sent = {"serial": " S2 ", "source": "complaint", "good": False, "note": "came back"}
+        answer = await client.post("/review/truth", json=sent)
+        assert answer.status_code == 200 and "S2" in answer.json()["told"]
+        for wrong in ({**sent, "source": "rumour"}, {**sent, "good": 1}, {**sent, "serial": ""}):
+            assert (await client.post("/review/truth", json=wrong)).status_code == 400
+        shown = await client.get("/review")
+    assert "By re-inspection, test or complaint, 1 parts" in shown.text
+    assert "1 passed parts known to be bad" in shown.text
+
+
+async def test_a_page_without_a_record_says_so(tmp_path: Path) -> None:
+    async with page(tmp_path) as client:
+        assert (await client.get("/review")).status_code == 503
+        assert (await client.get("/review/queue")).status_code == 503
+        assert (await client.get("/review/queue?queue=secret")).status_code == 400
+
+
+@pytest.mark.usefixtures("anna")
+async def test_the_part_page_can_show_who_said_what(tmp_path: Path) -> None:
+    await write_parts(tmp_path, MIX)
+    with open_labels(tmp_path / "office.db") as labels:
+        site = site_of(settings_in(tmp_path), labels)
+        async with client_of(site) as client:
+            await client.post("/review/label", json=body(1, "good", note="<b>dust</b>"))
+            await client.post("/review/undo")
+            await client.post("/review/label", json=body(1, "scratch", box=[1, 2, 30, 40]))
+            row = await site.records.row(1)
+            assert row is not None
+            said = await review.part_labels(site.desk, row)
+    text = environment().get_template("_labels.html").render(said=said)
+    assert "<s>Good</s>" in text and "taken back by anna" in text and "box 30 x 40 at 1, 2" in text
+    assert "&lt;b&gt;dust" in text and "Settled." in text
+    assert environment().get_template("_labels.html").render(said=None).strip() == ""
+
+
+def test_both_languages_hold_the_same_keys_with_the_same_gaps() -> None:
+    en, zh = (
+        tomllib.loads((words.FOLDER / code / "review.toml").read_text(encoding="utf-8")) for code in ("en", "zh")
+    )  # fmt: skip
+    assert en.keys() == zh.keys()
+    for key, text in en.items():
+        gaps = [{name for _, name, _, _ in Formatter().parse(t) if name} for t in (text, zh[key])]
+        assert gaps[0] == gaps[1], key
