@@ -15,6 +15,7 @@ from inspector.core.estimates import Estimate, Reviewed, escapes, false_rejects,
 from inspector.office.labels import Labels
 from inspector.office.settling import (
     GOOD,
+    UNSURE,
     Box,
     Label,
     NewLabel,
@@ -119,9 +120,12 @@ class Desk:
         return Said(kept, rows[0], settle(await self.labels.of(no), self.two_people))
 
     async def classes(self) -> tuple[str, ...]:
-        """Names that a picture may be given, as models and people gave them; without good and unsure."""
-        of_models = await self.ask(questions.class_names)
-        return tuple(sorted({*of_models, *await self.labels.classes()} - {GOOD, "unsure"}))
+        """Names that a picture may be given, without good and unsure: those of models, then those that people made.
+
+        In an order that changes little, for each has its key and people learn it.
+        """
+        names = (*await self.ask(questions.class_names), *await self.labels.classes())
+        return tuple(name for name in dict.fromkeys(names) if name not in (GOOD, UNSURE))
 
     async def figures(self, from_utc_ms: int, to_utc_ms: int) -> Figures:
         """Of the parts opened in that time, by the labels that stand now. Raises Unreadable, StoreError."""

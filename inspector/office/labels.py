@@ -37,7 +37,7 @@ STEP = f"""
     );
     CREATE INDEX labels_by_no ON labels (no);
     CREATE TABLE label_undos (
-        label INTEGER PRIMARY KEY REFERENCES labels (n), person TEXT NOT NULL, utc_ms INTEGER NOT NULL
+        undone INTEGER PRIMARY KEY REFERENCES labels (n), person TEXT NOT NULL, utc_ms INTEGER NOT NULL
     );
     CREATE TABLE truths (
         n INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -50,7 +50,7 @@ STEP = f"""
 """
 _LABELS = (
     "SELECT labels.n, labels.no, station, label, acceptable, note, x, y, w, h, queue, labels.person, ticket,"
-    " labels.utc_ms, label_undos.person FROM labels LEFT JOIN label_undos ON label_undos.label = labels.n"
+    " labels.utc_ms, label_undos.person FROM labels LEFT JOIN label_undos ON label_undos.undone = labels.n"
 )
 _TRUTHS = "SELECT n, serial, source, good, note, person, utc_ms FROM truths"
 
@@ -92,7 +92,7 @@ class Labels:
         return await self._thread.call(self._between, first_no, last_no)
 
     async def classes(self) -> tuple[str, ...]:
-        """Every label that was ever given, sorted."""
+        """Every label that was ever given, in the order in which they came up."""
         return await self._thread.call(self._classes)
 
     async def add_truth(self, said: NewTruth) -> Truth:
@@ -126,7 +126,7 @@ class Labels:
 
     def _undo(self, person: str) -> Label:
         with self._database.transaction() as db:
-            stands = f"{_LABELS} WHERE labels.person = ? AND label_undos.label IS NULL ORDER BY labels.n DESC LIMIT 1"
+            stands = f"{_LABELS} WHERE labels.person = ? AND label_undos.undone IS NULL ORDER BY labels.n DESC LIMIT 1"
             row = db.execute(stands, (person,)).get
             if row is not None:
                 db.execute("INSERT INTO label_undos VALUES (?, ?, ?)", (row[0], person, self._utc_ms()))
@@ -140,7 +140,7 @@ class Labels:
 
     def _classes(self) -> tuple[str, ...]:
         with self._database.reading() as db:
-            return tuple(name for (name,) in db.execute("SELECT DISTINCT label FROM labels ORDER BY label"))
+            return tuple(name for (name,) in db.execute("SELECT label FROM labels GROUP BY label ORDER BY min(n)"))
 
     def _add_truth(self, said: NewTruth) -> Truth:
         utc_ms = self._utc_ms()

@@ -191,17 +191,19 @@ def _days(request: Request) -> int:
 
 
 async def _classes(desk: Desk, status: Mapping[str, Any]) -> tuple[str, ...]:
-    """Those of the running bundle first, in its order; then what rows and labels hold."""
-    running = [str(entry["name"]) for entry in status.get("classes") or () if isinstance(entry, Mapping)]
-    found = [*running, *await desk.classes()]
-    return tuple(dict.fromkeys(name for name in found if name not in (GOOD, UNSURE)))
+    """What may pass first, then what models and people named; a name keeps its key until a model brings others."""
+    return tuple(name for name in dict.fromkeys((*_may_pass(status), *await desk.classes())) if name != GOOD)
 
 
 def _acceptable(label: str, status: Mapping[str, Any]) -> bool | None:
-    if label == UNSURE:
-        return None
-    listed = [entry for entry in status.get("classes") or () if isinstance(entry, Mapping)]
-    return label == GOOD or any(entry.get("name") == label and entry.get("acceptable") is True for entry in listed)
+    return None if label == UNSURE else label == GOOD or label in _may_pass(status)
+
+
+def _may_pass(status: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of the running bundle's classes that may pass, from the daemon's last word."""
+    limits = status.get("limits")
+    names = limits.get("good_labels") if isinstance(limits, Mapping) else None
+    return tuple(name for name in names if isinstance(name, str)) if isinstance(names, list) else ()
 
 
 def _again(row: Row) -> Row:

@@ -50,6 +50,10 @@ def planned(sources: Sources, **options: object) -> Plan:
     return plan(sources, **{"two_people": False, "split_by": SplitBy.LOT, **options})  # type: ignore[arg-type]
 
 
+def table(file: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))
+
+
 def numbers(found: Plan) -> list[int]:
     return sorted(picture.row["no"] for picture in found.pictures)
 
@@ -59,7 +63,7 @@ async def test_an_export_is_whole_and_says_what_each_picture_is(tmp_path: Path) 
     out = tmp_path / "out"
     seen: list[tuple[int, int]] = []
     write_dataset(planned(sources), sources.pictures, out, lambda *done: seen.append(done))
-    rows = list(csv.DictReader((out / "manifest.csv").open(encoding="utf-8")))
+    rows = table(out / "manifest.csv")
     assert len(rows) == 12 and seen[-1] == (12, 12)
     for row in rows:
         assert row["path"].startswith(f"{row['split']}/{row['class']}/")
@@ -73,7 +77,7 @@ async def test_an_export_is_whole_and_says_what_each_picture_is(tmp_path: Path) 
     assert [(c["class_id"], c["class_name"], c["acceptable"]) for c in classes] == [
         (0, "good", True), (1, "scratch", False)
     ]  # fmt: skip
-    told = list(csv.DictReader((out / "labels.csv").open(encoding="utf-8")))
+    told = table(out / "labels.csv")
     scratch = next(row for row in told if row["label"] == "scratch")
     assert (scratch["x"], scratch["h"], scratch["person"]) == ("1", "4", "anna")
     assert scratch["note"] == "'=note", "a spreadsheet takes it for text"

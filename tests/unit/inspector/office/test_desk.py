@@ -137,5 +137,6 @@ async def test_an_empty_record_has_nothing_to_review(tmp_path: Path) -> None:
 async def test_the_classes_are_those_that_models_and_people_gave(tmp_path: Path) -> None:
     await write_parts(tmp_path, MIX)
     with desk_in(tmp_path) as desk:
-        await give(desk, 1, "rust")
-        assert await desk.classes() == ("dent", "rust", "scratch", "stain")
+        for label in ("stain", "rust", "chip", "rust", "unsure", "good"):
+            await give(desk, 1, label)
+        assert await desk.classes() == ("dent", "scratch", "stain", "rust", "chip"), "new ones take no key of another"

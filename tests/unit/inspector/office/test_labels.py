@@ -24,11 +24,12 @@ _WRITER = """
 import asyncio, sys
 from pathlib import Path
 from inspector.office.labels import open_labels
-from tests.support.reviewing import said
+from inspector.office.settling import NewLabel, Queue
 async def main():
     with open_labels(Path(sys.argv[1])) as labels:
         for no in range(int(sys.argv[2]), 10**6):
-            print((await labels.add(said(no))).said.no, flush=True)
+            kept = await labels.add(NewLabel(no, "st1", "good", True, Queue.REJECT, "anna", str(no)))
+            print(kept.said.no, flush=True)
 asyncio.run(main())
 """
 

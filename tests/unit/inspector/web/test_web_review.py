@@ -115,6 +115,20 @@ async def test_a_body_that_is_no_object_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("anna")
+async def test_a_class_of_the_bundle_that_may_pass_counts_as_good(tmp_path: Path) -> None:
+    await write_parts(tmp_path, MIX)
+    with open_labels(tmp_path / "office.db") as labels:
+        site = site_of(settings_in(tmp_path), labels)
+        site.feed._raw = {"limits": {"good_labels": ["good", "polished"]}}
+        async with client_of(site) as client:
+            assert 'data-label="polished" data-key="1"' in (await client.get("/review")).text
+            for no, name in ((1, "polished"), (3, "scratch")):
+                await client.post("/review/label", json=body(no, name))
+            given = {no: kept[0].said.acceptable for no, kept in (await labels.between(1, 9)).items()}
+    assert given == {1: True, 3: False}
+
+
+@pytest.mark.usefixtures("anna")
 async def test_a_truth_by_serial_changes_what_the_estimate_rests_on(tmp_path: Path) -> None:
     await write_parts(tmp_path, MIX)
     async with page(tmp_path) as client:
