@@ -14,7 +14,6 @@ import csv
 import hashlib
 import io
 import json
-import os
 import shutil
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -77,7 +76,7 @@ def dataset_sha256(pictures: Iterable[Picture]) -> str:
 def _split(name: str) -> Split:
     for split in ("train", "val", "test"):
         if name == split:
-            return split  # type: ignore[return-value]
+            return split
     raise ValueError(f"{name!r} is no split")
 
 
@@ -158,7 +157,8 @@ def _new_zip(out: Path) -> Iterator[Put]:
         out.parent.mkdir(parents=True, exist_ok=True)
         with zipfile.ZipFile(staged, "w", zipfile.ZIP_STORED) as held:  # PNG does not shrink further
             yield lambda name, data: held.writestr(zipfile.ZipInfo(name), data)
-        os.link(staged, out)  # unlike a rename, it never replaces what is there
+        _refuse_existing(out)
+        staged.rename(out)
     except OSError as exc:
         raise ExportError(f"{out} cannot be written: {exc.strerror or exc}") from exc
     finally:

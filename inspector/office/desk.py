@@ -182,7 +182,7 @@ def disagrees(row: Row, settled: Settled) -> bool:
         return False
     if settled.acceptable is not (row["code"] == Verdict.PASS):
         return True
-    return row["code"] == Verdict.FAIL and row["reason"] == Reason.CLASS and settled.label != row["label"]
+    return bool(row["code"] == Verdict.FAIL and row["reason"] == Reason.CLASS and settled.label != row["label"])
 
 
 def figures_of(

@@ -90,6 +90,7 @@ async def test_a_lot_never_straddles_and_neither_does_a_part_that_came_back_in_a
     for picture in found.pictures:
         sides.setdefault(picture.row["lot"], set()).add(picture.split)
     assert all(len(split) == 1 for split in sides.values())
+    assert {p.group for p in found.pictures if p.row["lot"] in ("L0", "L9")} == {"lot L0"}, "they share S0-0"
     assert sides["L0"] == sides["L9"] and {s for split in sides.values() for s in split} == {"train", "val", "test"}
 
 

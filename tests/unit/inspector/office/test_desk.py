@@ -11,6 +11,7 @@ from inspector.core.estimates import Basis
 from inspector.demo.parts import Kind
 from inspector.office.desk import Desk, NotForReview, Wanted
 from inspector.office.settling import NewTruth, Queue, Source
+from inspector.store import shelf
 from tests.support.reviewing import NEAR, REJECT, SAMPLE, TEST, Part, desk_in, write_parts
 
 ALWAYS = (0, 2**53)
@@ -35,10 +36,14 @@ async def numbers(desk: Desk, person: str, *queues: Queue, suspects: bool = Fals
 
 
 async def test_each_queue_holds_its_pictures_and_no_test_part(tmp_path: Path) -> None:
-    await write_parts(tmp_path, MIX)
+    collected = shelf.Kind.COLLECT  # where a station keeps all it sees, test parts too
+    await write_parts(tmp_path, [*MIX, Part(Kind.GOOD, collected), Part(Kind.SCRATCH, collected, test_part=True)])
     with desk_in(tmp_path) as desk:
         assert await numbers(desk, "anna", Queue.REJECT) == [8, 4, 1]
         assert await numbers(desk, "anna", Queue.NEAR) == [5]
+        assert await numbers(desk, "anna", Queue.COLLECT) == [9]
+        with pytest.raises(NotForReview):
+            await give(desk, 10, "good")
         assert sorted(await numbers(desk, "anna", Queue.SAMPLE)) == [3, 7]
         with pytest.raises(NotForReview):
             await give(desk, 6, "good")

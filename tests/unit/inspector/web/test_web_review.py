@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -107,10 +108,11 @@ async def test_what_cannot_be_meant_is_refused_and_nothing_is_kept(
 
 
 @pytest.mark.usefixtures("anna")
-async def test_a_body_that_is_no_object_is_refused(tmp_path: Path) -> None:
+async def test_a_body_that_is_no_object_or_too_large_is_refused(tmp_path: Path) -> None:
     await write_parts(tmp_path, MIX)
     async with page(tmp_path) as client:
-        for content in (b"", b"[]", b"{", b"\xff", b"[" * 10_000):
+        padded = json.dumps(body(1)).encode() + b" " * review.MAX_BODY
+        for content in (b"", b"[]", b"{", b"\xff", b"[" * 10_000, padded):
             assert (await client.post("/review/label", content=content)).status_code == 400
 
 
