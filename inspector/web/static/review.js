@@ -14,7 +14,7 @@ const box = makeBox(stage, $("ink"), $("box"), (drawing) => {
   $("draw").setAttribute("aria-pressed", String(drawing));
   $("boxhelp").hidden = !drawing;
 });
-const now = { items: [], given: new Set(), done: 0, total: 0, busy: false, asking: false, ended: false, ticket: "" };
+const now = { items: [], given: new Set(), done: 0, total: 0, busy: false, asking: false, ended: false, ticket: "", moves: 0 };
 
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 const newTicket = () => Array.from(crypto.getRandomValues(new Uint8Array(12)), (b) => b.toString(16).padStart(2, "0")).join("");
@@ -77,13 +77,15 @@ async function more() {
     const query = new URLSearchParams({ queue: $("queue").value, days: $("days").value });
     if ($("first").checked) query.set("first", "suspects");
     if ($("blind").checked) query.set("blind", "1");
+    const before = now.moves;
     const answer = await fetch(`/review/queue?${query}`);
     const found = await answer.json();
     if (!answer.ok) throw new Error(found.error);
     const held = new Set(now.items.map((item) => item.no));
     const fresh = found.items.filter((item) => !held.has(item.no) && !now.given.has(item.no));
     now.ended = fresh.length === 0;
-    Object.assign(now, { done: found.done, total: found.total });
+    now.total = found.total;
+    if (now.moves === before) now.done = found.done; // else it was counted before the last label
     const idle = now.items.length === 0;
     now.items.push(...fresh);
     now.asking = false;
@@ -124,6 +126,7 @@ async function give(label) {
     tell(answer.error, true);
     return;
   }
+  now.moves += 1;
   now.given.add(item.no);
   now.items.shift();
   now.done += 1;
@@ -142,6 +145,7 @@ async function undo() {
     tell(answer.error, true);
     return;
   }
+  now.moves += 1;
   now.given.delete(answer.no);
   if (answer.item) {
     now.items = [answer.item, ...now.items.filter((item) => item.no !== answer.no)];

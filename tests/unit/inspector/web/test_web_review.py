@@ -56,6 +56,16 @@ async def test_a_label_is_kept_and_answered_with_what_the_line_said(tmp_path: Pa
     assert "False-reject share" in shown.text and "Image-judged, 1 parts" in shown.text
 
 
+async def test_a_heat_map_is_offered_where_one_lies_beside_the_picture(tmp_path: Path) -> None:
+    await write_parts(tmp_path, MIX)
+    (tmp_path / "pictures" / "reject" / "0000000" / "0000000003-heat.jpg").write_bytes(b"")
+    async with page(tmp_path) as client:
+        items = (await client.get("/review/queue?days=1")).json()["items"]
+        assert [item["heat"] for item in items] == ["/heat/3", None]
+        blind = (await client.get("/review/queue?days=1&blind=1")).json()["items"]
+        assert [item["heat"] for item in blind] == [None, None]
+
+
 @pytest.mark.usefixtures("anna")
 async def test_blind_review_hears_nothing_of_the_verdict_before_the_label(tmp_path: Path) -> None:
     await write_parts(tmp_path, MIX)
