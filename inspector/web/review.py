@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextvars import copy_context
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import JSONResponse, Response
@@ -20,9 +21,11 @@ from inspector.web import review_views as views
 from inspector.web.pages import site_of
 from inspector.web.records import Row, Unreadable
 from inspector.web.reviewer import may_label, person_of
+from inspector.web.site import Site
 from inspector.web.words import readable as plain
 from inspector.web.words import word
 
+T = TypeVar("T")
 POSTS = ("/review/label", "/review/undo", "/review/truth")
 DAYS, MIXED = (1, 7, 31), "mixed"
 SHOWN_QUEUES = (*(str(queue) for queue in Queue), MIXED)
@@ -81,9 +84,7 @@ async def queue(request: Request) -> Response:
     except (Unreadable, StoreError):
         return _refused(503, "history.unreadable")
     blind = asked.get("blind") == "1"
-    items = await site.pictures.call(
-        lambda: [views.item_view(row, site.settings.archive, blind) for row in found.rows]
-    )  # fmt: skip
+    items = await _viewed(site, lambda: [views.item_view(row, site.settings.archive, blind) for row in found.rows])
     return JSONResponse({"items": items, "done": found.done, "total": found.total})
 
 
@@ -106,8 +107,7 @@ async def label(request: Request) -> Response:
         return _refused(404, "review.gone")
     except (Unreadable, StoreError):
         return _refused(503, "review.notkept")
-    view = await site.pictures.call(views.said_view, said, site.settings.archive)
-    return JSONResponse(view)
+    return JSONResponse(await _viewed(site, lambda: views.said_view(said, site.settings.archive)))
 
 
 @router.post("/review/undo")
@@ -152,6 +152,11 @@ async def truth(request: Request) -> Response:
     except StoreError:
         return _refused(503, "review.notkept")
     return JSONResponse({"told": word("review.truth.kept", serial=said.serial)})
+
+
+async def _viewed(site: Site, view: Callable[[], T]) -> T:
+    """On the pictures' thread, as it looks for files; in the language of who asks, which a thread does not know."""
+    return await site.pictures.call(copy_context().run, view)
 
 
 async def part_labels(desk: Desk | None, row: Row) -> Mapping[str, Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -81,7 +82,7 @@ def _estimate(key: str, found: Estimate) -> View:
 
 def _up(share: float) -> str:
     """A bound is rounded up."""
-    return f"{min(100.0, -(-share * 10_000 // 1) / 100):.2f} %"
+    return word("percent", number=f"{min(100.0, math.ceil(share * 10_000 - 1e-9) / 100):.2f}")
 
 
 def label_text(label: str) -> str:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from string import Formatter
 
 import httpx
 import pytest
@@ -16,7 +14,7 @@ import pytest
 from inspector.demo.parts import Kind
 from inspector.office.labels import open_labels
 from inspector.office.person import Person, Role
-from inspector.web import review, words
+from inspector.web import review
 from inspector.web.app import site_of
 from inspector.web.site import environment
 from tests.support.page import client_of, settings_in
@@ -180,11 +178,13 @@ async def test_the_part_page_can_show_who_said_what(tmp_path: Path) -> None:
     assert environment().get_template("_labels.html").render(said=None).strip() == ""
 
 
-def test_both_languages_hold_the_same_keys_with_the_same_gaps() -> None:
-    en, zh = (
-        tomllib.loads((words.FOLDER / code / "review.toml").read_text(encoding="utf-8")) for code in ("en", "zh")
-    )  # fmt: skip
-    assert en.keys() == zh.keys()
-    for key, text in en.items():
-        gaps = [{name for _, name, _, _ in Formatter().parse(t) if name} for t in (text, zh[key])]
-        assert gaps[0] == gaps[1], key
+@pytest.mark.usefixtures("anna")
+async def test_each_answer_is_in_the_language_of_who_asks(tmp_path: Path) -> None:
+    await write_parts(tmp_path, MIX)
+    zh = {"accept-language": "zh"}
+    async with page(tmp_path) as client:
+        item = (await client.get("/review/queue?days=1", headers=zh)).json()["items"][0]
+        assert item["said"]["seen"].startswith("模型") and item["facts"][0][0] != "Time"
+        answer = await client.post("/review/label", json=body(1), headers=zh)
+        assert (answer.json()["label"], answer.json()["state"]) == ("合格", "已确定。")
+        assert "误剔占比" in (await client.get("/review", headers=zh)).text
