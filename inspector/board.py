@@ -154,5 +154,5 @@ def limits_message(about: About) -> Message | None:
     return {
         "min_confidence": limits.min_confidence, "novelty_low": low, "novelty_high": high,
         "max_anomaly_score": limits.max_anomaly_score, "bundle_id": about.bundle_id, "recipe": about.recipe_number,
-        "recipe_revision": about.recipe_revision,
+        "recipe_revision": about.recipe_revision, "good_labels": sorted(limits.good_labels),
     }  # fmt: skip

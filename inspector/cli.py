@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,11 +12,12 @@ from inspector.core.errors import InspectorError
 
 app = typer.Typer(help="Inspect parts: PLC trigger to pass or fail.", no_args_is_help=True, add_completion=False)
 camera = typer.Typer(help="Look at cameras: list them, take one picture.", no_args_is_help=True)
-export = typer.Typer(help="Take the record with you.", no_args_is_help=True)
+export = typer.Typer(help="Take with you what this box has gathered.", no_args_is_help=True)
 app.add_typer(camera, name="camera")
 audit = typer.Typer(help="The audit of accounts: who let whom in.", no_args_is_help=True)
 app.add_typer(audit, name="audit")
 app.add_typer(export, name="export")
+SplitBy = Literal["lot", "part"]
 Config = Annotated[Path, typer.Argument(help="a configuration, e.g. configs/demo.toml")]
 
 
@@ -184,6 +185,35 @@ def audit_check(
     for line in lines:
         typer.echo(line)
     raise typer.Exit(0 if whole else 1)
+
+
+@export.command("dataset")
+def dataset(
+    config: Config,
+    out: Annotated[Path, typer.Option(help="a new folder, or a new .zip")],
+    split_by: Annotated[SplitBy, typer.Option(help="what is never torn apart between train, val and test")] = "lot",
+    like: Annotated[
+        Path | None, typer.Option(help="an earlier export: its lots stay train, val or test as they were")
+    ] = None,
+    leave_out: Annotated[
+        list[Path] | None, typer.Option(help="folder of pictures never to learn from, with near copies; repeatable")
+    ] = None,
+) -> None:
+    """Write the reviewed pictures for `inspector-train fit OUT/manifest.csv`. Overwrites nothing.
+
+    Only settled labels; without test parts, golden pictures, and near copies of these.
+
+    Examples: inspector export dataset configs/demo.toml --out disc-1; inspector export dataset configs/demo.toml
+    --out disc-2.zip --like disc-1 --leave-out defect-library
+    """
+    from rich.console import Console
+
+    from inspector.config import load_config
+    from inspector.office.dataset import SplitBy as By
+    from inspector.office.export_command import export_dataset
+
+    console = Console(highlight=False, soft_wrap=True)
+    export_dataset(load_config(config), out, By(split_by), like, leave_out or [], console)
 
 
 @app.command()

@@ -11,6 +11,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from inspector.config_rules import check, link_of
+from inspector.office.section import ReviewConfig
 from inspector.sections import (
     PACKAGED_DEMO,
     ArchiveConfig,
@@ -49,6 +50,7 @@ class AppConfig(Section):
     model: ModelConfig = ModelConfig()
     health: HealthConfig = HealthConfig()
     web: WebConfig = WebConfig()
+    review: ReviewConfig = ReviewConfig()
     log: LogConfig = LogConfig()
     test: TestConfig = TestConfig()
 

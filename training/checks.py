@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from rich.table import Table
 
-from training.looks import Look, near_copies
+from inspector.likeness import near_copies
+from training.looks import Look
 from training.progress import say
 from training.runs import SplitRow
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from inspector.office import audit, people, sessions
+from inspector.office import audit, labels, people, sessions
 
-STEPS = (people.STEP, sessions.STEP, audit.STEP)
+STEPS = (people.STEP, sessions.STEP, audit.STEP, labels.STEP)

@@ -80,6 +80,10 @@ class SqliteHistory:
         """Of the running counting period."""
         return await self._ask(read_counts)
 
+    async def ask(self, question: Callable[[apsw.Connection], R]) -> R:
+        """A short question of another subject, on one connection, such as those of review_queue.py."""
+        return await self._ask(question)
+
     def close(self) -> None:
         """Ends the thread; waits for a question that still runs."""
         self._thread.submit(self._forget).result(timeout=2 * LONGEST_S)

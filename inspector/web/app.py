@@ -23,10 +23,12 @@ from inspector.config import AppConfig
 from inspector.control import connect_control
 from inspector.core.errors import StoreError
 from inspector.office.certificate import context_of, ensure_own, own_pair
+from inspector.office.desk import Desk
+from inspector.office.labels import Labels
 from inspector.office.office import Office
 from inspector.store.traces import TracedHistory
 from inspector.threads import DeviceThread
-from inspector.web import accounts, admin, cycles, export_pages, history, pages, rows, speech
+from inspector.web import accounts, admin, cycles, export_pages, history, pages, review, rows, speech
 from inspector.web.access import Access
 from inspector.web.feed import Feed
 from inspector.web.guard import Guard
@@ -48,7 +50,7 @@ def create_app(site: Site) -> ASGIApp:
     """The whole page as one ASGI application; the tasks that feed it are the runner's."""
     app = FastAPI(title="Inspector", docs_url=None, redoc_url=None, openapi_url=None, telemetry=NO_TELEMETRY)
     app.state.site = site
-    for subject in (pages, history, export_pages, cycles, accounts, admin, speech):
+    for subject in (pages, history, export_pages, cycles, review, accounts, admin, speech):
         app.include_router(subject.router)
     app.mount("/static", StaticFiles(directory=STATIC))
 
@@ -108,10 +110,12 @@ def run(cfg: AppConfig) -> None:
 
 
 def site_of(settings: WebSettings) -> Site:
-    """The page's collaborators: the daemon's socket, its record, its pictures."""
+    """The page's collaborators: the daemon's socket, its record, its pictures; people, and what they said."""
     feed = Feed(lambda: connect_control(settings.socket, "web"), assets=assets_hash())
     records = TracedHistory(settings.results_db, DeviceThread("records"))
-    return Site(settings, feed, records, Office(settings.office / "office.db", settings.life))
+    office = Office(settings.office / "office.db", settings.life)
+    desk = Desk(Labels(office, office.thread), records.ask, settings.two_people)
+    return Site(settings, feed, records, office, desk)
 
 
 async def serve(site: Site, sock: socket.socket) -> None:

@@ -18,6 +18,7 @@ from inspector.web.filters import COMMON, BadFilter, filters_of, form_of, link, 
 from inspector.web.pages import site_of
 from inspector.web.present import time_zone
 from inspector.web.records import Found, Row, Unreadable
+from inspector.web.review import part_labels
 from inspector.web.site import Site
 from inspector.web.words import reason_words, word
 from plc.registers import Reason
@@ -65,8 +66,10 @@ async def part(request: Request, no: int) -> Response:
         older, newer = await site.records.neighbours(no)
     except Unreadable as exc:
         raise HTTPException(503) from exc
-    view = detail_view(row, trace, site.limits_of(row))
-    return site.page("part.html", here="history", p=view, shot=await _shot(site, row), older=older, newer=newer)
+    view, said = detail_view(row, trace, site.limits_of(row)), await part_labels(site.desk, row)
+    return site.page(
+        "part.html", here="history", p=view, shot=await _shot(site, row), older=older, newer=newer, said=said
+    )
 
 
 async def _shot(site: Site, row: Row) -> Mapping[str, Any]:

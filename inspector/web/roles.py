@@ -29,6 +29,7 @@ class Open(Enum):
 
 Rule = Open | frozenset[Role]
 ADMIN = frozenset({Role.ADMIN})
+REVIEWERS = frozenset({Role.QUALITY, Role.ML, Role.ADMIN})
 
 ROUTES: Mapping[tuple[str, str], Rule] = {
     ("GET", "/static/{path:path}"): Open.ASSET,
@@ -48,6 +49,12 @@ ROUTES: Mapping[tuple[str, str], Rule] = {
     ("GET", "/timing"): Open.LOOK,
     ("GET", "/timing.csv"): Open.LOOK,
     ("GET", "/part/{no}"): Open.LOOK,
+    # review
+    ("GET", "/review"): Open.KNOWN,
+    ("GET", "/review/queue"): Open.KNOWN,
+    ("POST", "/review/label"): REVIEWERS,
+    ("POST", "/review/undo"): REVIEWERS,
+    ("POST", "/review/truth"): REVIEWERS,
     # coming and going
     ("GET", "/first-start"): Open.DOOR,
     ("POST", "/first-start"): Open.DOOR,

@@ -29,6 +29,7 @@ class WebSettings:
     more_names: tuple[str, ...] = ()  # that a proxy on this box serves us under
     tls: KeyPair | None = None
     life: Lifetime = field(default_factory=Lifetime)
+    two_people: bool = False  # a label is settled once two people agree
 
     def checked(self) -> WebSettings:
         """Raises ConfigError: an address that others can reach, without the permission written down."""
@@ -79,6 +80,7 @@ def settings_of(cfg: AppConfig) -> WebSettings:
         more_names=cfg.web.names,
         tls=_pair_of(cfg),
         life=Lifetime(int(cfg.web.idle_min * 60_000), int(cfg.web.session_h * 3_600_000)),
+        two_people=cfg.review.two_people,
     ).checked()
 
 

@@ -14,6 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from inspector.office.desk import Desk
 from inspector.office.office import Office
 from inspector.threads import DeviceThread
 from inspector.web.access import visitor
@@ -79,6 +80,7 @@ class Site:
     feed: Feed
     records: TracedRecords
     office: Office
+    desk: Desk | None = None  # where people review; None: this page keeps no labels
     pictures: DeviceThread = field(default_factory=lambda: DeviceThread("pictures"))
     exports: Exports = field(default_factory=Exports)
     aside: DeviceThread = field(default_factory=lambda: DeviceThread("aside"))

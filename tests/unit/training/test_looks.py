@@ -13,12 +13,13 @@ import pytest
 from PIL import Image as Pil
 from typer.testing import CliRunner
 
+from inspector.likeness import near_copies
 from tests.unit.training.conftest import picture
 from training.checks import CHECKS, find_oddities, write_checks
 from training.cli import app
 from training.data import Dataset, scan
 from training.errors import DataError
-from training.looks import Look, look, look_at, near_copies
+from training.looks import Look, look, look_at
 from training.runs import SplitRow
 from training.views import read_image
 

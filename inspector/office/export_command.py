@@ -1,0 +1,82 @@
+"""`inspector export dataset`: from a configuration to a dataset, with a progress bar."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+
+from inspector.bundle.keys import load_keys
+from inspector.bundle.verify import verify
+from inspector.config import AppConfig
+from inspector.core.dealing import FRACTIONS
+from inspector.office.dataset import ExportError, Plan, Sources, SplitBy, counts_of, plan
+from inspector.office.dataset_files import splits_of, write_dataset
+from inspector.pictures import SUFFIXES
+
+SLOTS = "bundles"
+
+
+def export_dataset(
+    cfg: AppConfig, out: Path, split_by: SplitBy, like: Path | None, leave_out: Sequence[Path], console: Console
+) -> None:
+    """Write the settled pictures of a box. Raises ExportError, BundleError."""
+    before = splits_of(like) if like is not None else None
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with golden_pictures(cfg) as golden, Progress(
+        *columns, console=console, disable=not console.is_terminal, transient=True
+    ) as bar:  # fmt: skip
+        task = bar.add_task("looking at the pictures", total=None)
+        sources = Sources(
+            cfg.paths.state / "results.db", cfg.paths.office_folder / "office.db", cfg.paths.state / "pictures", golden,
+            tuple(pictures_in(leave_out)),
+        )  # fmt: skip
+        planned = plan(
+            sources, two_people=cfg.review.two_people, split_by=split_by, before=before,
+            watch=lambda done, of: bar.update(task, completed=done, total=of),
+        )  # fmt: skip
+        bar.update(task, description="writing", completed=0)
+        write_dataset(planned, sources.pictures, out, lambda done, of: bar.update(task, completed=done, total=of))
+    tell(planned, out, console)
+
+
+@contextmanager
+def golden_pictures(cfg: AppConfig) -> Iterator[tuple[Path, ...]]:
+    """Those of the bundles in the slots, active or not, and of the configured one, whose signature must hold."""
+    installed = tuple(sorted((cfg.paths.state / SLOTS).glob("*/[ab]/golden_*.png")))
+    if cfg.bundle is None:
+        yield installed
+        return
+    with TemporaryDirectory(prefix="inspector-golden-") as folder:
+        bundle = verify(
+            cfg.bundle.path, load_keys(cfg.bundle.trusted_keys, cfg.bundle.revoked_keys), Path(folder) / "b"
+        )
+        yield (*installed, *sorted(bundle.directory.glob("golden_*.png")))
+
+
+def pictures_in(folders: Sequence[Path]) -> Iterator[Path]:
+    """Raises ExportError: a folder is not there, or holds no picture."""
+    for folder in folders:
+        found = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+        if not found:
+            raise ExportError(f"{folder} holds no picture that could be left out")
+        yield from found
+
+
+def tell(planned: Plan, out: Path, console: Console) -> None:
+    """What was written, and what was not and why."""
+    table = Table("class", *FRACTIONS, "may pass")
+    may_pass = dict(planned.classes)
+    for name, counts in sorted(counts_of(planned.pictures).items()):
+        table.add_row(name, *(str(counts[split]) for split in FRACTIONS), "yes" if may_pass[name] else "no")
+    console.print(table)
+    for why, numbers in planned.left_out.items():
+        console.print(f"left out, {why}: {len(numbers)}", markup=False)
+    if len(planned.classes) < 2:
+        console.print("One class only: train it with inspector-train good-only.", markup=False)
+    console.print(f"{len(planned.pictures)} pictures in {out}", markup=False)

@@ -1,0 +1,101 @@
+"""What review asks of the record: plain SQL on one connection, each question short. Raises apsw.Error.
+
+A part counts as what the PLC was told; before that, as what was decided. Test parts are nobody's product and are left
+out throughout.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import apsw
+
+from inspector.store.shelf import Kind
+from plc.registers import Reason, Verdict
+
+Row = Mapping[str, Any]
+
+CODE = "coalesce(published_code, decided_code)"
+_REASON = "iif(published_code IS NULL, decided_reason, published_reason)"
+_COLUMNS = (
+    f"no, station, part_id, serial, lot, opened_utc_ms, {CODE} AS code,"
+    f" {_REASON} AS reason,"
+    " label, confidence, novelty_score, anomaly_score, bundle_id, image, test_part"
+)
+_PRODUCT = "kind = 'accepted' AND test_part = 0"
+
+
+def numbers_between(db: apsw.Connection, from_utc_ms: int, to_utc_ms: int) -> tuple[int, int] | None:
+    """The first and the last number opened in a stretch of time, both ends included; None: none was."""
+    first, last = (
+        db.execute(
+            "SELECT no FROM inspections WHERE opened_utc_ms BETWEEN ? AND ?"
+            f" ORDER BY opened_utc_ms {order}, no {order} LIMIT 1",
+            (from_utc_ms, to_utc_ms),
+        ).get
+        for order in ("ASC", "DESC")
+    )
+    return None if first is None else (min(first, last), max(first, last))
+
+
+def kept(db: apsw.Connection, first_no: int, last_no: int, kinds: Sequence[Kind]) -> list[Row]:
+    """Parts whose picture is kept for one of these reasons, oldest first."""
+    sql = (
+        f"SELECT {_COLUMNS} FROM inspections WHERE no BETWEEN ? AND ? AND image IS NOT NULL AND {_PRODUCT}"
+        " AND substr(image, 1, instr(image, '/') - 1) IN (SELECT value FROM json_each(?)) ORDER BY no"
+    )
+    return rows_of(db, sql, (first_no, last_no, json.dumps([str(kind) for kind in kinds])))
+
+
+def by_number(db: apsw.Connection, numbers: Iterable[int]) -> list[Row]:
+    """These parts, in the order of their numbers; test parts too."""
+    sql = f"SELECT {_COLUMNS} FROM inspections WHERE no IN (SELECT value FROM json_each(?)) ORDER BY no"
+    return rows_of(db, sql, (json.dumps(list(numbers)),))
+
+
+def outcomes(db: apsw.Connection, first_no: int, last_no: int) -> tuple[int, int]:
+    """How many parts were rejected (all but PASS) and how many passed; those that were not to be judged are neither."""
+    sql = f"SELECT count(*) FILTER (WHERE {CODE} != ?1), count(*) FILTER (WHERE {CODE} = ?1) FROM inspections"
+    where = f" WHERE no BETWEEN ?2 AND ?3 AND {_PRODUCT} AND {_REASON} IS NOT ?4"
+    values = (int(Verdict.PASS), first_no, last_no, int(Reason.COLLECTING))
+    rejected, passed = next(iter(db.execute(sql + where, values)))
+    return rejected, passed
+
+
+def passed_of(db: apsw.Connection, first_no: int, last_no: int, serials: Iterable[str]) -> int:
+    """How many of the parts with these serials passed."""
+    sql = (
+        f"SELECT count(DISTINCT serial) FROM inspections WHERE no BETWEEN ? AND ? AND {_PRODUCT} AND {CODE} = ?"
+        " AND serial IN (SELECT value FROM json_each(?))"
+    )
+    asked = json.dumps([serial for serial in serials if serial])
+    return int(db.execute(sql, (first_no, last_no, int(Verdict.PASS), asked)).get)
+
+
+def class_names(db: apsw.Connection) -> list[str]:
+    """Every class that a model ever gave, by one step through the index for each."""
+    sql = (
+        "WITH RECURSIVE names (name) AS (SELECT min(label) FROM inspections WHERE label IS NOT NULL UNION ALL"
+        " SELECT (SELECT min(label) FROM inspections WHERE label > name) FROM names WHERE name IS NOT NULL)"
+        " SELECT name FROM names WHERE name IS NOT NULL"
+    )
+    return [name for (name,) in db.execute(sql)]
+
+
+def pictures_of_test_parts(db: apsw.Connection) -> list[str]:
+    """Paths of the kept pictures of test parts."""
+    sql = "SELECT image FROM inspections WHERE image IS NOT NULL AND test_part != 0 ORDER BY no"
+    return [path for (path,) in db.execute(sql)]
+
+
+def rows_of(db: apsw.Connection, sql: str, values: Sequence[object]) -> list[Row]:
+    """Rows by the names of their columns."""
+    cursor = db.execute(sql, tuple(values))
+    names: list[str] | None = None
+    found: list[Row] = []
+    for row in cursor:
+        names = names or [column[0] for column in cursor.get_description()]
+        found.append(dict(zip(names, row, strict=True)))
+    return found

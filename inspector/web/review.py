@@ -1,0 +1,237 @@
+"""Review: people look at kept pictures and say what they show. Labels go to office.db; nothing reaches the line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping
+from contextvars import copy_context
+from functools import partial
+from typing import Any, TypeVar
+
+from fastapi import APIRouter, HTTPException, Request
+from fastapi.responses import JSONResponse, Response
+
+from inspector.core.errors import StoreError
+from inspector.office.desk import Desk, NotForReview, Wanted
+from inspector.office.labels import NothingToUndo
+from inspector.office.settling import GOOD, UNSURE, Box, NewTruth, Queue, Settled, Source, State, settle
+from inspector.web import review_views as views
+from inspector.web.access import known_person, visitor_of
+from inspector.web.pages import site_of
+from inspector.web.records import Row, Unreadable
+from inspector.web.site import Site
+from inspector.web.words import readable as plain
+from inspector.web.words import word
+
+T = TypeVar("T")
+DAYS, MIXED = (1, 7, 31), "mixed"
+SHOWN_QUEUES = (*(str(queue) for queue in Queue), MIXED)
+AT_ONCE = 30  # pictures that the browser is told of ahead
+MAX_BODY = 16 * 1024
+DAY_MS = 86_400_000
+router = APIRouter()
+readable = partial(router.api_route, methods=["GET", "HEAD"])
+
+
+class BadRequest(ValueError):
+    """What was sent cannot be meant."""
+
+
+def desk_of(request: Request) -> Desk:
+    """Raises HTTPException 503: this page keeps no labels."""
+    desk: Desk | None = site_of(request).desk
+    if desk is None:
+        raise HTTPException(503)
+    return desk
+
+
+@readable("/review")
+async def review(request: Request) -> Response:
+    site, desk = site_of(request), desk_of(request)
+    days = _days(request)
+    try:
+        figures = await desk.figures(*_since(desk, days))
+        classes = await _classes(desk, site.feed.status)
+    except (Unreadable, StoreError):
+        figures, classes = None, ()
+    problem = word("history.unreadable") if figures is None else ""
+    return site.page(
+        "review.html", 503 if problem else 200, here="review", problem=problem, days=days, all_days=DAYS,
+        figures=[] if figures is None else views.figures_view(figures), found=figures,
+        may_label=visitor_of(request).may("POST", "/review/label"),
+        queues=[(name, word(f"review.queue.{name}")) for name in SHOWN_QUEUES],
+        keys=[(str(n), name, plain(name)) for n, name in enumerate(classes[:9], 1)],
+        more=[(name, plain(name)) for name in classes[9:]], two_people=desk.two_people,
+        review_words=review_words, sources=[(str(source), word(f"review.source.{source}")) for source in Source],
+    )  # fmt: skip
+
+
+@router.get("/review/queue")
+async def queue(request: Request) -> Response:
+    """The next pictures for who asks, and how much is done."""
+    site, desk = site_of(request), desk_of(request)
+    asked = request.query_params
+    name = asked.get("queue", str(Queue.REJECT))
+    if name not in SHOWN_QUEUES:
+        return _refused(400, "review.bad")
+    queues = frozenset({Queue.REJECT, Queue.NEAR, Queue.SAMPLE} if name == MIXED else {Queue(name)})
+    wanted = Wanted(queues, *_since(desk, _days(request)), suspects=asked.get("first") == "suspects")
+    try:
+        found = await desk.waiting(known_person(request).name, wanted, AT_ONCE)
+    except (Unreadable, StoreError):
+        return _refused(503, "history.unreadable")
+    blind = asked.get("blind") == "1"
+    items = await _viewed(site, lambda: [views.item_view(row, site.settings.archive, blind) for row in found.rows])
+    return JSONResponse({"items": items, "done": found.done, "total": found.total})
+
+
+@router.post("/review/label")
+async def label(request: Request) -> Response:
+    """Keep a label; the answer comes once it is on the disk, and says what the model said."""
+    site, desk = site_of(request), desk_of(request)
+    try:
+        sent = await _sent(request, {"no", "label", "ticket"}, {"note", "box"})
+        name = str(sent["label"]).strip()
+        said = await desk.say(
+            int(sent["no"]), name, _acceptable(name, site.feed.status), known_person(request).name, str(sent["ticket"]),
+            str(sent.get("note") or "").strip(), _box(sent.get("box")),
+        )  # fmt: skip
+    except (ValueError, TypeError):
+        return _refused(400, "review.bad")
+    except NotForReview:
+        return _refused(404, "review.gone")
+    except (Unreadable, StoreError):
+        return _refused(503, "review.notkept")
+    return JSONResponse(await _viewed(site, lambda: views.said_view(said, site.settings.archive)))
+
+
+@router.post("/review/undo")
+async def undo(request: Request) -> Response:
+    """Take back the newest label of who asks; the picture comes back."""
+    site, desk = site_of(request), desk_of(request)
+    try:
+        taken = await desk.labels.undo(known_person(request).name)
+        row = await site.records.row(taken.said.no)
+    except NothingToUndo:
+        return _refused(409, "review.nothing")
+    except (Unreadable, StoreError):
+        return _refused(503, "review.notkept")
+    item = None if row is None or not row["image"] else _again(row)
+    blind = request.query_params.get("blind") == "1"
+    return JSONResponse(
+        {
+            "no": taken.said.no,
+            "label": views.label_text(taken.said.label),
+            "item": item and views.item_view(item, site.settings.archive, blind),
+        }
+    )
+
+
+@router.post("/review/truth")
+async def truth(request: Request) -> Response:
+    """Keep what a part really was, by its serial."""
+    desk = desk_of(request)
+    try:
+        sent = await _sent(request, {"serial", "source", "good"}, {"note"})
+        if not isinstance(sent["good"], bool):
+            raise BadRequest("good is true or false")
+        note = str(sent.get("note") or "").strip()
+        said = NewTruth(
+            str(sent["serial"]).strip(), Source(sent["source"]), sent["good"], known_person(request).name, note
+        )
+        await desk.labels.add_truth(said)
+    except (ValueError, TypeError):
+        return _refused(400, "review.bad")
+    except StoreError:
+        return _refused(503, "review.notkept")
+    return JSONResponse({"told": word("review.truth.kept", serial=said.serial)})
+
+
+async def _viewed(site: Site, view: Callable[[], T]) -> T:
+    """On the pictures' thread, as it looks for files; in the language of who asks, which a thread does not know."""
+    return await site.pictures.call(copy_context().run, view)
+
+
+async def part_labels(desk: Desk | None, row: Row) -> Mapping[str, Any] | None:
+    """What people said about a part, for `_labels.html`; None: no labels are kept, or they cannot be read now."""
+    if desk is None:
+        return None
+    try:
+        labels = await desk.labels.of(row["no"])
+        truths = (await desk.labels.truths([row["serial"]])).get(row["serial"], ())
+    except StoreError:
+        return None
+    settled = settle(labels, desk.two_people) if labels else Settled(State.OPEN)
+    return views.history_view(labels, truths, settled)
+
+
+def review_words() -> str:
+    """What the browser itself must say, in the language of who asks."""
+    keys = {
+        "loading": "loading",
+        "empty": "empty",
+        "count": "count",
+        "again": "again",
+        "kept": "kept",
+        "undone": "taken",
+    }
+    return json.dumps({name: word(f"review.{key}") for name, key in keys.items()}, ensure_ascii=False)
+
+
+def _since(desk: Desk, days: int) -> tuple[int, int]:
+    now_ms = int(desk.utc_s() * 1000)
+    return now_ms - days * DAY_MS, now_ms
+
+
+def _days(request: Request) -> int:
+    asked = request.query_params.get("days", "")
+    return int(asked) if asked in map(str, DAYS) else DAYS[1]
+
+
+async def _classes(desk: Desk, status: Mapping[str, Any]) -> tuple[str, ...]:
+    """What may pass first, then what models and people named; a name keeps its key until a model brings others."""
+    return tuple(name for name in dict.fromkeys((*_may_pass(status), *await desk.classes())) if name != GOOD)
+
+
+def _acceptable(label: str, status: Mapping[str, Any]) -> bool | None:
+    return None if label == UNSURE else label == GOOD or label in _may_pass(status)
+
+
+def _may_pass(status: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of the running bundle's classes that may pass, from the daemon's last word."""
+    limits = status.get("limits")
+    names = limits.get("good_labels") if isinstance(limits, Mapping) else None
+    return tuple(name for name in names if isinstance(name, str)) if isinstance(names, list) else ()
+
+
+def _again(row: Row) -> Row:
+    """A whole row as the queue has it."""
+    told = row["published_code"] is not None
+    code, reason = ("published_code", "published_reason") if told else ("decided_code", "decided_reason")
+    return {**row, "code": row[code], "reason": row[reason]}
+
+
+def _box(sent: object) -> Box | None:
+    if sent is None:
+        return None
+    if not isinstance(sent, list) or len(sent) != 4 or not all(type(side) is int for side in sent):
+        raise BadRequest("a box is four whole numbers")
+    return Box(*sent)
+
+
+async def _sent(request: Request, needed: Collection[str], more: Collection[str]) -> Mapping[str, Any]:
+    """The JSON object that was sent. Raises BadRequest: too large, no object, or not these keys."""
+    body = await request.body()
+    if len(body) > MAX_BODY:
+        raise BadRequest("too much")
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError) as exc:
+        raise BadRequest("no JSON") from exc
+    if not isinstance(found, dict) or not set(needed) <= found.keys() <= {*needed, *more}:
+        raise BadRequest("not these keys")
+    return found
+
+
+def _refused(status: int, key: str) -> Response:
+    return JSONResponse({"error": word(key)}, status)

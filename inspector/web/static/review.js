@@ -1,0 +1,228 @@
+// Review by keyboard. A label counts once the server says that it is on its disk; until then the picture stays.
+import { makeBox } from "./box.js";
+
+const $ = (id) => document.getElementById(id);
+const stage = $("stage");
+const words = JSON.parse(stage.dataset.words);
+const may = stage.dataset.may === "1";
+const csrf = document.querySelector('meta[name="csrf"]')?.content ?? "";
+const asked = new URLSearchParams(location.search);
+const AHEAD = 3; // pictures that are loaded before they are wanted
+const LOW = 8; // pictures left at which more are asked for
+const AGAIN_MS = 1000;
+const box = makeBox(stage, $("ink"), $("box"), (drawing) => {
+  $("draw").setAttribute("aria-pressed", String(drawing));
+  $("boxhelp").hidden = !drawing;
+});
+const now = { items: [], given: new Set(), done: 0, total: 0, busy: false, asking: false, ended: false, ticket: "", moves: 0 };
+
+const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+const newTicket = () => Array.from(crypto.getRandomValues(new Uint8Array(12)), (b) => b.toString(16).padStart(2, "0")).join("");
+const filled = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
+
+function tell(text, bad = false) {
+  $("told").textContent = text;
+  $("told").toggleAttribute("data-bad", bad);
+}
+
+function pairs(facts) {
+  return facts.map(([name, value]) => {
+    const row = document.createElement("div");
+    for (const [tag, text] of [["dt", name], ["dd", value]]) {
+      const cell = document.createElement(tag);
+      cell.textContent = text;
+      row.append(cell);
+    }
+    return row;
+  });
+}
+
+function showSaid(said) {
+  $("said").hidden = !said;
+  if (!said) return;
+  $("said-sign").setAttribute("href", `#sign-${said.sign}`);
+  $("said-word").textContent = said.word;
+  $("said-text").textContent = said.text;
+  $("said-seen").textContent = said.seen;
+}
+
+function show() {
+  const item = now.items[0];
+  box.clear();
+  $("note").value = $("other").value = "";
+  $("heat").hidden = true;
+  $("heat-toggle").setAttribute("aria-pressed", "false");
+  $("heat-toggle").disabled = !item?.heat;
+  $("shot").hidden = !item;
+  $("none").hidden = Boolean(item);
+  $("none").textContent = now.asking ? words.loading : words.empty;
+  $("count").textContent = filled(words.count, now);
+  $("progress").max = Math.max(now.total, 1);
+  $("progress").value = now.done;
+  for (const button of document.querySelectorAll("#labels button, #skip, #draw")) button.disabled = !item || !may;
+  $("undo").disabled = !may;
+  $("facts").replaceChildren(...pairs(item?.facts ?? []));
+  showSaid(item?.said);
+  if (!item) return;
+  stage.dataset.no = item.no;
+  $("shot").src = item.picture;
+  now.ticket = newTicket();
+  for (const next of now.items.slice(1, 1 + AHEAD)) new Image().src = next.picture;
+}
+
+async function more() {
+  if (now.asking || now.ended) return;
+  now.asking = true;
+  try {
+    const query = new URLSearchParams({ queue: $("queue").value, days: $("days").value });
+    if ($("first").checked) query.set("first", "suspects");
+    if ($("blind").checked) query.set("blind", "1");
+    const before = now.moves;
+    const answer = await fetch(`/review/queue?${query}`);
+    const found = await answer.json();
+    if (!answer.ok) throw new Error(found.error);
+    const held = new Set(now.items.map((item) => item.no));
+    const fresh = found.items.filter((item) => !held.has(item.no) && !now.given.has(item.no));
+    now.ended = fresh.length === 0;
+    now.total = found.total;
+    if (now.moves === before) now.done = found.done; // else it was counted before the last label
+    const idle = now.items.length === 0;
+    now.items.push(...fresh);
+    now.asking = false;
+    if (idle) show();
+    else $("count").textContent = filled(words.count, now);
+  } catch (problem) {
+    now.asking = false;
+    tell(problem.message || words.again, true);
+    await pause(AGAIN_MS);
+    more();
+  }
+}
+
+// Posts until there is an answer: a server that is starting again keeps what has this ticket already just once.
+async function post(path, body) {
+  for (;;) {
+    try {
+      const headers = { "content-type": "application/json", "x-csrf-token": csrf };
+      const answer = await fetch(path, { method: "POST", headers, body: JSON.stringify(body) });
+      const said = await answer.json();
+      if (answer.status !== 503) return { ok: answer.ok, ...said };
+    } catch (problem) {
+      if (!(problem instanceof TypeError || problem instanceof SyntaxError)) throw problem;
+    }
+    tell(words.again, true);
+    await pause(AGAIN_MS);
+  }
+}
+
+async function give(label) {
+  const item = now.items[0];
+  if (!may || now.busy || !item || !label) return;
+  now.busy = true;
+  const body = { no: item.no, label, ticket: now.ticket, note: $("note").value, box: box.value() };
+  const answer = await post("/review/label", body);
+  now.busy = false;
+  if (!answer.ok) {
+    tell(answer.error, true);
+    return;
+  }
+  now.moves += 1;
+  now.given.add(item.no);
+  now.items.shift();
+  now.done += 1;
+  const said = answer.said;
+  tell(filled(words.kept, { no: item.no, label: answer.label, state: answer.state, word: said.word, text: said.text }));
+  show();
+  if (now.items.length < LOW) more();
+}
+
+async function undo() {
+  if (!may || now.busy) return;
+  now.busy = true;
+  const answer = await post(`/review/undo${$("blind").checked ? "?blind=1" : ""}`, {});
+  now.busy = false;
+  if (!answer.ok) {
+    tell(answer.error, true);
+    return;
+  }
+  now.moves += 1;
+  now.given.delete(answer.no);
+  if (answer.item) {
+    now.items = [answer.item, ...now.items.filter((item) => item.no !== answer.no)];
+    now.done = Math.max(0, now.done - 1);
+  }
+  show();
+  tell(filled(words.undone, answer));
+}
+
+function skip() {
+  if (now.busy || now.items.length < 2) return;
+  now.items.push(now.items.shift());
+  show();
+  tell("");
+}
+
+function heat() {
+  const item = now.items[0];
+  if (!item?.heat) return;
+  if ($("heat").dataset.no !== String(item.no)) {
+    $("heat").src = item.heat;
+    $("heat").dataset.no = item.no;
+  }
+  $("heat").hidden = !$("heat").hidden;
+  $("heat-toggle").setAttribute("aria-pressed", String(!$("heat").hidden));
+}
+
+function keyed(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  const typing = event.target.matches("input:not([type=checkbox]), select, textarea");
+  if (typing) {
+    if (event.key === "Enter" && event.target.id === "other") give(event.target.value.trim());
+    if (["Enter", "Escape"].includes(event.key) && ["note", "other"].includes(event.target.id)) {
+      if (event.key === "Escape") event.target.value = "";
+      event.preventDefault();
+      event.target.blur();
+    }
+    return;
+  }
+  if (box.keyed(event)) {
+    event.preventDefault();
+    return;
+  }
+  const key = event.key.toLowerCase();
+  const actions = {
+    g: () => give("good"), u: () => give("unsure"), z: undo, s: skip, h: heat,
+    b: () => may && now.items[0] && box.toggle(), n: () => $("note").focus(), c: () => may && $("other").focus(),
+  };
+  const numbered = document.querySelector(`#labels [data-key="${CSS.escape(key)}"]`);
+  if (!numbered && !Object.hasOwn(actions, key)) return;
+  event.preventDefault();
+  if (event.repeat) return; // a key that is held down labels one picture
+  if (numbered) give(numbered.dataset.label);
+  else actions[key]();
+}
+
+$("queue").value = asked.get("queue") ?? "reject";
+$("first").checked = asked.get("first") === "suspects";
+$("blind").checked = asked.get("blind") === "1";
+$("wanted").addEventListener("change", () => $("wanted").submit());
+$("labels").addEventListener("click", (event) => give(event.target.closest("[data-label]")?.dataset.label));
+$("draw").addEventListener("click", () => box.toggle());
+$("heat-toggle").addEventListener("click", heat);
+$("skip").addEventListener("click", skip);
+$("undo").addEventListener("click", undo);
+$("shot").addEventListener("load", () => {
+  box.size($("shot").naturalWidth, $("shot").naturalHeight);
+  stage.dataset.shown = stage.dataset.no;
+});
+$("truth")?.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const form = new FormData(event.target);
+  const body = { serial: form.get("serial"), source: form.get("source"), good: form.get("good") === "1", note: form.get("note") };
+  const answer = await post("/review/truth", body);
+  $("truth-told").textContent = answer.told ?? answer.error;
+  if (answer.ok) event.target.reset();
+});
+addEventListener("keydown", keyed);
+show();
+more();

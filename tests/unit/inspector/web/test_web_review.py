@@ -1,0 +1,200 @@
+"""The review page as it answers: who may label, what is refused, what is hidden."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from inspector.demo.parts import Kind
+from inspector.office.person import Role
+from inspector.web import review
+from inspector.web.site import Site, environment
+from tests.support.office import make_hashes_cheap
+from tests.support.page import client_of, site_in
+from tests.support.reviewing import REJECT, SAMPLE, Part, write_parts
+from tests.support.visitors import Browser, people_of
+
+MIX = [Part(Kind.SCRATCH, REJECT), Part(Kind.GOOD, SAMPLE, serial="S2"), Part(Kind.DENT, REJECT), Part(Kind.GOOD)]
+
+
+POSTS = ("/review/label", "/review/undo", "/review/truth")
+
+
+@pytest.fixture(autouse=True)
+def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_hashes_cheap(monkeypatch)
+
+
+@asynccontextmanager
+async def reviewer_of(site: Site, role: Role = Role.QUALITY) -> AsyncIterator[Browser]:
+    """Who is logged in with this role; their scripts send the token."""
+    async with people_of(site, [[role]]) as (browser,):
+        browser.headers["x-csrf-token"] = await browser.token()
+        yield browser
+
+
+@asynccontextmanager
+async def page(run: Path) -> AsyncIterator[Browser]:
+    site = site_in(run)
+    try:
+        async with reviewer_of(site) as browser:
+            yield browser
+    finally:
+        site.close()
+
+
+def body(no: int, label: str = "good", **changes: object) -> dict[str, object]:
+    return {"no": no, "label": label, "ticket": f"{no}{label}", **changes}
+
+
+async def test_a_label_is_kept_and_answered_with_what_the_line_said(tmp_path: Path) -> None:
+    await write_parts(tmp_path, MIX)
+    async with page(tmp_path) as client:
+        waiting = (await client.get("/review/queue?queue=reject&days=1")).json()
+        assert [item["no"] for item in waiting["items"]] == [3, 1] and waiting["total"] == 2
+        assert waiting["items"][1]["said"]["word"] == "FAIL"
+        answer = await client.post("/review/label", json=body(1, "scratch", note="edge", box=[1, 2, 3, 4]))
+        assert answer.status_code == 200 and answer.json()["said"]["text"] == "Defect found: scratch"
+        waiting = (await client.get("/review/queue?queue=reject&days=1")).json()
+        assert [item["no"] for item in waiting["items"]] == [3] and waiting["done"] == 1
+        shown = await client.get("/review")
+    assert "False-reject share" in shown.text and "Image-judged, 1 parts" in shown.text
+
+
+async def test_a_heat_map_is_offered_where_one_lies_beside_the_picture(tmp_path: Path) -> None:
+    await write_parts(tmp_path, MIX)
+    (tmp_path / "pictures" / "reject" / "0000000" / "0000000003-heat.jpg").write_bytes(b"")
+    async with page(tmp_path) as client:
+        items = (await client.get("/review/queue?days=1")).json()["items"]
+        assert [item["heat"] for item in items] == ["/heat/3", None]
+        blind = (await client.get("/review/queue?days=1&blind=1")).json()["items"]
+        assert [item["heat"] for item in blind] == [None, None]
+
+
+async def test_blind_review_hears_nothing_of_the_verdict_before_the_label(tmp_path: Path) -> None:
+    await write_parts(tmp_path, MIX)
+    async with page(tmp_path) as client:
+        answer = await client.get("/review/queue?queue=mixed&days=1&blind=1")
+        assert {item["no"] for item in answer.json()["items"]} == {1, 2, 3}
+        assert all(item["said"] is None and item["heat"] is None for item in answer.json()["items"])
+        for told in ("FAIL", "scratch", "dent", "reject", "PASS"):
+            assert told not in answer.text
+        said = (await client.post("/review/label", json=body(1))).json()["said"]
+        assert said["word"] == "FAIL"
+        undone = (await client.post("/review/undo?blind=1")).json()
+        assert undone["item"]["no"] == 1 and undone["item"]["said"] is None
+
+
+@pytest.mark.parametrize("role", Role)
+async def test_who_may_not_label_may_look(tmp_path: Path, role: Role) -> None:
+    await write_parts(tmp_path, MIX)
+    site, allowed = site_in(tmp_path), role in (Role.QUALITY, Role.ML, Role.ADMIN)
+    try:
+        async with reviewer_of(site, role) as browser:
+            for path in POSTS:
+                assert ((await browser.post(path, json={})).status_code != 403) is allowed, path
+            shown = await browser.get("/review")
+            assert shown.status_code == 200 and f'data-may="{int(allowed)}"' in shown.text
+            assert (await browser.get("/review/queue?days=1")).json()["total"] == 2
+    finally:
+        site.close()
+
+
+async def test_a_stranger_is_asked_to_log_in(tmp_path: Path) -> None:
+    async with client_of(site_in(tmp_path)) as stranger:
+        assert (await stranger.get("/review/queue")).status_code == 401
+        asked = await stranger.get("/review", headers={"accept": "text/html"})
+        assert asked.headers["location"].startswith("/log-in?next=")
+        for path in POSTS:
+            assert (await stranger.post(path, json=body(1))).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (body(1, "a/b"), 400), (body(1, "train"), 400), (body(1, ""), 400), (body(1, box=[1, 2, 3]), 400),
+        (body(1, box=[1.5, 2, 3, 4]), 400), (body(1, box=[0, 0, 0, 5]), 400), (body(1, note="x" * 501), 400),
+        (body(1, person="eve"), 400), ({"no": 1}, 400), (body(1, ticket=""), 400), (body(1, note="x" * 20_000), 400),
+        (body(4), 404), (body(99), 404), (body(2**70), 404),
+    ],
+)  # fmt: skip
+async def test_what_cannot_be_meant_is_refused_and_nothing_is_kept(
+    tmp_path: Path, sent: dict[str, object], status: int
+) -> None:
+    await write_parts(tmp_path, MIX)
+    async with page(tmp_path) as client:
+        answer = await client.post("/review/label", json=sent)
+        assert answer.status_code == status and answer.json()["error"]
+        assert (await client.post("/review/undo")).status_code == 409
+
+
+async def test_a_body_that_is_no_object_or_too_large_is_refused(tmp_path: Path) -> None:
+    await write_parts(tmp_path, MIX)
+    async with page(tmp_path) as client:
+        padded = json.dumps(body(1)).encode() + b" " * review.MAX_BODY
+        for content in (b"", b"[]", b"{", b"\xff", b"[" * 10_000, padded):
+            assert (await client.post("/review/label", content=content)).status_code == 400
+
+
+async def test_a_class_of_the_bundle_that_may_pass_counts_as_good(tmp_path: Path) -> None:
+    await write_parts(tmp_path, MIX)
+    site = site_in(tmp_path)
+    site.feed._raw = {"limits": {"good_labels": ["good", "polished"]}}
+    try:
+        async with reviewer_of(site) as client:
+            assert 'data-label="polished" data-key="1"' in (await client.get("/review")).text
+            for no, name in ((1, "polished"), (3, "scratch")):
+                await client.post("/review/label", json=body(no, name))
+            assert site.desk is not None
+            given = {no: kept[0].said.acceptable for no, kept in (await site.desk.labels.between(1, 9)).items()}
+    finally:
+        site.close()
+    assert given == {1: True, 3: False}
+
+
+async def test_a_truth_by_serial_changes_what_the_estimate_rests_on(tmp_path: Path) -> None:
+    await write_parts(tmp_path, MIX)
+    async with page(tmp_path) as client:
+        await client.post("/review/label", json=body(2))
+        sent = {"serial": " S2 ", "source": "complaint", "good": False, "note": "came back"}
+        answer = await client.post("/review/truth", json=sent)
+        assert answer.status_code == 200 and "S2" in answer.json()["told"]
+        for wrong in ({**sent, "source": "rumour"}, {**sent, "good": 1}, {**sent, "serial": ""}):
+            assert (await client.post("/review/truth", json=wrong)).status_code == 400
+        shown = await client.get("/review")
+    assert "By re-inspection, test or complaint, 1 parts" in shown.text
+    assert "1 passed parts known to be bad" in shown.text
+
+
+async def test_a_page_without_a_record_says_so(tmp_path: Path) -> None:
+    async with page(tmp_path) as client:
+        assert (await client.get("/review")).status_code == 503
+        assert (await client.get("/review/queue")).status_code == 503
+        assert (await client.get("/review/queue?queue=secret")).status_code == 400
+
+
+async def test_the_part_page_shows_who_said_what(tmp_path: Path) -> None:
+    await write_parts(tmp_path, MIX)
+    async with page(tmp_path) as client:
+        await client.post("/review/label", json=body(1, "good", note="<b>dust</b>"))
+        await client.post("/review/undo")
+        await client.post("/review/label", json=body(1, "scratch", box=[1, 2, 30, 40]))
+        text = (await client.get("/part/1")).text
+    assert "<s>Good</s>" in text and "taken back by p0" in text and "box 30 x 40 at 1, 2" in text
+    assert "&lt;b&gt;dust" in text and "Settled." in text
+    assert environment().get_template("_labels.html").render(said=None).strip() == ""
+
+
+async def test_each_answer_is_in_the_language_of_who_asks(tmp_path: Path) -> None:
+    await write_parts(tmp_path, MIX)
+    zh = {"accept-language": "zh"}
+    async with page(tmp_path) as client:
+        item = (await client.get("/review/queue?days=1", headers=zh)).json()["items"][0]
+        assert item["said"]["seen"].startswith("模型") and item["facts"][0][0] != "Time"
+        answer = await client.post("/review/label", json=body(1), headers=zh)
+        assert (answer.json()["label"], answer.json()["state"]) == ("合格", "已确定。")
+        assert "误剔占比" in (await client.get("/review", headers=zh)).text
