@@ -61,8 +61,8 @@ check: $(VENV)/.installed
 CONFORMANCE := tests/system/test_conformance.py
 WORKSTATION := tests/unit/edge_deploy tests/unit/training tests/unit/bench
 test: $(VENV)/.installed apt check
-	@nice -n 5 $(BIN)/python -m pytest -q $(WORKSTATION) > .test-workstation.log 2>&1 & workstation=$$!; \
-	nice -n 5 $(BIN)/python -m pytest -q tests/unit $(WORKSTATION:%=--ignore=%) > .test-unit.log 2>&1 & unit=$$!; \
+	@nice -n 19 $(BIN)/python -m pytest -q $(WORKSTATION) > .test-workstation.log 2>&1 & workstation=$$!; \
+	nice -n 10 $(BIN)/python -m pytest -q tests/unit $(WORKSTATION:%=--ignore=%) > .test-unit.log 2>&1 & unit=$$!; \
 	trap 'kill $$unit $$workstation' INT TERM; \
 	$(BIN)/python -m pytest -q tests/browser tests/fault tests/system tests/counterparts --ignore=$(CONFORMANCE); line=$$?; \
 	wait $$unit; part=$$?; wait $$workstation; other=$$?; cat .test-unit.log .test-workstation.log; \
