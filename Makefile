@@ -56,15 +56,16 @@ check: $(VENV)/.installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# The unit tests, in two lots, beside those that wait for a line most of the time and are let through first; then, alone,
-# the suite that holds a line to the contract's own times. All are told whole, and each counts.
+# Three lots at a time; the one that waits for a line most of the time is let through first. Then, alone, the suite that
+# holds a line to the contract's own times. All are told whole, and each counts.
 CONFORMANCE := tests/system/test_conformance.py
 WORKSTATION := tests/unit/edge_deploy tests/unit/training tests/unit/bench
 test: $(VENV)/.installed apt check
 	@nice -n 19 $(BIN)/python -m pytest -q $(WORKSTATION) > .test-workstation.log 2>&1 & workstation=$$!; \
-	nice -n 10 $(BIN)/python -m pytest -q tests/unit $(WORKSTATION:%=--ignore=%) > .test-unit.log 2>&1 & unit=$$!; \
+	( nice -n 10 $(BIN)/python -m pytest -q tests/unit $(WORKSTATION:%=--ignore=%); part=$$?; \
+	  $(BIN)/python -m pytest -q tests/browser tests/counterparts; exit $$((part | $$?)) ) > .test-unit.log 2>&1 & unit=$$!; \
 	trap 'kill $$unit $$workstation' INT TERM; \
-	$(BIN)/python -m pytest -q tests/browser tests/fault tests/system tests/counterparts --ignore=$(CONFORMANCE); line=$$?; \
+	$(BIN)/python -m pytest -q tests/fault tests/system --ignore=$(CONFORMANCE); line=$$?; \
 	wait $$unit; part=$$?; wait $$workstation; other=$$?; cat .test-unit.log .test-workstation.log; \
 	$(BIN)/python -m pytest -q $(CONFORMANCE); contract=$$?; \
 	test $$line -eq 0 && test $$part -eq 0 && test $$other -eq 0 && test $$contract -eq 0

@@ -62,7 +62,7 @@ async def test_a_camera_unplugged_after_its_trigger_gives_no_pass_and_no_older_p
         await line.not_ready(OfflineReason.CAMERA, "link lost")
         row = line.row(lost)
         assert row["kind"] == "accepted" and row["confidence"] is None and "grabbed" not in row["stages"]
-        assert line.row(before)["published_code"] == Verdict.PASS
+        assert (await line.told_row(before))["published_code"] == Verdict.PASS
 
 
 async def test_a_frame_after_the_deadline_rejects_its_part_and_is_not_taken_for_the_next_one(line):

@@ -57,7 +57,7 @@ async def test_an_empty_belt_half_a_part_and_a_wrong_part_are_not_inspected_and_
     for part_id in islice(parts_of(kind), 5):
         result = await line.play(part_id)
         assert (result.code, result.reason) in (QUALITY, NO_PART)
-        assert line.row(result)["published_code"] == Verdict.NOT_INSPECTED
+        assert (await line.told_row(result))["published_code"] == Verdict.NOT_INSPECTED
     await line.good()
 
 

@@ -267,6 +267,13 @@ class LiveLine:
         assert len(found) == 1, f"I2: {found}"
         return found[0]
 
+    async def told_row(self, result: SimResult) -> Row:
+        """The same once it says what the PLC was told, which is committed after the result. Raises TimeoutError."""
+        async with asyncio.timeout(5.0):
+            while (row := self.row(result))["delivery"] is None:
+                await self.sim.idle_for(0.02)
+        return row
+
     async def counted(self) -> Mapping[str, int]:
         """The DIAG counters, once they are of now."""
         await self.sim.idle_for(1.5)
