@@ -6,6 +6,7 @@ import hashlib
 import io
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -19,6 +20,7 @@ from inspector.office.labels import labels_between, truths_of
 from inspector.office.settling import UNSURE, Label, Settled, State, Truth, settle, standing
 from inspector.pictures import PictureError, opened, pixels_of
 from inspector.store import review_queue as questions
+from inspector.store.months import month_files
 from inspector.store.review_queue import Row
 from inspector.web.media import NoPicture, read_below
 
@@ -120,18 +122,31 @@ def plan(
 def _read(
     sources: Sources,
 ) -> tuple[list[Row], Mapping[int, tuple[Label, ...]], Mapping[str, tuple[Truth, ...]], list[str]]:
+    """results.db first: a row only ever moves from there into its month's file, and one that is in both counts once."""
+    rows: dict[int, Row] = {}
+    tests: dict[str, None] = {}
     try:
-        office = apsw.Connection(str(sources.office_db), flags=apsw.SQLITE_OPEN_READONLY)
-        record = apsw.Connection(str(sources.results_db), flags=apsw.SQLITE_OPEN_READONLY)
-        labels = labels_between(office, 0, 2**63 - 1)
-        rows = questions.by_number(record, labels)
-        truths = truths_of(office, (row["serial"] for row in rows))
-        tests = questions.pictures_of_test_parts(record)
-        office.close()
-        record.close()
-    except apsw.Error as exc:
+        with closing(_reading(sources.office_db)) as office:
+            labels = labels_between(office, 0, 2**63 - 1)
+            for path in (sources.results_db, *month_files(sources.results_db)):
+                with closing(_reading(path)) as record:
+                    if path != sources.results_db and not _is_begun(record):
+                        continue
+                    rows = {row["no"]: row for row in questions.by_number(record, labels)} | rows
+                    tests |= dict.fromkeys(questions.pictures_of_test_parts(record))
+            truths = truths_of(office, (row["serial"] for row in rows.values()))
+    except (apsw.Error, OSError) as exc:
         raise ExportError(f"labels or records cannot be read: {exc}; has `inspector web` run here?") from exc
-    return rows, labels, truths, tests
+    return [rows[no] for no in sorted(rows)], labels, truths, list(tests)
+
+
+def _reading(path: Path) -> apsw.Connection:
+    return apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+
+
+def _is_begun(month: apsw.Connection) -> bool:
+    """False of a month's file that no row has been moved to yet."""
+    return bool(month.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'inspections'").get)
 
 
 def _usable(

@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import apsw
 import cv2
 import numpy as np
 import pytest
@@ -201,3 +202,14 @@ async def test_what_cannot_be_made_a_dataset_says_what_to_do(tmp_path: Path) -> 
     with pytest.raises(ExportError, match="or split by part"):
         planned(sources)
     assert {p.split for p in planned(sources, split_by=SplitBy.PART).pictures} == {"train", "val", "test"}
+
+
+async def test_what_was_filed_by_month_is_exported_and_held_out_all_the_same(tmp_path: Path) -> None:
+    parts = [*LOTS, Part(Kind.GOOD, TEST, test_part=True, seed=3)]
+    sources = await reviewed(tmp_path, parts, as_drawn(LOTS))
+    before = planned(sources)
+    record = apsw.Connection(str(sources.results_db))
+    record.execute("VACUUM INTO ?", (str(tmp_path / "results-2026-01.db"),))
+    record.execute("DELETE FROM inspections")
+    record.close()
+    assert planned(sources) == before and before.left_out == {LeftOut.NEAR_COPY: (3,)}, "as the test part"
