@@ -11,7 +11,6 @@ from plc.commands import CommandRequest
 from plc.registers import Command, CommandResult, OfflineReason
 
 log = structlog.get_logger(__name__)
-LOOK_S = 0.02
 ACTOR = "plc"
 TOO_LATE = (
     OfflineReason.NO_RECIPE, "the recipe was prepared too late for the PLC, so it is not active",
@@ -21,11 +20,8 @@ TOO_LATE = (
 
 async def obey_forever(running: Running) -> None:
     """Take the PLC's commands of one station and answer each. A bug propagates: the process ends."""
-    handshake, clock = running.port.handshake, running.shared.clock
     while True:
-        while handshake.requests:
-            await obey(handshake.requests.popleft(), running)
-        await clock.sleep(LOOK_S)
+        await obey(await running.port.command(), running)
 
 
 async def obey(request: CommandRequest, running: Running) -> None:

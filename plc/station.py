@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from plc.commands import CommandRequest
 from plc.cycle import Link as LinkState
 from plc.handshake import Handshake
 from plc.images import Image, WordOrder
@@ -62,6 +63,10 @@ class StationPort(Protocol):
 
     async def next(self) -> Part:
         """The next part, accepted or refused. READY only while someone waits here."""
+        ...
+
+    async def command(self) -> CommandRequest:
+        """The next command that is the appliance's to obey; it answers by `handshake.answer`."""
         ...
 
     def identity(self, part: Part) -> tuple[str, str]:
@@ -125,6 +130,7 @@ class StationBase:
         self.place, self.handshake, self.status, self.word_order = place, place.handshake, status, word_order
         self._now = monotonic_s
         self._parts: asyncio.Queue[Part] = asyncio.Queue(maxsize=WAITING_PARTS)
+        self._commanded = asyncio.Event()
         self.loaded: Callable[[], None] = _nothing  # the record is in the PLC, its flags are not: tests break it here
         self._identity: tuple[Part | None, str, str] = (None, "", "")  # of the newest accepted part
         cfg = self.handshake.cfg
@@ -143,6 +149,12 @@ class StationBase:
         finally:
             self.handshake.line_free(False, self._now())
 
+    async def command(self) -> CommandRequest:
+        while not self.handshake.requests:
+            self._commanded.clear()
+            await self._commanded.wait()
+        return self.handshake.requests.popleft()
+
     def identity(self, part: Part) -> tuple[str, str]:
         return self._identity[1:] if self._identity[0] is part else ("", "")
 
@@ -154,6 +166,8 @@ class StationBase:
 
     def queue_events(self) -> None:
         """Give new parts to the line, also when the link is gone: an accepted part gets its row whatever comes."""
+        if self.handshake.requests:
+            self._commanded.set()
         while self.handshake.events:
             self._parts.put_nowait(self.handshake.events.popleft())
 
