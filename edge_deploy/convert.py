@@ -49,7 +49,7 @@ class TappedResNet(nn.Module):
         n = self.net
         two = n.layer2(n.layer1(n.maxpool(n.relu(n.bn1(n.conv1(x))))))
         three = n.layer3(two)
-        embedding = torch.flatten(n.avgpool(n.layer4(three)), 1)
+        embedding = n.layer4(three).mean((2, 3))  # n.avgpool, without a reshape that holds the batch size
         return n.fc(embedding).softmax(1), embedding, three, two
 
 

@@ -23,8 +23,10 @@ from edge_deploy.convert import NetworkInput, embed_preprocessing, resnet50_of, 
 from edge_deploy.errors import DeployError
 from edge_deploy.export_check import EXPORTED, Checked, Deployed, check_batches, check_views, drawn, table
 from edge_deploy.export_notes import write_notes
-from edge_deploy.pictures import Pictures, load_pictures
-from edge_deploy.quantize import CALIBRATION_IMAGES, TargetCpu, quantize
+from edge_deploy.parity import ParityConfig
+from edge_deploy.pictures import Picture, Pictures, load_pictures
+from edge_deploy.quantize import CALIBRATION_IMAGES, TargetCpu
+from edge_deploy.ranges import CHECK_PICTURES, quantize_far_enough
 from edge_deploy.steps import SilentSteps, Steps
 from inspector.core.types import Image
 from inspector.runtime import openvino
@@ -159,7 +161,7 @@ def _openvino(job: _Job) -> list[Checked]:
         job.steps.say(f"OpenVINO {precision}: model_{precision}.xml")
         model = bare
         if precision is Precision.INT8:
-            model = quantize(bare, job.spec, _quantisation_views(job), job.options.target)
+            model = _int8(job, bare)
         model = _without_taps(embed_preprocessing(model.clone(), job.spec))
         folder = job.stage / precision
         folder.mkdir()
@@ -179,11 +181,18 @@ def _without_taps(model: Any) -> Any:
     return model
 
 
-def _quantisation_views(job: _Job) -> list[Image]:
-    assert job.pictures is not None  # export() refuses INT8 without
-    train = job.pictures.train
-    chosen = np.random.default_rng(0).permutation(len(train))[: job.options.quantisation_images]
-    return [job.pictures.view(train[i]) for i in sorted(chosen)]
+def _int8(job: _Job, bare: Any) -> Any:
+    """Quantised on training pictures, and checked on held-out ones and negatives as for a bundle."""
+    pictures = job.pictures
+    assert pictures is not None  # export() refuses INT8 without
+
+    def some(of: Sequence[Picture], most: int) -> list[Image]:
+        chosen = np.random.default_rng(0).permutation(len(of))[:most]
+        return [pictures.view(of[i]) for i in sorted(chosen)]
+
+    views, checks = some(pictures.train, job.options.quantisation_images), (*pictures.val, *pictures.negatives)
+    say, target = job.steps.say, job.options.target
+    return quantize_far_enough(bare, job.spec, views, some(checks, CHECK_PICTURES), target, ParityConfig(), say)[0]
 
 
 def _keep(job: _Job, files: Sequence[Path], rows: list[Checked]) -> list[Checked]:

@@ -11,11 +11,10 @@ from edge_deploy.convert import NetworkInput
 from edge_deploy.narrowed import narrowed_outputs
 from edge_deploy.parity import Form, Parity, ParityConfig, Step, check, golden_views, measure, replayed
 from edge_deploy.predict import Heads, infer_torch, of_bare_ir, of_ir, of_torch
+from edge_deploy.quantize import NO_LPT
 from inspector.core.manifest import Manifest
 from inspector.core.types import Image
 from inspector.model import load_ir, to_prediction
-
-NO_LPT = {"LP_TRANSFORMS_MODE": "NO"}  # the CPU plugin then computes FakeQuantize in float32
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -18,6 +18,7 @@ from edge_deploy.patch_graph import attach_patches
 from edge_deploy.pictures import Picture, Pictures
 from edge_deploy.precision import Labelled, to_int8
 from edge_deploy.predict import load_for, save_ir
+from edge_deploy.ranges import CHECK_PICTURES
 from edge_deploy.steps import Steps
 from inspector.model import CompiledIr
 from training.runs import Run
@@ -56,7 +57,10 @@ def make_networks(ctx: BuildContext, net: Any) -> Networks:
     train = _labelled(ctx, _quantisation_pictures(ctx))
     held_out = _labelled(ctx, ctx.pictures.val if ctx.options.precision.measures else ())
     options = ctx.options
-    made = to_int8(net, bare, ctx.spec, train, held_out, options.target, options.precision, ctx.steps.say)
+    made = to_int8(
+        net, bare, ctx.spec, train, held_out, options.target, options.precision, ctx.steps.say,
+        checks=[ctx.pictures.view(picture) for picture in _check_pictures(ctx)], parity=options.parity,
+    )  # fmt: skip
     save_ir(show_maps(embed_preprocessing(made.bare, ctx.spec)), ctx.work / "fp32")
     int8 = embed_preprocessing(made.model, ctx.spec)
     save_ir(show_maps(int8.clone()), ctx.work / "int8")
@@ -76,10 +80,19 @@ def _labelled(ctx: BuildContext, which: Sequence[Picture]) -> Labelled:
 
 def _quantisation_pictures(ctx: BuildContext) -> list[Picture]:
     """An even share of each class from the training pictures: what the line brings, defects included."""
+    return _even_share(ctx, ctx.pictures.train, ctx.options.quantisation_images)
+
+
+def _check_pictures(ctx: BuildContext) -> list[Picture]:
+    """What 8 bits must not cut off: of each class and kind of negative, none that ranges are taken of."""
+    return _even_share(ctx, (*ctx.pictures.val, *ctx.pictures.negatives), CHECK_PICTURES)
+
+
+def _even_share(ctx: BuildContext, pictures: Sequence[Picture], of_all: int) -> list[Picture]:
     by_truth: dict[str, list[Picture]] = defaultdict(list)
-    for picture in ctx.pictures.train:
+    for picture in pictures:
         by_truth[picture.truth].append(picture)
-    each = max(1, ctx.options.quantisation_images // len(by_truth))
+    each = max(1, of_all // len(by_truth))
     rng = np.random.default_rng(ctx.options.svm.seed)
     return [of[i] for of in by_truth.values() for i in rng.permutation(len(of))[:each]]
 

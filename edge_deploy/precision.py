@@ -11,9 +11,13 @@ from numpy.typing import NDArray
 
 from edge_deploy.convert import NetworkInput, to_ir
 from edge_deploy.errors import DeployError
-from edge_deploy.quantize import Normalised, TargetCpu, quantize, quantize_with_limit
+from edge_deploy.parity import ParityConfig
+from edge_deploy.quantize import Normalised, TargetCpu, quantize_with_limit
+from edge_deploy.ranges import quantize_far_enough
 from inspector.core.types import Image
 from inspector.runtime import openvino
+
+PARITY = ParityConfig()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +65,20 @@ def to_int8(
     target: TargetCpu,
     cfg: PrecisionConfig,
     say: Callable[[str], None] = lambda _: None,
+    *,
+    checks: Sequence[Image] = (),
+    parity: ParityConfig = PARITY,
 ) -> Quantised:
-    """A quantised copy of `bare`, the FP32 IR of `net`. Accuracies are of `held_out`.
+    """A quantised copy of `bare`, the FP32 IR of `net`. Accuracies are of `held_out`; checks: see quantize_far_enough.
 
     Raises DeployError: both ways are asked for, or no held-out picture is of a class.
     """
+
+    def plain(ir: Any) -> tuple[Any, tuple[str, ...]]:
+        return quantize_far_enough(ir, spec, train.views, checks, target, parity, say)
+
     if not cfg.measures:
-        return Quantised(net, bare, quantize(bare, spec, train.views, target))
+        return Quantised(net, bare, *plain(bare))
     if cfg.qat_if_loss is not None and cfg.accuracy_control is not None:
         raise DeployError("--qat-if-loss and --accuracy-control are two answers to one loss: choose one")
     taught = [(v, c) for v, c in zip(held_out.views, held_out.classes, strict=True) if c >= 0]
@@ -77,7 +88,7 @@ def to_int8(
     before = accuracy(openvino().compile_model(bare, "CPU"), inputs, wanted)
     if cfg.accuracy_control is not None:
         return _controlled(net, bare, spec, train, (inputs, wanted, before), target, cfg.accuracy_control)
-    return _trained_if_needed(net, bare, spec, train, (inputs, wanted, before), target, cfg, say)
+    return _trained_if_needed(net, bare, spec, train, (inputs, wanted, before), target, cfg, say, plain)
 
 
 Measured = tuple[Sequence[NDArray[np.float32]], Sequence[int], float]  # inputs, their classes, accuracy in FP32
@@ -112,28 +123,29 @@ def _trained_if_needed(
     target: TargetCpu,
     cfg: PrecisionConfig,
     say: Callable[[str], None],
+    plainly: Callable[[Any], tuple[Any, tuple[str, ...]]],
 ) -> Quantised:
     inputs, wanted, before = measured
     limit = cfg.qat_if_loss or 0.0
-    plain = quantize(bare, spec, train.views, target)
+    plain, notes = plainly(bare)
     after = accuracy(openvino().compile_model(plain, "CPU"), inputs, wanted)
     if before - after <= limit:
         told = f"plain quantisation keeps within {limit:.2%}: {_told(before, after, len(wanted))}"
-        return Quantised(net, bare, plain, (told,))
+        return Quantised(net, bare, plain, (told, *notes))
     from edge_deploy.qat import QatConfig, tune
 
     say(f"8 bits lose more than {limit:.2%} ({_told(before, after, len(wanted))}): training with rounding")
     tuned = tune(net, spec, train.views, train.classes, target, QatConfig(epochs=cfg.epochs), say)
     tuned_ir = to_ir(tuned, spec)
-    trained = quantize(tuned_ir, spec, train.views, target)
+    trained, trained_notes = plainly(tuned_ir)
     found = accuracy(openvino().compile_model(trained, "CPU"), inputs, wanted)
     if found <= after:
         told = f"training with rounding did not help and is not used: {_told(before, after, len(wanted))}"
-        return Quantised(net, bare, plain, (told,))
-    notes = [f"trained with rounding, as plain quantisation gave {after:.2%}: {_told(before, found, len(wanted))}"]
+        return Quantised(net, bare, plain, (told, *notes))
+    told_of = [f"trained with rounding, as plain quantisation gave {after:.2%}: {_told(before, found, len(wanted))}"]
     if before - found > limit:
-        notes.append(f"8 bits still lose more than the {limit:.2%} asked for: consider --accuracy-control")
-    return Quantised(tuned, tuned_ir, trained, tuple(notes))
+        told_of.append(f"8 bits still lose more than the {limit:.2%} asked for: consider --accuracy-control")
+    return Quantised(tuned, tuned_ir, trained, (*told_of, *trained_notes))
 
 
 def accuracy(compiled: Any, inputs: Sequence[NDArray[np.float32]], wanted: Sequence[int]) -> float:

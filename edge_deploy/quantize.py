@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from inspector.core.types import Image
 from inspector.runtime import openvino
 
 CALIBRATION_IMAGES = 300
+NO_LPT = {"LP_TRANSFORMS_MODE": "NO"}  # the CPU plugin then computes FakeQuantize in float32
 
 
 class TargetCpu(StrEnum):
@@ -24,20 +26,24 @@ class TargetCpu(StrEnum):
     NATIVE = "native"  # CPUs with VNNI: the full 8-bit range
 
 
-def quantize(model: Any, spec: NetworkInput, views: Sequence[Image], target: TargetCpu) -> Any:
+def quantize(model: Any, spec: NetworkInput, views: Sequence[Image], target: TargetCpu, *, batch: int = 1) -> Any:
     """A quantised copy of the bare FP32 model. views: (H, W, 3) uint8 RGB, about 300 that show what the line brings.
 
     The bare network is quantised, and preprocessing is embedded afterwards: NNCF would quantise the mean subtraction.
+    batch: an activation's range is the mean, over batches of so many pictures, of a batch's maximum; the more, the
+    further it reaches for the strange picture, and the coarser are the steps (docs/decisions/0040).
     """
     nncf = _nncf()
-    return nncf.quantize(
-        model,
-        nncf.Dataset(Normalised(spec, views)),
+    seen = Normalised(spec, views) if batch == 1 else InBatches(spec, views, batch)
+    made = nncf.quantize(
+        model if batch == 1 else _of_batches(model.clone(), -1),
+        nncf.Dataset(seen),
         preset=nncf.QuantizationPreset.PERFORMANCE,
-        subset_size=len(views),
+        subset_size=len(seen),
         fast_bias_correction=True,
-        advanced_parameters=advanced(target),
+        advanced_parameters=advanced(target, batchwise=batch == 1),
     )
+    return made if batch == 1 else _of_batches(made, 1)
 
 
 def quantize_with_limit(
@@ -68,11 +74,17 @@ def quantize_with_limit(
     )
 
 
-def advanced(target: TargetCpu) -> Any:
-    """NNCF's parameters for `target`."""
+def advanced(target: TargetCpu, *, batchwise: bool = True) -> Any:
+    """NNCF's parameters for `target`. batchwise: where a batch has several pictures, each counts by itself."""
     nncf = _nncf()
     fix = nncf.OverflowFix.ENABLE if target is TargetCpu.AVX2 else nncf.OverflowFix.DISABLE
-    return nncf.AdvancedQuantizationParameters(overflow_fix=fix)
+    return nncf.AdvancedQuantizationParameters(overflow_fix=fix, batchwise_statistics=None if batchwise else False)
+
+
+def _of_batches(model: Any, size: int) -> Any:
+    """Changed to take batches of `size` pictures, -1: of any size."""
+    model.reshape([size, *list(model.inputs[0].get_partial_shape())[1:]])
+    return model
 
 
 def _nncf() -> Any:
@@ -94,6 +106,22 @@ def instruction_sets_of(target: TargetCpu, here: frozenset[str]) -> tuple[str, .
     if not vnni:
         raise ValueError("--target-cpu native needs a CPU with VNNI; this one has none. Use --target-cpu avx2")
     return vnni
+
+
+class InBatches:
+    """The views as the network sees them, in batches; shuffled, so that views of one class do not stay together."""
+
+    def __init__(self, spec: NetworkInput, views: Sequence[Image], size: int) -> None:
+        order = np.random.default_rng(0).permutation(len(views))
+        self._one_by_one, self._size = Normalised(spec, [views[i] for i in order]), size
+
+    def __len__(self) -> int:
+        return -(-len(self._one_by_one) // self._size)
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        single = iter(self._one_by_one)
+        while batch := list(islice(single, self._size)):
+            yield np.concatenate(batch)
 
 
 class Normalised:
