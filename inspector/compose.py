@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from inspector.board import status_of_box
+from inspector.alarm_keeper import AlarmKeeper, conditions_of
+from inspector.board import Message, status_of_box
 from inspector.changeover import obey_forever
 from inspector.config import AppConfig
 from inspector.control import ControlServer
@@ -45,6 +46,12 @@ class Box:
     links: tuple[Link, ...]
     archive: ImageArchive
     filing: Filing
+    alarms: AlarmKeeper
+
+    def status(self) -> Message:
+        """What the page is told; `alarms` is what is wrong now, `alarm_states` each alarm with its life."""
+        status = status_of_box([running.board for running in self.stations])
+        return {**status, "alarm_states": self.alarms.told()}
 
 
 async def run(cfg: AppConfig) -> None:
@@ -61,6 +68,7 @@ async def run(cfg: AppConfig) -> None:
             turning.append(tasks.create_task(_feed_systemd(watchdog), name="watchdog"))
             turning.append(tasks.create_task(_tell_status(box), name="status"))
             turning.append(tasks.create_task(box.filing.run_forever(), name="filing"))
+            turning.append(tasks.create_task(box.alarms.look_forever(), name="alarms"))
             for running in box.stations:
                 turning.append(tasks.create_task(running.tell_health_forever(), name="health"))
                 turning.append(tasks.create_task(obey_forever(running), name="commands"))
@@ -127,7 +135,7 @@ async def _tell_status(box: Box) -> None:
         )  # fmt: skip
         for running in box.stations:
             running.warn()
-        first.board.push("status", status_of_box([running.board for running in box.stations]))
+        first.board.push("status", box.status())
         await asyncio.sleep(STATUS_PERIOD_S)
 
 
@@ -155,15 +163,17 @@ async def open_box(cfg: AppConfig) -> AsyncIterator[Box]:
         archive = ImageArchive(_archive_settings(cfg), noted=begun[0].results.note_image)
         stack.callback(archive.close)
         links, stations = _linked(cfg, begun, archive)
-        boards = [running.board for running in stations]
+        alarms = AlarmKeeper(clock, journal, conditions_of({s.section.id: s.health for s in stations}))
+        alarms.recall(await threads["store"].call(journal.alarms.lasts))
+        box, board = Box(shared, stations, links, archive, filing, alarms), stations[0].board
         control = ControlServer(
             cfg.paths.run / "control.sock",
-            {"status": lambda *_: status_of_box(boards), "recent": lambda *_: boards[0].recent()},
+            {"status": lambda *_: box.status(), "recent": lambda *_: board.recent(), **alarms.handlers()},
         )
         await control.start()
         stack.push_async_callback(control.close)
-        boards[0].push = control.push
-        yield Box(shared, stations, links, archive, filing)
+        board.push = control.push
+        yield box
 
 
 def _linked(

@@ -51,6 +51,21 @@ async def test_a_camera_unplugged_while_idle_is_one_alarm_in_time_and_comes_back
     await line.good()
 
 
+async def test_a_camera_pulled_under_a_plc_that_triggers_on_is_one_alarm_in_the_journal(line):
+    """Row 1, F4: each part is answered and recorded, and a person is told once."""
+    await line.good()
+    before = line.journalled("camera")
+    with line.fault(Fault.LOST):
+        await line.not_ready(OfflineReason.CAMERA, "link lost")
+        for _ in range(20):
+            assert await line.answer(line.raise_trigger(line.next_good())) == CAMERA
+        states = [a for a in (await line.status())["alarm_states"] if a["id"] == "camera"]
+        assert [a["phase"] for a in states] == ["unacknowledged"]
+    await line.ready(READY_AGAIN_S)
+    await line.good()
+    assert (line.journalled("camera")[len(before) :]).count("raised") == 1
+
+
 async def test_a_camera_unplugged_after_its_trigger_gives_no_pass_and_no_older_picture(tmp_path):
     """Row 2."""
     async with live_line(tmp_path) as line:

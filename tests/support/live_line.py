@@ -6,10 +6,12 @@ import asyncio
 import time
 import tomllib
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+import apsw
 
 from inspector.bundle.keys import load_keys
 from inspector.bundle.slots import Slots
@@ -245,6 +247,12 @@ class LiveLine:
     def codes_told(self, trigger_id: int) -> list[tuple[int, int]]:
         """Every (code, reason) that stood valid for this id, in order."""
         return [(code, reason) for id_, code, reason in self.told if id_ == trigger_id]
+
+    def journalled(self, alarm: str) -> list[str]:
+        """What happened to this alarm so far, oldest first."""
+        with closing(apsw.Connection(str(self.db), flags=apsw.SQLITE_OPEN_READONLY)) as db:
+            rows = db.execute("SELECT event FROM alarm_changes WHERE alarm = ? ORDER BY n", (alarm,))
+            return [str(event) for (event,) in rows]
 
     # -- the record ----------------------------------------------------------------------------------------------------
 
