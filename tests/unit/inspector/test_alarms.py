@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -222,7 +223,7 @@ async def test_acknowledging_and_shelving_survive_a_restart_are_journalled_and_n
         daemon.keeper.look()
         assert daemon.told() == [("camera", "acknowledged", True)] and not daemon.health.state().ready
         assert await daemon.ask("alarm_unshelve", id="camera") == {"recorded": True}
-    with apsw.Connection(str(tmp_path / "results.db")) as db:
+    with closing(apsw.Connection(str(tmp_path / "results.db"))) as db:
         rows = list(db.execute("SELECT event, actor, why FROM alarm_changes ORDER BY n"))
         assert rows == [
             ("raised", "inspector", ""),
@@ -232,19 +233,17 @@ async def test_acknowledging_and_shelving_survive_a_restart_are_journalled_and_n
         ]
         with pytest.raises(apsw.ConstraintError, match="kept as it was"):
             db.execute("UPDATE alarm_changes SET actor = 'ben'")
-    db.close()
 
 
 async def test_an_alarm_about_the_store_can_be_acknowledged_and_is_recorded_later(tmp_path):
     async with Daemon(tmp_path) as daemon:
-        with apsw.Connection(str(tmp_path / "results.db")) as other:
+        with closing(apsw.Connection(str(tmp_path / "results.db"))) as other:
             other.execute("BEGIN IMMEDIATE")
             daemon.health.down("store", "locked")
             daemon.keeper.look()
             assert await daemon.ask("alarm_ack", id="store") == {"recorded": False}
             assert daemon.told() == [("store", "acknowledged", False)]
             other.execute("ROLLBACK")
-        other.close()
         daemon.keeper.look()
         await daemon.journal.alive()
         assert [c.event for c in await daemon.thread.call(daemon.journal.alarms.lasts)] == [Event.ACKNOWLEDGED]
