@@ -56,9 +56,11 @@ class AlarmKeeper:
         """Every alarm with its phase, for the status message; the most urgent first."""
         return [
             {
-                "id": c.id, "phase": str(c.phase), "cause": c.cause, "priority": c.priority,
-                "since_utc_ms": c.since_utc_ms, "shelved_until_utc_ms": c.shelved_until_utc_ms,
-                "actor": c.actor, "why": c.why,
+                "id": c.id, "phase": str(c.phase), "key": c.key, "params": c.params, "cause": c.cause,
+                "priority": c.priority, "since_utc_ms": c.since_utc_ms, "changed_utc_ms": c.utc_ms,
+                "event": str(c.event), "actor": c.actor,
+                "shelved_until_utc_ms": c.shelved_until_utc_ms, "shelved_by": c.shelved_by,
+                "shelved_why": c.shelved_why,
             }
             for c in self.alarms.listed()
         ]  # fmt: skip
@@ -68,8 +70,11 @@ class AlarmKeeper:
         return {"alarm_ack": self._ack, "alarm_shelve": self._shelve, "alarm_unshelve": self._unshelve}
 
     async def _ack(self, params: Params, actor: str) -> Mapping[str, bool]:
-        (id_,) = _strings(params, "id")
-        return await self._answer(self.alarms.acknowledge(id_, actor, self._utc_ms()))
+        (id_,) = _strings(params, "id", others=("changed_utc_ms",))
+        seen = params["changed_utc_ms"]
+        if type(seen) is not int:
+            raise ControlError("changed_utc_ms must be a whole number: as the status has it")
+        return await self._answer(self.alarms.acknowledge(id_, seen, actor, self._utc_ms()))
 
     async def _shelve(self, params: Params, actor: str) -> Mapping[str, bool]:
         id_, why = _strings(params, "id", "why", others=("minutes",))
@@ -85,7 +90,8 @@ class AlarmKeeper:
 
     async def _answer(self, changes: Sequence[Change]) -> Mapping[str, bool]:
         last = changes[-1]
-        self._take(changes)
+        if not self._take(changes):
+            return {"recorded": False}
         not_after_s = self.clock.monotonic_s() + WRITTEN_WITHIN_S
         try:
             while any(waiting is last for waiting in self._waiting) and self._writing is not None:
@@ -96,14 +102,17 @@ class AlarmKeeper:
             return {"recorded": False}
         return {"recorded": True}
 
-    def _take(self, changes: Sequence[Change]) -> None:
+    def _take(self, changes: Sequence[Change]) -> bool:
+        """False: too many wait already, and these are in the log only."""
         for change in changes:
             log.info("alarm", id=change.id, change=str(change.event), cause=change.cause, actor=change.actor)
-            if len(self._waiting) < MAX_WAITING:
-                self._waiting.append(change)
-            else:
-                log.error("change of an alarm is in this log only", id=change.id, waiting=MAX_WAITING)
+        room = len(self._waiting) + len(changes) <= MAX_WAITING
+        if room:
+            self._waiting.extend(changes)
+        elif changes:
+            log.error("changes of alarms are in this log only", waiting=len(self._waiting))
         self._flush()
+        return room
 
     def _flush(self) -> None:
         """Drop what is on the disk, and begin to write what waits; what failed is tried again at the next look."""
@@ -128,7 +137,7 @@ def conditions_of(healths: Mapping[str, Health]) -> Callable[[], list[Condition]
 
     def now() -> list[Condition]:
         return [
-            Condition(a.id if name == first else f"{name}.{a.id}", a.cause, a.priority)
+            Condition(a.id if name == first else f"{name}.{a.id}", a.problem)
             for name, health in healths.items() for a in health.state().alarms
         ]  # fmt: skip
 

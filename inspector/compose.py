@@ -15,6 +15,7 @@ from inspector.board import Message, status_of_box
 from inspector.changeover import obey_forever
 from inspector.config import AppConfig
 from inspector.control import ControlServer
+from inspector.core.alarm_kinds import Kind
 from inspector.core.clock import SystemClock
 from inspector.core.errors import StoreError
 from inspector.failpoints import Failpoints
@@ -49,9 +50,9 @@ class Box:
     alarms: AlarmKeeper
 
     def status(self) -> Message:
-        """What the page is told; `alarms` is what is wrong now, `alarm_states` each alarm with its life."""
+        """What the page is told; `alarms` is what is wrong now, `alarm_list` what people have to see to."""
         status = status_of_box([running.board for running in self.stations])
-        return {**status, "alarm_states": self.alarms.told()}
+        return {**status, "alarm_list": self.alarms.told()}
 
 
 async def run(cfg: AppConfig) -> None:
@@ -118,21 +119,10 @@ async def _tell_status(box: Box) -> None:
     first = box.stations[0]
     while True:
         archive = box.archive.state
-        first.health.warn(
-            "archive", None if archive.ok else f"pictures are not kept: {archive.text}",
-            "Parts are judged and recorded, but without pictures.", "Make room on the disk, or replace it.",
-        )  # fmt: skip
+        first.health.warn(Kind.ARCHIVE, None if archive.ok else {"detail": archive.text})
         broken = ", ".join(box.shared.journal.broken)
-        first.health.warn(
-            "broken_record", f"the record was broken and a new one was begun: {broken}" if broken else None,
-            "Rows of the running month, and what is in no backup, are only in the file that was set aside.",
-            "Copy it to a safe place, let it be looked at, and move it out of the folder.", "high",
-        )  # fmt: skip
-        first.health.warn(
-            "filing", None if box.filing.fault is None else f"rows of past months are not filed: {box.filing.fault}",
-            "Every row is kept, but results.db grows and the history becomes slower.",
-            "Make room on the disk; look at the file that is named.",
-        )  # fmt: skip
+        first.health.warn(Kind.BROKEN_RECORD, {"files": broken} if broken else None)
+        first.health.warn(Kind.FILING, None if box.filing.fault is None else {"detail": str(box.filing.fault)})
         for running in box.stations:
             running.warn()
         first.board.push("status", box.status())

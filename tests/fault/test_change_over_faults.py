@@ -211,16 +211,17 @@ async def test_a_part_that_the_plc_took_as_good_unasked_is_a_critical_alarm_also
         await line.ready()
         rejected = await line.play(next(parts_of(Kind.EMPTY)))
         assert rejected.code != Verdict.PASS
-        alarm = await line.not_ready(OfflineReason.LATCHED_ERROR, f"part {rejected.part_id} ")
-        assert alarm["priority"] == "critical" and f"trigger {rejected.trigger_id}" in alarm["cause"]
+        part = f"{rejected.part_id} ({rejected.trigger_id})"
+        alarm = await line.not_ready(OfflineReason.LATCHED_ERROR, part)
+        assert alarm["priority"] == "critical"
         assert line.process is not None
         line.process.kill()  # what is shown is on the disk by then
         await line.process.wait()
         beat = line.sim.stat()["HEARTBEAT"]
         await line.start()
         assert await line.until(lambda: line.sim.stat()["HEARTBEAT"] != beat, START_S)
-        alarm = await line.not_ready(OfflineReason.LATCHED_ERROR, f"part {rejected.part_id} ", START_S)
-        assert alarm["priority"] == "critical" and alarm["cause"].count("trigger") == 1
+        alarm = await line.not_ready(OfflineReason.LATCHED_ERROR, part, START_S)
+        assert alarm["priority"] == "critical" and alarm["params"] == {"parts": part}
         assert wrong_accepts(line) == [(rejected.trigger_id, rejected.part_id)], "once, however often it starts"
         await line.clear_error()
         await line.ready()

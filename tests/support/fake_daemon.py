@@ -86,7 +86,7 @@ class FakeDaemon:
                 "camera": {**ok, "text": "rendered, 320 x 256"}, "plc": {**ok, "text": "127.0.0.1:5020"}, "model": ok,
                 "store": ok, "disk": {**ok, "text": "41 GB free"},
             }, "counts": dict(self.counts), "since_utc_ms": self.started_utc_ms, "cycle_ms": {"p50": 31.4, "p99": 44.0},
-            "uptime_s": 4210, "alarms": [], "utc_ms": int(time.time() * 1000), **self.changes,
+            "uptime_s": 4210, "alarms": [], "alarm_list": [], "utc_ms": int(time.time() * 1000), **self.changes,
         }  # fmt: skip
 
     def push(self, event: str, data: dict[str, Any]) -> None:
