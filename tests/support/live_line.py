@@ -130,6 +130,21 @@ class LiveLine:
         async with connect_control(self.folder / "run" / "control.sock", "test") as control:
             return await control.status()
 
+    async def act(self, method: str, **params: object) -> Any:
+        """What Anna does by the control socket. Raises ControlError."""
+        async with connect_control(self.folder / "run" / "control.sock", "anna") as control:
+            return await control.call(method, params)
+
+    async def listed(self, alarm: str, within_s: float = TOLD_WITHIN_S) -> Mapping[str, Any]:
+        """An alarm of the list that people see to, by its id."""
+        end = time.monotonic() + within_s
+        while True:
+            found = [a for a in (await self.status())["alarm_list"] if a["id"] == alarm]
+            if found:
+                return dict(found[0])
+            assert time.monotonic() < end, f"no alarm {alarm!r} on the list"
+            await self.sim.idle_for(0.05)
+
     def words(self) -> str:
         """The end of the daemon's log."""
         return last_words(self.log)

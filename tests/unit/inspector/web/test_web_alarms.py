@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from string import Formatter
 from typing import Any
 
 import pytest
 
-from inspector.alarm_keeper import AlarmKeeper, conditions_of
-from inspector.control import ControlServer
 from inspector.core.alarm_kinds import KINDS, Kind
 from inspector.core.alarms import Change, Event, Phase
-from inspector.core.clock import SystemClock
-from inspector.health import WATCHED, Health
 from inspector.office.person import Role
 from inspector.store.alarm_history import DAY_MS, RATE_MS, read_record
-from inspector.store.journal import Journal
-from inspector.threads import DeviceThread
 from inspector.web import words
 from inspector.web.alarm_views import alarm_view, alarms_view, record_view
 from inspector.web.site import Site
+from tests.support.alarms import alarming
 from tests.support.office import make_hashes_cheap
 from tests.support.page import site_in
 from tests.support.visitors import HTML, Browser, browser_of, people_of
@@ -100,50 +92,6 @@ def test_an_alarm_of_another_station_says_of_which() -> None:
 # -- with the daemon's side behind a real socket -----------------------------------------------------------------------
 
 
-class Running:
-    """Alarms of a daemon: health, journal, keeper, control socket."""
-
-    def __init__(self, run: Path) -> None:
-        self.run, self.thread = run, DeviceThread("store")
-        clock = SystemClock()
-        self.journal = Journal(run / "results.db", clock, self.thread, min_free_bytes=0)
-        self.health = Health(clock)
-        self.keeper = AlarmKeeper(clock, self.journal, conditions_of({"st1": self.health}))
-        handlers = {"status": lambda *_: self.status(), "recent": lambda *_: [], **self.keeper.handlers()}
-        self.server = ControlServer(run / "control.sock", handlers)
-
-    def status(self) -> dict[str, Any]:
-        return {"ready": self.health.state().ready, "alarm_list": self.keeper.told()}
-
-    def raise_all(self, *kinds: Kind) -> None:
-        for part in WATCHED:
-            self.health.ok(part)
-        for kind in kinds:
-            self.health.warn(kind, dict.fromkeys(kind.params, "x"))
-        self.health.down("camera", "link lost")
-        self.keeper.look()
-
-    def alarm(self, id_: str) -> dict[str, Any]:
-        return dict(next(a for a in self.keeper.told() if a["id"] == id_))
-
-    def seen(self, id_: str) -> dict[str, Any]:
-        return {"id": id_, "changed_utc_ms": self.alarm(id_)["changed_utc_ms"]}
-
-
-@asynccontextmanager
-async def running(run: Path) -> AsyncIterator[Running]:
-    daemon = Running(run)
-    await daemon.journal.start()
-    await daemon.server.start()
-    try:
-        yield daemon
-    finally:
-        await daemon.server.close()
-        await daemon.journal.close()
-        daemon.thread.close()
-        await asyncio.sleep(0.02)  # a peer that has just left closes its end a turn later
-
-
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     make_hashes_cheap(monkeypatch)
@@ -161,8 +109,8 @@ async def said(browser: Browser, what: str, sent: object) -> tuple[int, dict[str
 async def test_an_operator_acknowledges_and_shelves_in_their_name_and_the_station_is_no_readier_for_it(
     site: Site, tmp_path: Path
 ) -> None:
-    async with running(tmp_path) as daemon, people_of(site, [{Role.OPERATOR}]) as (operator,):
-        daemon.raise_all(Kind.GAP)
+    async with alarming(tmp_path) as daemon, people_of(site, [{Role.OPERATOR}]) as (operator,):
+        daemon.look(Kind.GAP)
         assert await said(operator, "ack", daemon.seen("camera")) == (200, {"told": ""})
         assert daemon.alarm("camera")["phase"] == "acknowledged" and daemon.alarm("camera")["actor"] == "p0"
         shelf = {"id": "gap", "minutes": 60, "why": "PLC is being changed"}
@@ -176,8 +124,8 @@ async def test_an_operator_acknowledges_and_shelves_in_their_name_and_the_statio
 
 
 async def test_who_is_not_logged_in_or_not_of_the_line_acts_on_no_alarm(site: Site, tmp_path: Path) -> None:
-    async with running(tmp_path) as daemon, people_of(site, [{Role.ML}]) as (engineer,):
-        daemon.raise_all()
+    async with alarming(tmp_path) as daemon, people_of(site, [{Role.ML}]) as (engineer,):
+        daemon.look()
         visitor = browser_of(site)
         for what, more in (("ack", {}), ("shelve", {"minutes": 15, "why": "x"}), ("unshelve", {})):
             sent = {**(daemon.seen("camera") if what == "ack" else {"id": "camera"}), **more}
@@ -207,8 +155,8 @@ async def test_who_is_not_logged_in_or_not_of_the_line_acts_on_no_alarm(site: Si
 async def test_what_cannot_be_meant_or_came_too_late_changes_nothing(
     site: Site, tmp_path: Path, what: str, sent: object, status: int
 ) -> None:
-    async with running(tmp_path) as daemon, people_of(site, [{Role.OPERATOR}]) as (operator,):
-        daemon.raise_all()
+    async with alarming(tmp_path) as daemon, people_of(site, [{Role.OPERATOR}]) as (operator,):
+        daemon.look()
         before = daemon.keeper.told()
         got, body = await said(operator, what, sent)
         assert got == status and body["error"]
@@ -239,7 +187,7 @@ async def test_rates_and_shares_are_those_of_what_was_raised_and_shown(site: Sit
         raised(start - 1000, Kind.CAMERA), raised(start - 900, Kind.PLC_VERDICT),
         raised(start - 800, Kind.CAMERA, Event.CLEARED), raised(start - 700, Kind.LIGHT, until=start + 1),
     ]  # fmt: skip
-    async with running(tmp_path) as daemon:
+    async with alarming(tmp_path) as daemon:
         await daemon.thread.call(daemon.journal.alarms.note, changes)
         record = await site.records.ask(lambda db: read_record(db, start))
     assert (record.now, record.day, record.most) == (2, 14, 12)
@@ -257,7 +205,7 @@ async def test_the_journal_is_bounded_and_never_forgets_how_an_alarm_stands(
 ) -> None:
     monkeypatch.setattr("inspector.store.alarm_book.KEPT", 50)
     monkeypatch.setattr("inspector.store.alarm_book.TIDIED_EVERY", 10)
-    async with running(tmp_path) as daemon:
+    async with alarming(tmp_path) as daemon:
         book = daemon.journal.alarms
         await daemon.thread.call(book.note, [raised(1, Kind.CAMERA)])
         for n in range(40):
