@@ -63,6 +63,33 @@ class Kind(Enum):
     ARCHIVE = MEDIUM, "pictures are not kept: {detail}", "", 1.0, 10.0
     BROKEN_RECORD = HIGH, "the record was broken and a new one was begun: {files}"
     FILING = LOW, "rows of past months are not filed: {detail}"
+    # what the PLC counts beside us
+    PARTS_UNTRIGGERED = MEDIUM, "the PLC counted {count} parts more than it triggered", "part_count"
+    TRIGGERS_UNCOUNTED = MEDIUM, "the PLC triggered {count} times more than it counted parts", "part_count"
+    # what a person did to the station
+    OFFLINE = HIGH, "set offline by {actor}"
+    FORCED = HIGH, "values are forced by {actor}: {values}"
+    # room on the disk over months
+    STORAGE_STUCK = HIGH, "room is short, and all pictures that are left are on hold or may not go"
+    STORAGE_RESERVE = MEDIUM, "at the present rate the disk is full of records in {days} days"
+    STORAGE_RESERVE_SHORT = HIGH, "the disk is soon full of records: in {days} days", "storage_reserve"
+    STORAGE_INODES = MEDIUM, "the disk takes only {count} more files"
+    STORAGE_DOUBT = MEDIUM, "{detail}: too many to be believed, nothing was done"
+    STORAGE_ASIDE = LOW, "{count} pictures without a row are set aside in {folder} for {days} days"
+    # what wears out
+    FRAMES_LOST = MEDIUM, "{value} pictures did not come from the camera within an hour, {limit} are allowed"
+    CAMERA_TEMP = MEDIUM, "the camera has {value} °C, {limit} are allowed"
+    CPU_TEMP = HIGH, "the processor has {value} °C, {limit} are allowed"
+    DISK_FREE = HIGH, "{value} GB are free on the disk, {limit} are wanted"
+    DISK_FREE_FAULT = HIGH, "it cannot be told how much is free on the disk: {detail}", "disk_free"
+    INODES_FREE = HIGH, "the disk has room for few more files: {value} % are left, {limit} are wanted"
+    CLOCK_OFFSET = MEDIUM, "the clock is {value} ms off, {limit} are allowed"
+    CLOCK_STEP = MEDIUM, "the clock was set by {value} ms within the last hour, {limit} are allowed"
+    CLOCK_FREE = MEDIUM, "no time service has kept the clock for {value} hours, {limit} are allowed"
+    CERTIFICATE_PAGE = MEDIUM, "the page's certificate ends in {value} days, {limit} are wanted"
+    CERTIFICATE_PAGE_FAULT = MEDIUM, "the page's certificate cannot be read: {detail}", "certificate_page"
+    BACKUP_AGE = MEDIUM, "the newest backup is {value} hours old, {limit} are allowed"
+    BACKUP_AGE_FAULT = MEDIUM, "backups: {detail}", "backup_age"
 
     def __init__(self, priority: str, text: str, place: str = "", on_s: float = 0.0, off_s: float = OFF_S) -> None:
         self.key = self.name.lower()  # of its words, and on the wire

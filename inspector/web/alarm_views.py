@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from inspector.core.alarm_kinds import CRITICAL, HIGH, LOW, MEDIUM
+from inspector.core.alarm_kinds import CRITICAL, HIGH, KINDS, LOW, MEDIUM
 from inspector.core.alarms import BOX, UNHEEDED, Change, Event, Phase
 from inspector.store.alarm_history import DAY_MS, RATE_MS, Record
 from inspector.web.present import UNKNOWN, Message, View, clock_time, date_time, percent
@@ -108,14 +108,12 @@ def shelf_times() -> list[tuple[int, str]]:
 
 
 def _said(alarm: Message, part: str) -> str:
-    """A text of the alarm's key; of a key or with parameters that this page does not know, that it does not."""
+    """A text of the alarm's kind; of one of another version than ours what the log says: better than none."""
     key, params = str(alarm.get("key", "")), alarm.get("params") or {}
-    if has_word(f"alarm.{key}.cause"):
-        try:
-            return word(f"alarm.{key}{part}", **params)
-        except KeyError:  # of another version than ours: the log's text is better than none
-            pass
-    return word(f"alarm.unknown{part}", key=f"{key}: {alarm.get('cause', '')}")
+    kind = KINDS.get(key)
+    if kind is not None and (not part or kind.params == params.keys()):
+        return word(f"alarm.{key}{part}", **params)
+    return word(f"alarm.unknown{part}", detail=f"{key}: {alarm.get('cause', '')}")
 
 
 def _known(key: str, otherwise: str) -> str:

@@ -94,9 +94,9 @@ def test_an_alarm_that_is_over_stays_listed_until_a_person_took_note(line):
 
 
 def test_a_short_break_of_the_plc_is_no_alarm_and_a_long_one_is(line):
-    line.see(PLC, for_s=0.4)
+    line.see(PLC, for_s=0.3)
     line.see(for_s=0.2)
-    line.see(PLC, for_s=0.4)
+    line.see(PLC, for_s=0.3)
     assert line.changes == [] and line.alarms.listed() == []
     line.see(PLC, for_s=0.3)
     assert line.events() == [Event.RAISED]
