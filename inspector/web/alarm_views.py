@@ -45,8 +45,9 @@ def alarm_view(alarm: Message) -> View:
 
 
 def alarms_view(status: Message) -> View:
-    """For the screens: the list, what is shelved, and how many nobody took note of."""
+    """For the screens: the list, what nobody took note of first; what is shelved; how many nobody took note of."""
     views = [alarm_view(alarm) for alarm in status.get("alarm_list") or []]
+    views.sort(key=lambda view: not view["may_ack"])
     return {
         "alarms": [view for view in views if not view["shelved"]],
         "shelved": [view for view in views if view["shelved"]],
@@ -81,7 +82,7 @@ def record_view(record: Record) -> View:
     return {
         "rates": [
             _rate("alarms.rate.now", record.now, str(record.now)),
-            _rate("alarms.rate.mean", mean := record.day * RATE_MS / DAY_MS, f"{mean:.1f}"),
+            _rate("alarms.rate.mean", mean := record.day * RATE_MS / DAY_MS, f"{mean:.2f}"),
             _rate("alarms.rate.most", record.most, str(record.most)),
         ],
         "shares": _shares(record.by_priority),

@@ -18,6 +18,7 @@ from PIL import Image as Pillow
 from inspector.cameras.faults import Fault
 from inspector.demo.parts import Kind, render
 from plc.registers import OfflineReason, Reason, Verdict
+from tests.support.alarms import action_of
 from tests.support.live_line import READY_AGAIN_S, LiveLine, broken, live_line, parts_of, standing
 
 pytestmark = [pytest.mark.fault, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
@@ -43,7 +44,7 @@ async def test_a_camera_unplugged_while_idle_is_one_alarm_in_time_and_comes_back
     await line.good()
     with line.fault(Fault.LOST):
         alarm = await line.not_ready(OfflineReason.CAMERA, "link lost")
-        assert alarm["priority"] == "high" and "cable" in alarm["action"]
+        assert alarm["priority"] == "high" and "cable" in action_of(alarm)
         assert line.sim.stat()["ERROR_CODE"] == Reason.CAMERA
         assert await line.answer(line.raise_trigger(line.next_good())) == CAMERA, "a part that comes all the same"
     await line.ready(READY_AGAIN_S)

@@ -25,10 +25,10 @@ def action_of(alarm: Mapping[str, Any] | Kind) -> str:
 
 
 class AlarmingDaemon(FakeDaemon):
-    """Health, journal, keeper and control socket are real; parts are not. `lost`: the camera is pulled."""
+    """Health, journal, keeper and control socket are real; parts are not. The camera is pulled."""
 
     def __init__(self, run: Path) -> None:
-        clock, self.thread, self.lost = SystemClock(), DeviceThread("store"), True
+        clock, self.thread = SystemClock(), DeviceThread("store")
         self.journal = Journal(run / "results.db", clock, self.thread, min_free_bytes=0)
         self.health = Health(clock)
         self.keeper = AlarmKeeper(clock, self.journal, conditions_of({"st1": self.health}))
@@ -38,11 +38,10 @@ class AlarmingDaemon(FakeDaemon):
         return {**super().status(), "ready": self.health.state().ready, "alarm_list": self.keeper.told()}
 
     def look(self, *kinds: Kind) -> None:
-        """What is wrong from now on: these, and the camera where it is pulled."""
+        """What is wrong from now on: these, and the camera."""
         for part in WATCHED:
             self.health.ok(part)
-        if self.lost:
-            self.health.down("camera", "link lost within 2 s")
+        self.health.down("camera", "link lost within 2 s")
         for kind in kinds:
             self.health.warn(kind, {name: 3 if name == "count" else name for name in kind.params})
         self.keeper.look()

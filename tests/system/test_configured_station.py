@@ -20,7 +20,7 @@ from inspector.control import connect_control
 from inspector.core.checksum import checksum_of
 from inspector.demo.parts import Kind, kind_of
 from inspector.health import EXIT_HUNG
-from inspector.web.present import alarm_view
+from inspector.web.alarm_views import alarm_view
 from plc.registers import OfflineReason, Status2
 from plc.sim import SimConfig, SimPlc
 from tests.support.alarms import action_of

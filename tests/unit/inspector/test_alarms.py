@@ -72,6 +72,21 @@ def test_a_camera_that_comes_and_goes_for_a_minute_is_one_alarm(line):
     assert line.events() == [Event.RAISED]
 
 
+def test_a_camera_pulled_for_a_minute_under_a_plc_that_triggers_ten_times_a_second_is_one_alarm(line):
+    clock, told = SimClock(), []
+    health = Health(clock)
+    conditions = conditions_of({"st1": health})
+    for part in range(600):
+        for watched in WATCHED:
+            health.ok(watched)
+        if part % 7:  # now and then it answers for a moment, as a loose plug does
+            health.down("camera", f"link lost at part {part}")
+        clock.now_s += 0.1
+        told += line.alarms.see(conditions(), clock.now_s, round(clock.now_s * 1000))
+    assert [(change.id, change.event) for change in told] == [("camera", Event.RAISED)]
+    assert line.alarms.listed()[0].params == {"detail": "link lost at part 599"}
+
+
 def test_an_alarm_goes_through_its_life_when_acknowledged_while_it_stands(line):
     line.see(CAMERA)
     assert line.phase() is Phase.UNACKNOWLEDGED

@@ -193,6 +193,7 @@ async def test_rates_and_shares_are_those_of_what_was_raised_and_shown(site: Sit
         raised(start - 800, Kind.CAMERA, Event.CLEARED), raised(start - 700, Kind.LIGHT, until=start + 1),
     ]  # fmt: skip
     async with alarming(tmp_path) as daemon:
+        daemon.hang()
         await daemon.thread.call(daemon.journal.alarms.note, changes)
         record = await site.records.ask(lambda db: read_record(db, start))
     assert (record.now, record.day, record.most) == (2, 14, 12)
@@ -211,6 +212,7 @@ async def test_the_journal_is_bounded_and_never_forgets_how_an_alarm_stands(
     monkeypatch.setattr("inspector.store.alarm_book.KEPT", 50)
     monkeypatch.setattr("inspector.store.alarm_book.TIDIED_EVERY", 10)
     async with alarming(tmp_path) as daemon:
+        daemon.hang()
         book = daemon.journal.alarms
         await daemon.thread.call(book.note, [raised(1, Kind.CAMERA)])
         for n in range(40):
