@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -38,8 +39,13 @@ class AlarmKeeper:
     _writing: Future[None] | None = None
     _batch: int = 0  # how many of _waiting, from the left, _writing is about
 
-    def recall(self, lasts: Sequence[Change]) -> None:
-        """At a start: what was acknowledged or shelved still is."""
+    async def recall(self) -> None:
+        """At a start: what was acknowledged or shelved still is; where that cannot be read, all is new again."""
+        try:
+            lasts = await asyncio.wrap_future(self.journal.submit(self.journal.alarms.lasts))
+        except StoreError as exc:
+            log.error("what was acknowledged or shelved is not known", error=str(exc))
+            return
         self.alarms.recall(lasts, self.clock.monotonic_s(), self._utc_ms())
 
     async def look_forever(self) -> None:

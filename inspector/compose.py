@@ -154,7 +154,7 @@ async def open_box(cfg: AppConfig) -> AsyncIterator[Box]:
         stack.callback(archive.close)
         links, stations = _linked(cfg, begun, archive)
         alarms = AlarmKeeper(clock, journal, conditions_of({s.section.id: s.health for s in stations}))
-        alarms.recall(await threads["store"].call(journal.alarms.lasts))
+        await alarms.recall()
         box, board = Box(shared, stations, links, archive, filing, alarms), stations[0].board
         control = ControlServer(
             cfg.paths.run / "control.sock",

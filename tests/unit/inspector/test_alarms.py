@@ -241,7 +241,7 @@ class Daemon:
 
     async def __aenter__(self) -> Daemon:
         await self.journal.start()
-        self.keeper.recall(await self.thread.call(self.journal.alarms.lasts))
+        await self.keeper.recall()
         for part in WATCHED:
             self.health.ok(part)
         return self
