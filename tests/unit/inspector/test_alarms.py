@@ -178,6 +178,16 @@ def test_a_shelved_alarm_comes_back_by_itself_and_shelving_needs_a_reason(line):
     assert line.events()[-1] is Event.UNSHELVED
 
 
+def test_a_wall_clock_that_is_set_back_over_a_restart_makes_no_shelf_longer_than_allowed(line):
+    line.see(CAMERA)
+    line.shelve(seconds=60)
+    line.alarms = Alarms()
+    line.alarms.recall(line.changes[-1:], line.now_s, line.utc_ms - 30 * 86_400_000)
+    line.now_s += MAX_SHELVE_S
+    line.see(CAMERA)
+    assert line.events()[-1] is Event.UNSHELVED
+
+
 def test_the_most_urgent_alarm_stands_first_and_then_the_newest(line):
     line.see(PLC, for_s=2)
     line.see(PLC, CAMERA, for_s=1)
@@ -299,6 +309,14 @@ async def test_an_alarm_about_the_store_can_be_acknowledged_and_is_recorded_late
         daemon.keeper.look()
         await daemon.journal.alive()
         assert [c.event for c in await daemon.thread.call(daemon.journal.alarms.lasts)] == [Event.ACKNOWLEDGED]
+
+
+async def test_what_waits_beyond_all_bounds_is_not_said_to_be_recorded(tmp_path, monkeypatch):
+    async with Daemon(tmp_path) as daemon:
+        daemon.health.down("camera", "link lost")
+        daemon.keeper.look()
+        monkeypatch.setattr("inspector.alarm_keeper.MAX_WAITING", 0)
+        assert await daemon.ack("camera") == {"recorded": False}
 
 
 @pytest.mark.parametrize(
