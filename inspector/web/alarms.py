@@ -30,12 +30,13 @@ readable = partial(router.api_route, methods=["GET", "HEAD"])
 @readable("/alarms")
 async def alarms(request: Request) -> Response:
     """The list, which follows the stream; rates, shares and journal as they are now."""
-    site = site_of(request)
-    try:
-        record = record_view(await site.records.ask(partial(read_record, utc_ms=int(time.time() * 1000))))
-    except Unreadable:
-        record = None
-    return site.page("alarms.html", 503 if record is None else 200, here="alarms", record=record)
+    return await _page(request, "alarms.html")
+
+
+@readable("/alarms/record")
+async def record(request: Request) -> Response:
+    """The part of the page that an open one asks for anew."""
+    return await _page(request, "_alarm_record.html")
 
 
 @router.post("/alarms/ack")
@@ -71,6 +72,15 @@ async def unshelve(request: Request) -> Response:
     except BadRequest:
         return _refused(400, "alarms.bad")
     return await _have_done(request, "alarm_unshelve", params)
+
+
+async def _page(request: Request, template: str) -> Response:
+    site = site_of(request)
+    try:
+        found = record_view(await site.records.ask(partial(read_record, utc_ms=int(time.time() * 1000))))
+    except Unreadable:
+        return site.page(template, 503, here="alarms", record=None)
+    return site.page(template, here="alarms", record=found)
 
 
 async def _have_done(request: Request, method: str, params: Mapping[str, Any]) -> Response:

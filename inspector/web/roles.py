@@ -45,6 +45,7 @@ ROUTES: Mapping[tuple[str, str], Rule] = {
     ("GET", "/picture/{no}"): Open.LOOK,
     ("GET", "/heat/{no}"): Open.LOOK,
     ("GET", "/alarms"): Open.LOOK,
+    ("GET", "/alarms/record"): Open.LOOK,
     ("POST", "/alarms/ack"): ON_THE_LINE,
     ("POST", "/alarms/shelve"): ON_THE_LINE,
     ("POST", "/alarms/unshelve"): ON_THE_LINE,
@@ -80,7 +81,7 @@ ROUTES: Mapping[tuple[str, str], Rule] = {
     ("GET", "/admin/audit"): ADMIN,
 }
 # Asked by an open screen itself: they keep no session from ending of idleness.
-BY_ITSELF = frozenset({"/events", "/preview/{name}"})
+BY_ITSELF = frozenset({"/events", "/preview/{name}", "/alarms/record"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ let assets = null, before = null, timer = 0;
 
 async function readAgain() {
   try {
-    const answer = await fetch(location.href, { headers: { accept: "text/html" } });
+    const answer = await fetch("/alarms/record");
     if (!answer.ok) return;
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("record");
     if (fresh) $("record").replaceWith(fresh);
