@@ -16,6 +16,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 
 from inspector.core.errors import StoreError
 from inspector.core.ports import Clock
+from inspector.store.alarm_book import AlarmBook
 from inspector.store.counts import begin_period
 from inspector.store.database import Database
 from inspector.store.ledger import Ledger, Recovered
@@ -61,6 +62,7 @@ class Journal:
         self.ledger = Ledger(self._database)  # on the store's thread only
         self.recipes = RecipeBook(self._database)  # too
         self.wrong_accepts = WrongAccepts(self._database)  # too
+        self.alarms = AlarmBook(self._database)  # too
         self._changes: deque[_Change] = deque()
         self._turn: Future[None] | None = None
         self._bug: BaseException | None = None

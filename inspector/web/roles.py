@@ -29,6 +29,7 @@ class Open(Enum):
 
 Rule = Open | frozenset[Role]
 ADMIN = frozenset({Role.ADMIN})
+ON_THE_LINE = frozenset(set(Role) - {Role.ML})  # who sees to the line: what is done there is in their name
 REVIEWERS = frozenset({Role.QUALITY, Role.ML, Role.ADMIN})
 
 ROUTES: Mapping[tuple[str, str], Rule] = {
@@ -43,6 +44,11 @@ ROUTES: Mapping[tuple[str, str], Rule] = {
     ("GET", "/preview/{name}"): Open.LOOK,
     ("GET", "/picture/{no}"): Open.LOOK,
     ("GET", "/heat/{no}"): Open.LOOK,
+    ("GET", "/alarms"): Open.LOOK,
+    ("GET", "/alarms/record"): Open.LOOK,
+    ("POST", "/alarms/ack"): ON_THE_LINE,
+    ("POST", "/alarms/shelve"): ON_THE_LINE,
+    ("POST", "/alarms/unshelve"): ON_THE_LINE,
     ("GET", "/history"): Open.LOOK,
     ("GET", "/history.csv"): Open.LOOK,
     ("GET", "/history.xlsx"): Open.LOOK,
@@ -75,7 +81,7 @@ ROUTES: Mapping[tuple[str, str], Rule] = {
     ("GET", "/admin/audit"): ADMIN,
 }
 # Asked by an open screen itself: they keep no session from ending of idleness.
-BY_ITSELF = frozenset({"/events", "/preview/{name}"})
+BY_ITSELF = frozenset({"/events", "/preview/{name}", "/alarms/record"})
 
 
 @dataclass(frozen=True, slots=True)

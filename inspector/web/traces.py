@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
+
+import apsw
 
 from inspector.web.records import Records, Row
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,4 +46,8 @@ class Trace:
 class TracedRecords(Records, Protocol):
     async def trace(self, row: Row) -> Trace:
         """Raises Unreadable."""
+        ...
+
+    async def ask(self, question: Callable[[apsw.Connection], R]) -> R:
+        """A short question of another subject. Raises Unreadable."""
         ...
