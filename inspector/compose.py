@@ -7,6 +7,7 @@ import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -14,8 +15,10 @@ from inspector.board import status_of_box
 from inspector.changeover import obey_forever
 from inspector.config import AppConfig
 from inspector.control import ControlServer
+from inspector.controls import Controls, all_offline
 from inspector.core.clock import SystemClock
 from inspector.core.errors import StoreError
+from inspector.dry_run import DryRun
 from inspector.failpoints import Failpoints
 from inspector.health import Watchdog
 from inspector.judging import Judges
@@ -156,10 +159,15 @@ async def open_box(cfg: AppConfig) -> AsyncIterator[Box]:
         stack.callback(archive.close)
         links, stations = _linked(cfg, begun, archive)
         boards = [running.board for running in stations]
+        dry_run = DryRun(cfg, partial(all_offline, stations))
+        stack.push_async_callback(dry_run.close)
         control = ControlServer(
             cfg.paths.run / "control.sock",
-            {"status": lambda *_: status_of_box(boards), "recent": lambda *_: boards[0].recent()},
-        )
+            {
+                "status": lambda *_: status_of_box(boards), "recent": lambda *_: boards[0].recent(),
+                **Controls(stations, dry_run).handlers(),
+            },
+        )  # fmt: skip
         await control.start()
         stack.push_async_callback(control.close)
         boards[0].push = control.push

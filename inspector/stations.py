@@ -56,6 +56,12 @@ CERTIFICATE = (
     "Once a certificate has ended or cannot be read, the next connection with the PLC fails.",
     "Install new files under the same names; they are taken without a restart. `inspector check` reads them.",
 )
+HELD = ("No part is inspected; the PLC rejects all.", "Set the station online on the page Controls.", "high")
+FORCED = (
+    "The PLC reads values that are not so; no part is inspected meanwhile.",
+    "Release them on the page Controls; they end by themselves after 5 minutes, and when the station goes online.",
+    "high",
+)
 EMPTY = (
     "It is not shown that an empty belt, half a part or a wrong part is refused.",
     "Build the next bundle with golden negatives.",
@@ -112,6 +118,8 @@ class Running:
     judging: Judging
     gate: FrameGate
     wrong_accepts: WrongAcceptNotes
+    offline_by: str = ""  # who set it Offline on the page; "": nobody
+    forced_by: str = ""  # who forced the newest value
     _gaps_seen: int = 0  # lost triggers that a person took note of
 
     def take(self, judging: Judging) -> None:
@@ -169,6 +177,9 @@ class Running:
         health.warn("duplicate", "the PLC repeats its TRIGGER_ID" if hs.repeats_ids else None, *DUPLICATE)
         gaps = hs.counts["ID_GAPS"] - self._gaps_seen
         health.warn("gap", f"{gaps} triggers never arrived: their ids are missing" if gaps > 0 else None, *GAP)
+        health.warn("offline", f"set offline by {self.offline_by}" if self.offline_by else None, *HELD)
+        forced = ", ".join(f"{name} = {value}" for name, value in hs.forcing.values.items())
+        health.warn("forced", f"values are forced by {self.forced_by}: {forced}" if forced else None, *FORCED)
         bundle = self.judging.bundle
         unproven = bundle is not None and bundle.manifest.training.no_negatives
         health.warn("negatives", "the bundle was built without golden negatives" if unproven else None, *EMPTY)
