@@ -30,6 +30,7 @@ log = structlog.get_logger(__name__)
 TWIN = "inspector.demo.twin"
 MOST_PARTS = 1000
 LOOK_S = 0.1  # how often it is looked whether all stations are still Offline
+ABORT_S = 2.0  # whoever aborts waits that long for its end
 SILENT_S = 60.0  # a twin that says nothing for so long is ended
 Message = dict[str, Any]
 
@@ -47,6 +48,8 @@ class DryRun:
     def state(self) -> Message:
         """state: none, starting, running, done, aborted or failed; parts that came of how many, by what came of them;
         summary once it is done."""
+        if self._why and self._task is not None and self._task.done() and "why" not in self._state:
+            self._end("aborted", self._why)  # before it had begun
         return dict(self._state)
 
     async def start(self, section: StationConfig, bundle: Path | None, parts: int, actor: str) -> None:
@@ -64,14 +67,16 @@ class DryRun:
         self._task = asyncio.create_task(self._run(section, bundle, parts), name="dry run")
 
     async def abort(self, why: str) -> None:
-        """End it, if there is one; returns once its processes are gone."""
-        if self._task is None or self._task.done():
-            return
-        self._stop(why)
-        await asyncio.wait([self._task])
+        """End it, if there is one; returns once its processes are gone, or soon before."""
+        if self._task is not None and not self._task.done():
+            self._stop(why)
+            await asyncio.wait([self._task], timeout=ABORT_S)
 
     async def close(self) -> None:
-        await self.abort("the daemon ends")
+        """At the daemon's end: all of it is gone then."""
+        self._stop("the daemon ends")
+        if self._task is not None:
+            await asyncio.wait([self._task])
 
     async def _run(self, section: StationConfig, bundle: Path | None, parts: int) -> None:
         """A supervisor: whatever comes of the twin is told, and the line's daemon goes on."""
