@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from inspector.control import ControlClient, ControlError, connect_control
-from inspector.web.control_views import changes_of, edges_of, run_view, state_view
+from inspector.web.control_views import changes_of, edges_of, state_view
 from plc.images import Image
 from plc.registers import STAT, OfflineReason, Status, Verdict
 from tests.support.live_line import LiveLine, live_line
@@ -106,41 +104,3 @@ def _edges(writes: list[list[int]]) -> list[tuple[str, str, str]]:
     for old, new in pairwise(writes):
         found += [(e.name, e.before, e.after) for e in edges(Change(1, 0, "STAT", packed(old), packed(new)))]
     return found
-
-
-async def finished(control: ControlClient) -> dict[str, Any]:
-    async with asyncio.timeout(60):
-        while (state := await control.call("dry_run", {}))["state"] in ("starting", "running"):  # noqa: ASYNC110
-            await asyncio.sleep(0.1)
-    return dict(state)
-
-
-async def test_a_dry_run_counts_every_part_and_ends_at_once_when_the_station_goes_online(tmp_path: Path) -> None:
-    async with live_line(tmp_path) as line:
-        line.configure()
-        await line.start()
-        await line.ready()
-        async with asked(line) as control:
-            await line.good()
-            await offline(line, control)
-            before = await line.status()
-            await control.call("dry_run_start", {"parts": 12})
-            with pytest.raises(ControlError, match="under way"):
-                await control.call("dry_run_start", {"parts": 1})
-            state = await finished(control)
-            assert state["state"] == "done", state
-            summary = state["summary"]
-            assert summary["triggers"] == summary["rows"] == summary["plc_results"] == summary["parts"] == 12
-            assert summary["mismatches"] == 0 and summary["pass"] > 0 and sum(state["codes"].values()) == 12
-            cycle = summary["cycle_ms"]
-            assert 0 < cycle["p50"] <= cycle["p95"] <= cycle["p99"] <= cycle["p100"]
-            assert run_view(state)["agree"] and run_view(state)["sign"] == "pass"
-            after = await line.status()
-            assert after["counts"] == before["counts"], "nothing of it is this line's"
-            assert len(line.checked()) == 1
-
-            await control.call("dry_run_start", {"parts": 1000})
-            await control.call("online")
-            assert (await finished(control))["state"] == "aborted"
-            await line.ready(10)
-            assert (await line.good()).verdict == "good"
