@@ -31,7 +31,7 @@ TWIN = "inspector.demo.twin"
 MOST_PARTS = 1000
 LOOK_S = 0.1  # how often it is looked whether all stations are still Offline
 ABORT_S = 2.0  # whoever aborts waits that long for its end
-SILENT_S = 60.0  # a twin that says nothing for so long is ended
+SILENT_S = 120.0  # longer than it may take to be READY; a twin that says nothing for so long is ended
 Message = dict[str, Any]
 
 

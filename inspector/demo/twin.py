@@ -42,7 +42,7 @@ from plc.registers import Verdict
 from plc.sim import SimConfig, SimPlc, SimResult
 from plc.sim_client import SimClientPlc
 
-READY_S = 30.0
+READY_S = 100.0  # a busy box, a large bundle
 SHARES = (50, 95, 99, 100)
 LINK = "twin"
 _BASES = ("ctrl_base", "stat_base", "diag_base", "ident_base")  # where the simulated PLC has the blocks: the defaults

@@ -28,7 +28,7 @@ POST = """what => fetch(`/controls/${what}`, {
   method: 'POST', body: '{"name": "STATUS.ERROR", "value": "1"}',
   headers: {'x-csrf-token': document.querySelector('meta[name="csrf"]').content},
 }).then(async answer => [answer.status, await answer.text()])"""
-WAIT_MS = 90_000  # for a twin to start, on two cores that others use as well
+WAIT_MS = 110_000  # for a twin to start, on two cores that others use as well
 
 
 @contextlib.asynccontextmanager
@@ -64,7 +64,7 @@ async def test_an_engineer_finds_a_wire_and_plays_a_line_without_a_plc(
     async with live_line(tmp_path) as line:
         line.configure()
         await line.start()
-        await line.ready()
+        await line.ready(60)
         await line.good()
         before = (await line.status())["counts"]
         site = site_in(tmp_path / "run", results_db=tmp_path / "state" / "results.db", office=tmp_path / "office")
