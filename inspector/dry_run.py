@@ -126,7 +126,7 @@ class DryRun:
             raise DemoError(str(told["failed"]))
         if "part" in told:
             code = str(told["part"]["code"])
-            counted = Counter(state["codes"])
+            counted: Counter[str] = Counter(state["codes"])
             counted[code] += 1
             self._state = {**state, "state": "running", "done": state["done"] + 1, "codes": dict(counted)}
         elif "ready_s" in told:

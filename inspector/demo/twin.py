@@ -55,13 +55,13 @@ def twin_of(cfg: AppConfig, station: str, port: int, folder: Path, bundle: Path 
     kept = ("mode", "word_order", "poll_ms", "armed_poll_ms", "heartbeat_ms", "heartbeat_timeout_ms", "publish")
     line = cfg.link_of(section)
     link = LinkConfig(name=LINK, host="127.0.0.1", port=port, **{key: getattr(line, key) for key in kept})
-    defaults = {key: StationConfig.model_fields[key].default for key in _BASES}
+    own = section.model_dump(exclude_unset=True, exclude=set(_BASES))
     camera = camera_for(cfg.camera_of(section), bundle)
     return cfg.model_copy(
         update={
             "paths": PathsConfig(state=folder / "state", run=folder / "run", office=folder / "office"),
             "plc": PlcConfig(links=(link,)),
-            "stations": (section.model_copy(update={**defaults, "link": LINK, "cameras": (camera.id,)}),),
+            "stations": (StationConfig(**{**own, "link": LINK, "cameras": (camera.id,)}),),
             "camera": camera, "cameras": (), "test": TestConfig(),
             "recipes": tuple(recipe.model_copy(update={"camera": {}}) for recipe in cfg.recipes),
             "archive": ArchiveConfig(max_gb=0.1, min_free_gb=0.1, sample_gb=0, pass_share=0),

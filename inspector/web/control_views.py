@@ -129,7 +129,7 @@ def run_view(state: Message) -> View:
 
 def _agrees(summary: Message) -> bool:
     """Every part was triggered, recorded and read, with one result."""
-    return summary["triggers"] == summary["rows"] == summary["plc_results"] and summary["mismatches"] == 0
+    return bool(summary["triggers"] == summary["rows"] == summary["plc_results"] and summary["mismatches"] == 0)
 
 
 def _figures(summary: Message) -> list[tuple[str, str]]:
