@@ -7,6 +7,7 @@ import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -15,9 +16,11 @@ from inspector.board import Message, status_of_box
 from inspector.changeover import obey_forever
 from inspector.config import AppConfig
 from inspector.control import ControlServer
+from inspector.controls import Controls, all_offline
 from inspector.core.alarm_kinds import Kind
 from inspector.core.clock import SystemClock
 from inspector.core.errors import StoreError
+from inspector.dry_run import DryRun
 from inspector.failpoints import Failpoints
 from inspector.health import Watchdog
 from inspector.judging import Judges
@@ -156,10 +159,15 @@ async def open_box(cfg: AppConfig) -> AsyncIterator[Box]:
         alarms = AlarmKeeper(clock, journal, conditions_of({s.section.id: s.health for s in stations}))
         await alarms.recall()
         box, board = Box(shared, stations, links, archive, filing, alarms), stations[0].board
+        dry_run = DryRun(cfg, partial(all_offline, stations))
+        stack.push_async_callback(dry_run.close)
         control = ControlServer(
             cfg.paths.run / "control.sock",
-            {"status": lambda *_: box.status(), "recent": lambda *_: board.recent(), **alarms.handlers()},
-        )
+            {
+                "status": lambda *_: box.status(), "recent": lambda *_: board.recent(), **alarms.handlers(),
+                **Controls(stations, dry_run).handlers(),
+            },
+        )  # fmt: skip
         await control.start()
         stack.push_async_callback(control.close)
         board.push = control.push

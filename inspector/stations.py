@@ -86,6 +86,8 @@ class Running:
     judging: Judging
     gate: FrameGate
     wrong_accepts: WrongAcceptNotes
+    offline_by: str = ""  # who set it Offline on the page; "": nobody
+    forced_by: str = ""  # who forced the newest value
     _gaps_seen: int = 0  # lost triggers that a person took note of
 
     def take(self, judging: Judging) -> None:
@@ -141,6 +143,9 @@ class Running:
         health.warn(Kind.DUPLICATE, {} if hs.repeats_ids else None)
         gaps = hs.counts["ID_GAPS"] - self._gaps_seen
         health.warn(Kind.GAP, {"count": gaps} if gaps > 0 else None)
+        health.warn(Kind.OFFLINE, {"actor": self.offline_by} if self.offline_by else None)
+        forced = ", ".join(f"{name} = {value}" for name, value in hs.forcing.values.items())
+        health.warn(Kind.FORCED, {"actor": self.forced_by, "values": forced} if forced else None)
         bundle = self.judging.bundle
         unproven = bundle is not None and bundle.manifest.training.no_negatives
         health.warn(Kind.NEGATIVES, {} if unproven else None)

@@ -29,6 +29,7 @@ class Open(Enum):
 
 Rule = Open | frozenset[Role]
 ADMIN = frozenset({Role.ADMIN})
+CONTROLLERS = frozenset({Role.CONTROLS, Role.ADMIN})
 ON_THE_LINE = frozenset(set(Role) - {Role.ML})  # who sees to the line: what is done there is in their name
 REVIEWERS = frozenset({Role.QUALITY, Role.ML, Role.ADMIN})
 
@@ -61,6 +62,16 @@ ROUTES: Mapping[tuple[str, str], Rule] = {
     ("POST", "/review/label"): REVIEWERS,
     ("POST", "/review/undo"): REVIEWERS,
     ("POST", "/review/truth"): REVIEWERS,
+    # controls
+    ("GET", "/controls"): Open.KNOWN,
+    ("GET", "/controls/state"): Open.KNOWN,
+    ("GET", "/controls/changes.csv"): Open.KNOWN,
+    ("POST", "/controls/offline"): CONTROLLERS,
+    ("POST", "/controls/online"): CONTROLLERS,
+    ("POST", "/controls/force"): CONTROLLERS,
+    ("POST", "/controls/release"): CONTROLLERS,
+    ("POST", "/controls/run"): CONTROLLERS,
+    ("POST", "/controls/abort"): CONTROLLERS,
     # coming and going
     ("GET", "/first-start"): Open.DOOR,
     ("POST", "/first-start"): Open.DOOR,
@@ -81,7 +92,7 @@ ROUTES: Mapping[tuple[str, str], Rule] = {
     ("GET", "/admin/audit"): ADMIN,
 }
 # Asked by an open screen itself: they keep no session from ending of idleness.
-BY_ITSELF = frozenset({"/events", "/preview/{name}", "/alarms/record"})
+BY_ITSELF = frozenset({"/events", "/preview/{name}", "/alarms/record", "/controls/state"})
 
 
 @dataclass(frozen=True, slots=True)

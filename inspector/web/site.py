@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from collections.abc import Callable, Mapping
@@ -84,6 +85,7 @@ class Site:
     desk: Desk | None = None  # where people review; None: this page keeps no labels
     pictures: DeviceThread = field(default_factory=lambda: DeviceThread("pictures"))
     exports: Exports = field(default_factory=Exports)
+    asking: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))  # the daemon has few places
     aside: DeviceThread = field(default_factory=lambda: DeviceThread("aside"))
     favicon: bytes = field(default_factory=lambda: (STATIC / "favicon.svg").read_bytes())
     _templates: Environment = field(default_factory=environment)
