@@ -93,7 +93,7 @@ class Plan:
 
     pictures: tuple[Picture, ...]
     left_out: Mapping[LeftOut, tuple[int, ...]]  # numbers of inspections
-    regions: Mapping[str, Region] = field(default_factory=dict)  # what to judge of the pictures of a station, by choice
+    regions: Mapping[str, Region | None] = field(default_factory=dict)  # by station, as chosen; None: the whole picture
 
     @property
     def classes(self) -> tuple[tuple[str, bool], ...]:
@@ -118,7 +118,7 @@ def plan(
     pictures = _dealt([_picture(row, settled, labels, sha, split_by) for row, settled, sha, _ in looked], before)
     return Plan(
         tuple(sorted(pictures, key=lambda picture: picture.path)), {why: tuple(nos) for why, nos in out.items()},
-        {st: box for st, box in chosen_regions.items() if any(p.row["station"] == st for p in pictures)},
+        {st: chosen_regions.get(st) for st in sorted({picture.row["station"] for picture in pictures})},
     )  # fmt: skip
 
 

@@ -124,7 +124,7 @@ def _tables(plan: Plan) -> Mapping[str, str]:
         "dataset_sha256": dataset_sha256(plan.pictures),
         "pictures": len(plan.pictures),
         "counts": counts_of(plan.pictures),
-        "regions": {station: list(box) for station, box in plan.regions.items()},  # x, y, width, height to judge
+        "regions": plan.regions,  # x, y, width, height of what is judged
         "left_out": {str(why): list(numbers) for why, numbers in plan.left_out.items()},
     }
     manifest = [(p.path, p.label, p.split, p.group) for p in plan.pictures]

@@ -27,7 +27,6 @@ export function makeLook(words, regions, changedPart) {
       if (document.activeElement !== field) field.value = sides ? sides[i] : "";
     });
     $("lines").textContent = sides ? `[[recipes]]\nname = "${$("lines").dataset.recipe ?? "default"}"\nroi = [${sides.join(", ")}]` : "";
-    $("fit").textContent = `inspector-train fit OUT/manifest.csv${sides ? ` --roi ${sides.join(",")}` : ""}`;
     $("save-region").toggleAttribute("data-due", JSON.stringify(sides) !== JSON.stringify(regions[station()] ?? null));
   }
 
