@@ -39,6 +39,8 @@ function show() {
   }));
   if (!item) {
     now.held = null;
+    $("shot").removeAttribute("src");
+    $("facts").textContent = $("stage").dataset.no = $("stage").dataset.shown = "";
     return;
   }
   if (now.held !== item.no) {
