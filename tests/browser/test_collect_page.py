@@ -22,9 +22,10 @@ from tests.support.office import PASSWORD
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
-PHONE = (390, 844)
+PANEL, PHONE = (1280, 800), (390, 844)
 SHOWN = "no => document.querySelector('#stage').dataset.shown === no"
 FITS = "() => document.documentElement.scrollWidth <= window.innerWidth"
+COUNTS = "text => [...document.querySelectorAll('#progress .num')].map((e) => e.textContent).join(', ') === text"
 STATE = "state => document.querySelector('#eye').dataset.state === state"
 
 
@@ -97,7 +98,9 @@ async def test_from_an_empty_box_to_a_dataset_by_mouse_and_keys(tmp_path: Path, 
             await box.sim.play([NewPart(part_id, lot=f"L{n % 2}", serial=f"S{n}")])
             async with scanning(box):
                 await page.wait_for_function(SHOWN, arg=str(n))
-                assert await page.get_attribute("#eye", "data-state") == "armed", "the PLC may trigger: not live"
+                await page.wait_for_function(STATE, arg="armed")  # the PLC may trigger: not live
+                if n == 5:
+                    await page.screenshot(path=shots / "collect.png", full_page=True)
                 await page.keyboard.press("g" if name == "good" else "1")
                 await page.wait_for_selector("#none:not([hidden])")
                 if n == 2:
@@ -105,22 +108,21 @@ async def test_from_an_empty_box_to_a_dataset_by_mouse_and_keys(tmp_path: Path, 
                     await page.wait_for_function(SHOWN, arg="2")
                     await page.keyboard.press("1")
                     await page.wait_for_selector("#none:not([hidden])")
-        counts = await page.locator("#progress .num").all_inner_texts()
-        assert counts == ["4 / 4", "2 / 2"]
-        await page.screenshot(path=shots / "collect.png", full_page=True)
+        await page.wait_for_function(COUNTS, arg="4 / 4, 2 / 2")
         await page.select_option("[name=split_by]", "part")
         async with page.expect_download() as download:
             await page.click("text=Take the dataset with you")
         with zipfile.ZipFile(await (await download.value).path()) as held:
             assert len([name for name in held.namelist() if name.endswith(".png")]) == 6
+        await page.goto(f"{box.origin}/language/zh?to=/collect")
+        for name, size, scheme in (
+            ("dark", (1280, 800), "dark"),
+            ("phone", PHONE, "light"),
+            ("phone-dark", PHONE, "dark"),
+        ):
+            await page.set_viewport_size({"width": size[0], "height": size[1]})
+            await page.emulate_media(color_scheme=scheme)
+            await page.wait_for_selector("#eye-shot:not([hidden])")
+            assert await page.evaluate(FITS), name
+            await page.screenshot(path=shots / f"collect-{name}.png", full_page=True)
         assert watched.errors == [] and watched.foreign == []
-
-        others = {"dark": {"dark": True}, "phone": {"size": PHONE}, "phone-dark": {"size": PHONE, "dark": True}}
-        for name, more in others.items():
-            other = await open_collect(open_page, box.origin, **more)
-            if name == "phone":
-                await other.page.goto(f"{box.origin}/language/zh?to=/collect")
-                await other.page.wait_for_selector("#eye-shot:not([hidden])")
-            assert await other.page.evaluate(FITS), name
-            await other.page.screenshot(path=shots / f"collect-{name}.png", full_page=True)
-            assert other.errors == [], name

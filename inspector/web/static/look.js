@@ -18,6 +18,7 @@ export function makeLook(words, regions, changedPart) {
   let fixed = null; // the recipe's region, where a bundle fixed it
   let size = null;
   let shown = "";
+  let measured = ""; // the region that the trend is of
   const box = makeBox(stage, $("eye-ink"), $("eye-box"), (drawing) => $("region-draw").setAttribute("aria-pressed", String(drawing)), showSides);
 
   function showSides(sides) {
@@ -101,7 +102,9 @@ export function makeLook(words, regions, changedPart) {
 
   async function once() {
     const query = new URLSearchParams({ station: station() });
-    const region = box.value();
+    const region = size ? box.value() : regions[station()];
+    if (String(region) !== measured) anew();
+    measured = String(region);
     if (region && !fixed) query.set("region", region.join(","));
     try {
       const answer = await fetch(`/collect/look?${query}`);
@@ -120,15 +123,16 @@ export function makeLook(words, regions, changedPart) {
     setTimeout(watch, wait);
   }
 
-  $("station")?.addEventListener("change", () => {
+  function anew() {
     trend = [];
     best = 0;
+  }
+
+  $("station")?.addEventListener("change", () => {
+    anew();
     size = fixed = null;
   });
-  $("focus-again").addEventListener("click", () => {
-    trend = [];
-    best = 0;
-  });
+  $("focus-again").addEventListener("click", anew);
   $("region-draw").addEventListener("click", () => box.toggle());
   $("region-whole").addEventListener("click", () => box.put(null));
   $("region").addEventListener("input", () => {
