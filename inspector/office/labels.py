@@ -89,12 +89,15 @@ class Labels:
         """The labels of the inspections `first_no` to `last_no`, both included, by number, oldest first."""
         return await self._thread.call(self._between, first_no, last_no)
 
-    async def in_queue(self, queue: Queue) -> Mapping[int, tuple[Label, ...]]:
-        """All that was said in one queue, by the number of the inspection, oldest first."""
-        return await self._thread.call(self._in_queue, queue)
+    async def in_queue(self, queue: Queue, after_n: int = 0) -> Mapping[int, tuple[Label, ...]]:
+        """All that was said in one queue, by the number of the inspection, oldest first.
+
+        after_n: only of those inspections that got a label after this one.
+        """
+        return await self._thread.call(self._in_queue, queue, after_n)
 
     async def state(self) -> tuple[int, int]:
-        """How many labels and how many that were taken back: while it is the same, nothing was said."""
+        """The newest label's n, and how many were taken back: while both are the same, nothing was said."""
         return await self._thread.call(self._state)
 
     async def classes(self) -> tuple[str, ...]:
@@ -144,9 +147,11 @@ class Labels:
         with self._database.reading() as db:
             return labels_between(db, first_no, last_no)
 
-    def _in_queue(self, queue: Queue) -> dict[int, tuple[Label, ...]]:
+    def _in_queue(self, queue: Queue, after_n: int) -> dict[int, tuple[Label, ...]]:
+        of = "queue = ? AND labels.no IN (SELECT no FROM labels WHERE n > ?)" if after_n else "queue = ?"
+        values = (str(queue), after_n) if after_n else (str(queue),)
         with self._database.reading() as db:
-            return _by_number(db.execute(f"{_LABELS} WHERE queue = ? ORDER BY labels.n", (str(queue),)))
+            return _by_number(db.execute(f"{_LABELS} WHERE {of} ORDER BY labels.n", values))
 
     def _state(self) -> tuple[int, int]:
         with self._database.reading() as db:

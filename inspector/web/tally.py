@@ -40,11 +40,17 @@ class Tallies:
         async with self._one_at_a_time:
             state = await desk.labels.state()
             if state != self._state:
-                labels = await desk.labels.in_queue(Queue.COLLECT)
-                self._settled, self._state = collecting.settled_labels(labels, desk.two_people), state
+                await self._recount(desk, state)
             await self._learn(desk, [no for no in self._settled if no not in self._lots])
             wanted = await office.read(collecting.targets)
             return Tally(*collecting.counted(wanted, self._settled, self._lots))
+
+    async def _recount(self, desk: Desk, state: tuple[int, int]) -> None:
+        """Of the pictures that got a label since; of all where one was taken back."""
+        newest, undone = self._state
+        labels = await desk.labels.in_queue(Queue.COLLECT, newest if undone == state[1] else 0)
+        kept = {no: label for no, label in self._settled.items() if no not in labels} if undone == state[1] else {}
+        self._settled, self._state = kept | collecting.settled_labels(labels, desk.two_people), state
 
     async def _learn(self, desk: Desk, numbers: Sequence[int]) -> None:
         if len(self._lots) > LOTS_KEPT:

@@ -80,7 +80,7 @@ async def test_thirty_pictures_are_collected_labelled_and_taken_to_training(
 
         parts = thirty()
         seen = await play(box, browser, [part for _, part in parts.values()])
-        assert any(answer["no"] and answer["figures"] for answer in seen if not answer["live"]), "the last part was shown"
+        assert any(answer["no"] and answer["figures"] for answer in seen if not answer["live"]), "of the last part"
 
         queue: dict[str, Any] = {}
         async with asyncio.timeout(10):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import time
 import zipfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,11 +18,15 @@ import pytest
 from inspector.control import ControlError, ControlServer
 from inspector.demo.parts import Kind
 from inspector.office import audit, collecting
+from inspector.office.dataset import SplitBy
 from inspector.office.dataset_files import splits_of
+from inspector.office.labels import Labels
 from inspector.office.person import Role
 from inspector.store import shelf
+from inspector.threads import DeviceThread
 from inspector.web import collect_export
 from inspector.web.look import PICTURES
+from inspector.web.records import Unreadable
 from inspector.web.site import Site
 from tests.support.office import make_hashes_cheap
 from tests.support.page import site_in
@@ -32,6 +38,7 @@ COLLECTED = [
     for lot in range(4)
     for n, kind in enumerate((Kind.GOOD, Kind.SCRATCH, Kind.GOOD))
 ]
+IN_QUEUE = Labels._in_queue
 WRITES = ("/collect/target", "/collect/region", "/collect/dataset")
 STATUS = {"station": "st1", "mode": "collect", "bundle_id": ""}
 
@@ -61,7 +68,9 @@ async def label_all(browser: Browser, parts: list[Part] = COLLECTED) -> None:
         assert answer.status_code == 200, answer.text
 
 
-async def test_a_target_names_a_class_gives_it_its_key_everywhere_and_counts_labels_by_lot(tmp_path: Path) -> None:
+async def test_a_target_names_a_class_gives_it_its_key_everywhere_and_counts_labels_by_lot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await write_parts(tmp_path, COLLECTED)
     async with collector(tmp_path) as (_, browser):
         for label, lot, wanted in (("scratch", "", 4), ("rust", "L1", 3), ("good", "L2", 2)):
@@ -76,7 +85,16 @@ async def test_a_target_names_a_class_gives_it_its_key_everywhere_and_counts_lab
             ("scratch", "", 4, 4), ("rust", "L1", 0, 3), ("good", "L2", 2, 2)
         ]  # fmt: skip
         assert found["lots"] == [row for lot in range(4) for row in ([f"L{lot}", "Good", 2], [f"L{lot}", "scratch", 1])]
-        await browser.post("/review/undo")
+        asked = []
+        monkeypatch.setattr(Labels, "_in_queue", lambda self, *of: asked.append(of) or IN_QUEUE(self, *of))
+        for label, counts in (("rust", [1, 1]), ("good", [2])):
+            again = {"no": 12, "label": label, "ticket": f"again {label}"}
+            assert (await browser.post("/review/label", json=again)).status_code == 200
+            lots = (await browser.get("/collect/progress")).json()["lots"]
+            assert [n for lot, name, n in lots if lot == "L3" and name != "scratch"] == counts
+        assert [after_n for _, after_n in asked] == [12, 13], "only what is new is read"
+        for _ in range(3):
+            await browser.post("/review/undo")
         assert (await browser.get("/collect/progress")).json()["lots"][-2] == ["L3", "Good", 1], "counted anew"
         gone = await browser.post("/collect/target", json={"label": "rust", "lot": "L1", "wanted": 0})
         assert len(gone.json()["progress"]) == 2
@@ -208,3 +226,45 @@ async def test_what_gives_no_dataset_is_said_with_what_to_do(tmp_path: Path, mon
         assert (await take(browser, "part")).status_code == 503
         for done in taken:
             done()
+
+
+async def test_a_dataset_that_nobody_waits_for_any_more_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def gone() -> bool:
+        return True
+
+    def endless(*_: Any, watch: Any, **__: Any) -> None:
+        while True:
+            time.sleep(0.01)
+            watch(1, 2)
+
+    monkeypatch.setattr(collect_export, "plan", endless)
+    monkeypatch.setattr(collect_export, "ASK_S", 0.02)
+    site, thread = site_in(tmp_path), DeviceThread("dataset")
+    try:
+        with pytest.raises(Unreadable):
+            await collect_export._planned(SimpleNamespace(is_disconnected=gone), site, SplitBy.LOT, thread)  # type: ignore[arg-type]
+        await asyncio.wait_for(thread.call(int), 2)
+    finally:
+        thread.close()
+        site.close()
+
+
+async def test_a_picture_that_goes_away_meanwhile_breaks_the_file_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await write_parts(tmp_path, COLLECTED)
+    async with collector(tmp_path) as (site, browser):
+        await label_all(browser)
+        noted = collect_export._noted
+
+        def and_removed(*of: Any) -> None:
+            noted(*of)
+            for path in (tmp_path / "pictures").rglob("*.png"):
+                path.unlink()
+
+        monkeypatch.setattr(collect_export, "_noted", and_removed)
+        cut = await take(browser)
+        assert not zipfile.is_zipfile(io.BytesIO(cut.content)), "no file that looks whole"
+        assert site.exports._free == 2
