@@ -265,6 +265,6 @@ async def test_a_picture_that_goes_away_meanwhile_breaks_the_file_off(
                 path.unlink()
 
         monkeypatch.setattr(collect_export, "_noted", and_removed)
-        cut = await take(browser)
-        assert not zipfile.is_zipfile(io.BytesIO(cut.content)), "no file that looks whole"
+        with pytest.raises(AssertionError):  # httpx's, of an answer that never ended
+            await take(browser)
         assert site.exports._free == 2
