@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -23,6 +24,7 @@ from inspector.store.previews import LONGEST_SIDE, jpeg_of, shrunk
 from inspector.threads import DeviceThread
 
 EVERY_S = 0.18  # a look, at the most: some five a second, however many ask
+QUIET_S = 2.0  # nothing is grabbed so soon after a part: a PLC may enable its triggers for each part alone
 Answer = dict[str, Any]
 
 
@@ -49,13 +51,14 @@ class Looker:
         self._one_at_a_time = asyncio.Lock()
         self._grabbed: tuple[float, Frame] | None = None  # when, and what
         self._told: tuple[object, Answer] | None = None  # of which part and region
+        self._busy_s, self._seen_no = -math.inf, 0  # when a part could come last, and which came
 
     async def look(self, roi: Box | None) -> Answer:
         """Raises CameraError; ControlError: the region is not in the picture."""
         async with self._one_at_a_time:
             running = self._running
             region, last = roi or running.judging.recipe.roi, running.view.last
-            if running.port.spare:
+            if self._is_quiet(last[0] if last is not None else 0):
                 frame = await self._live()
                 return self._about(live=True, no=last and last[0]) | await self._call(frame, region, live=True)
             self._grabbed = None
@@ -66,6 +69,12 @@ class Looker:
             if self._told is None or self._told[0] != of:  # measured once a part, however many ask
                 self._told = of, self._about(live=False, no=no) | await self._call(frame, region, live=False)
             return self._told[1]
+
+    def _is_quiet(self, no: int) -> bool:
+        """No part can come, and none could for a while. no: of the last one."""
+        if not self._running.port.spare or no != self._seen_no:
+            self._busy_s, self._seen_no = self._now(), no
+        return self._now() - self._busy_s >= QUIET_S
 
     async def _live(self) -> Frame:
         """A frame of now. A driver that is still at it has ended before a part may come."""

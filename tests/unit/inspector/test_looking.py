@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
+import inspector.looking
 from inspector.control import ControlError
 from inspector.core.clock import SystemClock
 from inspector.core.errors import CameraLost, CameraTimeout
@@ -100,6 +101,23 @@ async def test_where_a_part_may_come_the_camera_is_not_asked_and_the_last_part_i
         assert (found["live"], found["no"], found["preview"], found["jpeg"]) == (False, 7, "0000000007.jpg", None)
         assert found["figures"]["brightness"] > 0 and station.camera.looks == 0
         assert await look() is found, "measured once a part, however many ask"
+
+
+async def test_between_two_parts_of_a_plc_that_enables_each_alone_nothing_is_grabbed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with looking() as (station, look):
+        assert (await look())["live"]
+        for no in (1, 2):
+            station.view.last = (no, frame_of(no))  # it came and went between two looks
+            assert not (await look())["live"], "a part was there a moment ago"
+        station.spare = False
+        await look()
+        station.spare = True
+        assert not (await look())["live"] and station.camera.looks == 1
+        monkeypatch.setattr(inspector.looking, "QUIET_S", 0.05)
+        await asyncio.sleep(0.06)
+        assert (await look())["live"]
 
 
 async def test_however_many_look_the_camera_is_asked_five_times_a_second() -> None:
