@@ -58,6 +58,9 @@ from plc.registers import Verdict
 
 log = structlog.get_logger(__name__)
 
+SUBJECTS = (
+    pages, alarms, history, export_pages, cycles, review, collect, collect_export, controls, accounts, admin, speech,
+)  # fmt: skip
 REASONS_EVERY_S = 1.0
 TOP_REASONS = 3
 
@@ -66,7 +69,7 @@ def create_app(site: Site) -> ASGIApp:
     """The whole page as one ASGI application; the tasks that feed it are the runner's."""
     app = FastAPI(title="Inspector", docs_url=None, redoc_url=None, openapi_url=None, telemetry=NO_TELEMETRY)
     app.state.site = site
-    for subject in (collect_export, pages, alarms, history, export_pages, cycles, review, collect, controls, accounts, admin, speech):
+    for subject in SUBJECTS:
         app.include_router(subject.router)
     app.mount("/static", StaticFiles(directory=STATIC))
 
