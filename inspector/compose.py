@@ -25,6 +25,7 @@ from inspector.failpoints import Failpoints
 from inspector.health import Watchdog
 from inspector.judging import Judges
 from inspector.line import inspect_forever
+from inspector.looking import look_method
 from inspector.plc_links import open_link
 from inspector.sdnotify import notify
 from inspector.stations import Begun, Running, Shared, begin_station, finish_station
@@ -137,7 +138,7 @@ async def open_box(cfg: AppConfig) -> AsyncIterator[Box]:
     """Build everything in order; closes in reverse, even when half-built."""
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        threads = {name: DeviceThread(name) for name in ("store", "model", "loader", "filing")}
+        threads = {name: DeviceThread(name) for name in ("store", "model", "loader", "filing", "look")}
         for thread in threads.values():
             stack.callback(thread.close)
         cfg.paths.run.mkdir(parents=True, exist_ok=True)
@@ -166,6 +167,7 @@ async def open_box(cfg: AppConfig) -> AsyncIterator[Box]:
             {
                 "status": lambda *_: box.status(), "recent": lambda *_: board.recent(), **alarms.handlers(),
                 **Controls(stations, dry_run).handlers(),
+                "look": look_method(stations, threads["look"]),
             },
         )  # fmt: skip
         await control.start()

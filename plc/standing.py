@@ -96,6 +96,12 @@ class Standing:
         return self._session.simulator
 
     @property
+    def armed(self) -> bool:
+        """The PLC may trigger: now, or as soon as what is under way is done."""
+        wanted = bool(self._session.control & Control.TRIGGER_ENABLE)
+        return wanted and self.stat["OFFLINE_REASON"] == OfflineReason.NONE
+
+    @property
     def owner_doubted(self) -> bool:
         """Latched until CLEAR_ERROR: nothing may be written meanwhile."""
         return bool(self._latched & Status2.OWNER_CONFLICT)

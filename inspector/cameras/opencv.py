@@ -72,6 +72,13 @@ class OpenCvCamera:
 
         Raises CameraTimeout; CameraLost: the device or stream is gone, or `alive` has not connected it; CameraError.
         """
+        return await self._frame_of(trigger.seq)
+
+    async def look(self) -> Frame:
+        """As `grab`; a video file moves on by it."""
+        return await self._frame_of(0)
+
+    async def _frame_of(self, seq: int) -> Frame:
         begun_s = self.clock.monotonic_s()
         try:
             async with self.clock.deadline(begun_s + self.grab_timeout_s):
@@ -80,7 +87,7 @@ class OpenCvCamera:
             text = f"{self}: no two frames within {self.grab_timeout_s:g} s, and the first may be too old"
             raise CameraTimeout(text) from exc
         self._frame_id += 1
-        return Frame(image, trigger.seq, at_s, 0, Proof.NONE, self._frame_id)
+        return Frame(image, seq, at_s, 0, Proof.NONE, self._frame_id)
 
     async def alive(self) -> None:
         """Connect where needed; a live source has to give a frame then. A loss is told once before it reconnects."""

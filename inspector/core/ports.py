@@ -44,6 +44,10 @@ class Camera(Protocol):
         """
         ...
 
+    async def look(self) -> Frame:
+        """What it sees now, for who sets it up; takes no picture from the parts that come. Raises as `grab`."""
+        ...
+
     async def alive(self) -> None:
         """A full turn through the camera's thread; reconnects if needed. Raises CameraLost while down."""
         ...

@@ -22,16 +22,32 @@ from starlette.types import ASGIApp
 from inspector.config import AppConfig
 from inspector.control import connect_control
 from inspector.core.errors import StoreError
+from inspector.office import collecting
 from inspector.office.certificate import context_of, ensure_own, own_pair
 from inspector.office.desk import Desk
 from inspector.office.labels import Labels
 from inspector.office.office import Office
 from inspector.store.traces import TracedHistory
 from inspector.threads import DeviceThread
-from inspector.web import accounts, admin, alarms, controls, cycles, export_pages, history, pages, review, rows, speech
+from inspector.web import (
+    accounts,
+    admin,
+    alarms,
+    collect,
+    collect_export,
+    controls,
+    cycles,
+    export_pages,
+    history,
+    pages,
+    review,
+    rows,
+    speech,
+)
 from inspector.web.access import Access
 from inspector.web.feed import Feed
 from inspector.web.guard import Guard
+from inspector.web.look import Looks
 from inspector.web.records import Filters, Unreadable
 from inspector.web.roles import methods_of
 from inspector.web.server import NO_TELEMETRY, Impatient, Server, bind, feed_watchdog
@@ -42,6 +58,9 @@ from plc.registers import Verdict
 
 log = structlog.get_logger(__name__)
 
+SUBJECTS = (
+    pages, alarms, history, export_pages, cycles, review, collect, collect_export, controls, accounts, admin, speech,
+)  # fmt: skip
 REASONS_EVERY_S = 1.0
 TOP_REASONS = 3
 
@@ -50,7 +69,7 @@ def create_app(site: Site) -> ASGIApp:
     """The whole page as one ASGI application; the tasks that feed it are the runner's."""
     app = FastAPI(title="Inspector", docs_url=None, redoc_url=None, openapi_url=None, telemetry=NO_TELEMETRY)
     app.state.site = site
-    for subject in (pages, alarms, history, export_pages, cycles, review, controls, accounts, admin, speech):
+    for subject in SUBJECTS:
         app.include_router(subject.router)
     app.mount("/static", StaticFiles(directory=STATIC))
 
@@ -111,11 +130,13 @@ def run(cfg: AppConfig) -> None:
 
 def site_of(settings: WebSettings) -> Site:
     """The page's collaborators: the daemon's socket, its record, its pictures; people, and what they said."""
-    feed = Feed(lambda: connect_control(settings.socket, "web"), assets=assets_hash())
+    connect = partial(connect_control, settings.socket, "web")
+    feed = Feed(connect, assets=assets_hash())
     records = TracedHistory(settings.results_db, DeviceThread("records"))
     office = Office(settings.office / "office.db", settings.life)
-    desk = Desk(Labels(office, office.thread), records.ask, settings.two_people)
-    return Site(settings, feed, records, office, desk)
+    named = partial(office.read, collecting.named)
+    desk = Desk(Labels(office, office.thread), records.ask, settings.two_people, named=named)
+    return Site(settings, feed, records, office, desk, looks=Looks(connect))
 
 
 async def serve(site: Site, sock: socket.socket) -> None:

@@ -32,6 +32,7 @@ ADMIN = frozenset({Role.ADMIN})
 CONTROLLERS = frozenset({Role.CONTROLS, Role.ADMIN})
 ON_THE_LINE = frozenset(set(Role) - {Role.ML})  # who sees to the line: what is done there is in their name
 REVIEWERS = frozenset({Role.QUALITY, Role.ML, Role.ADMIN})
+SETTERS = frozenset({Role.CONTROLS, Role.MAINTENANCE, Role.ML, Role.ADMIN})  # who sets a station up
 
 ROUTES: Mapping[tuple[str, str], Rule] = {
     ("GET", "/static/{path:path}"): Open.ASSET,
@@ -72,6 +73,14 @@ ROUTES: Mapping[tuple[str, str], Rule] = {
     ("POST", "/controls/release"): CONTROLLERS,
     ("POST", "/controls/run"): CONTROLLERS,
     ("POST", "/controls/abort"): CONTROLLERS,
+    # collect
+    ("GET", "/collect"): Open.KNOWN,
+    ("GET", "/collect/look"): Open.KNOWN,
+    ("GET", "/collect/look/{name}"): Open.KNOWN,
+    ("GET", "/collect/progress"): Open.KNOWN,
+    ("POST", "/collect/target"): REVIEWERS,
+    ("POST", "/collect/region"): SETTERS,
+    ("POST", "/collect/dataset"): REVIEWERS,
     # coming and going
     ("GET", "/first-start"): Open.DOOR,
     ("POST", "/first-start"): Open.DOOR,
@@ -92,7 +101,10 @@ ROUTES: Mapping[tuple[str, str], Rule] = {
     ("GET", "/admin/audit"): ADMIN,
 }
 # Asked by an open screen itself: they keep no session from ending of idleness.
-BY_ITSELF = frozenset({"/events", "/preview/{name}", "/alarms/record", "/controls/state"})
+BY_ITSELF = frozenset(
+    {"/events", "/preview/{name}", "/alarms/record", "/controls/state", "/review/queue"}
+    | {"/collect/look", "/collect/look/{name}", "/collect/progress"}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,9 +22,11 @@ from inspector.web.access import visitor
 from inspector.web.alarm_views import alarm_words, shelf_times, unheeded
 from inspector.web.export import Exports
 from inspector.web.feed import Feed
+from inspector.web.look import Looks
 from inspector.web.present import UNKNOWN
 from inspector.web.settings import WebSettings
 from inspector.web.speech import choices
+from inspector.web.tally import Tallies
 from inspector.web.traces import TracedRecords
 from inspector.web.words import FOLDER, has_word, language, word
 
@@ -86,6 +88,8 @@ class Site:
     pictures: DeviceThread = field(default_factory=lambda: DeviceThread("pictures"))
     exports: Exports = field(default_factory=Exports)
     asking: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))  # the daemon has few places
+    looks: Looks | None = None  # None: nobody is asked what the cameras see
+    tallies: Tallies = field(default_factory=Tallies)
     aside: DeviceThread = field(default_factory=lambda: DeviceThread("aside"))
     favicon: bytes = field(default_factory=lambda: (STATIC / "favicon.svg").read_bytes())
     _templates: Environment = field(default_factory=environment)
