@@ -66,7 +66,7 @@ def verify(bundle: Path, trusted: Sequence[TrustedKey], destination: Path) -> Ve
                 shutil.rmtree(staging, ignore_errors=True)
             fsync_directory(destination.parent)
     except OSError as exc:
-        raise BundleError(f"{bundle} cannot be read or unpacked: {exc}") from exc
+        raise BundleError(f"{bundle} cannot be read or unpacked: {exc.strerror or exc}") from exc
     return VerifiedBundle(destination, manifest, _MADE_HERE)
 
 

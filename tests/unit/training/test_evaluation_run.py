@@ -105,6 +105,10 @@ def _no_run(tiny: Tiny) -> None:
     shutil.rmtree(tiny.run)
 
 
+def _not_finished(tiny: Tiny) -> None:
+    (tiny.run / "run.json").unlink()
+
+
 def _no_pictures(tiny: Tiny) -> None:
     shutil.rmtree(tiny.data)
 
@@ -146,6 +150,7 @@ def _broken_history(tiny: Tiny) -> None:
     ("spoil", "said"),
     [
         (_no_run, "holds no finished run"),
+        (_not_finished, "holds a training that is not finished: wait for it, or give the same inspector-train command"),
         (_no_pictures, "are not here: say where, with --data FOLDER"),
         (_one_is_gone, "are not here: say where"),
         (_one_changed, "is not the picture that the run knows"),
