@@ -17,6 +17,7 @@ from inspector.sections import (
     ArchiveConfig,
     BundleConfig,
     CameraConfig,
+    CountsConfig,
     HealthConfig,
     LinkConfig,
     LogConfig,
@@ -47,6 +48,7 @@ class AppConfig(Section):
     recipes: tuple[RecipeConfig, ...] = Field(default=(RecipeConfig(),), min_length=1, max_length=64)
     store: StoreConfig = StoreConfig()
     archive: ArchiveConfig = ArchiveConfig()
+    counts: CountsConfig = CountsConfig()
     model: ModelConfig = ModelConfig()
     health: HealthConfig = HealthConfig()
     web: WebConfig = WebConfig()
