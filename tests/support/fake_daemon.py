@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -86,8 +87,19 @@ class FakeDaemon:
             "offline_reason": int(OfflineReason.NONE), "error_code": 0, "simulated": True, "parts": {
                 "camera": {**ok, "text": "rendered, 320 x 256"}, "plc": {**ok, "text": "127.0.0.1:5020"}, "model": ok,
                 "store": ok, "disk": {**ok, "text": "41 GB free"},
-            }, "counts": dict(self.counts), "since_utc_ms": self.started_utc_ms, "cycle_ms": {"p50": 31.4, "p99": 44.0},
+            }, "counts": dict(self.counts), "since_utc_ms": self.started_utc_ms,
+            "tallies": [self.tally("reset", "1"), self.tally("shift", "0"), self.tally("lot", "L-2026-47")],
+            "part_difference": 0, "cycle_ms": {"p50": 31.4, "p99": 44.0},
             "uptime_s": 4210, "alarms": [], "alarm_list": [], "utc_ms": int(time.time() * 1000), **self.changes,
+        }  # fmt: skip
+
+    def tally(self, scope: str, key: str) -> dict[str, Any]:
+        """The same numbers for each, as of a daemon that has just begun."""
+        rejects = Counter(p["reason"] for p in self.parts if 1 < p["code"] < 5)
+        return {
+            "scope": scope, "key": key, "since_utc_ms": self.started_utc_ms, "counts": dict(self.counts),
+            "plc_parts": self.counts["triggers"],
+            "reasons": [{"reason": reason, "count": n} for reason, n in rejects.most_common(3)],
         }  # fmt: skip
 
     def push(self, event: str, data: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import datetime, time
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,7 @@ async def test_a_shift_begins_by_the_clock_on_the_wall_with_a_part_or_without_on
 def test_in_the_nights_of_a_change_a_shift_is_an_hour_shorter_or_longer_and_none_begins_twice(night, hours):
     begin = local_ms(f"{night}T00:00") - DAY_MS // 2
     spans = sorted({shift_at(begin + minute * 60_000, (time(0, 0), time(2, 30))) for minute in range(48 * 60)})
-    assert all(one[1] == two[0] for one, two in zip(spans, spans[1:], strict=False)), "no gap, no overlap"
+    assert all(one[1] == two[0] for one, two in pairwise(spans)), "no gap, no overlap"
     days = [local_ms(f"{night}T00:00"), local_ms(f"{night}T00:00") + hours * HOUR_MS]
     inside = [span for span in spans if days[0] <= span[0] < days[1]]
     assert len(inside) == 2 and sum(end - start for start, end in inside) == hours * HOUR_MS
