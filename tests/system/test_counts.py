@@ -65,6 +65,7 @@ async def test_the_counts_grow_with_diag_triggers_and_a_part_that_only_the_plc_c
         assert line.process is not None
         line.process.kill()
         await line.process.wait()
+        await line.sim.idle_for(2.2)  # the PLC has seen that nobody is there
         line.sim.ctrl["PLC_PART_COUNT"] += 2
         await line.start()
         await line.ready()
