@@ -56,7 +56,10 @@ async def thumb(request: Request, no: int) -> Response:
     if (known := site.thumbs.get(no)) is None:
         name = site.feed.preview_of(no)
         data, _ = await _preview(site, name) if name is not None else await _kept(request, no, str)
-        known = await site.pictures.call(site.thumbs.make, no, data)
+        try:
+            known = await site.pictures.call(site.thumbs.make, no, data)
+        except media.NoPicture as exc:
+            raise HTTPException(404) from exc
     return _shown(known, "image/jpeg")
 
 

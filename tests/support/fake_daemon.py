@@ -11,7 +11,7 @@ from typing import Any
 
 import cv2
 
-from inspector.control import ControlServer, Handler
+from inspector.control import ControlError, ControlServer, Handler
 from inspector.demo.parts import Kind, render
 from plc.registers import OfflineReason, Reason, Verdict
 
@@ -37,8 +37,14 @@ class FakeDaemon:
         self.started_utc_ms = int(time.time() * 1000)
         self._server = ControlServer(
             run / "control.sock",
-            {"status": lambda *_: self.status(), "recent": lambda *_: self.parts[:100], **(more or {})},
+            {
+                "status": lambda *_: self.status(),
+                "recent": lambda *_: self.parts[:100],
+                "reset_counts": self._reset_counts,
+                **(more or {}),
+            },
         )
+        self.resets: list[tuple[str, dict[str, Any]]] = []  # (actor, parameters)
         self._ticker: asyncio.Task[None] | None = None
         (run / "previews").mkdir(parents=True, exist_ok=True)
 
@@ -101,6 +107,12 @@ class FakeDaemon:
             "plc_parts": self.counts["triggers"],
             "reasons": [{"reason": reason, "count": n} for reason, n in rejects.most_common(3)],
         }  # fmt: skip
+
+    def _reset_counts(self, params: Mapping[str, Any], actor: str) -> dict[str, Any]:
+        if self.changes.get("refuses"):
+            raise ControlError("the disk is full")
+        self.resets.append((actor, dict(params)))
+        return {}
 
     def push(self, event: str, data: dict[str, Any]) -> None:
         self._server.push(event, data)

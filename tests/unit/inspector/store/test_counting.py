@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -22,8 +23,9 @@ from inspector.core.clock import SystemClock
 from inspector.core.errors import StoreError
 from inspector.core.shifts import shift_at
 from inspector.core.types import DeliveryState, Outcome, Refusal
-from inspector.store.counts import Scope
+from inspector.store.counts import Scope, read_heads, read_tallies
 from inspector.store.filing import Filing
+from inspector.store.migrations import STEPS, migrate
 from inspector.store.results import SqliteResults
 from inspector.threads import DeviceThread
 from plc.registers import Reason, Verdict
@@ -341,3 +343,25 @@ TestAnyDays = AnyDays.TestCase
 TestAnyDays.settings = settings(
     max_examples=20, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
+
+
+def test_a_record_of_the_former_version_counts_on(path):
+    db = apsw.Connection(str(path))
+    migrate(db, STEPS[:4])
+    db.execute(
+        "INSERT INTO boots (started_utc_ms) VALUES (1);"
+        "INSERT INTO periods VALUES (1, 1, 5, 'inspector', 'first start'), (2, 3, 9, 'anna', 'new coil');"
+    )
+    for n in range(1, 6):
+        db.execute(
+            "INSERT INTO inspections (station, boot, kind, trigger_id, part_id, opened_utc_ms, decided_code,"
+            " decided_reason, delivery) VALUES ('st1', 1, 'accepted', ?, ?, ?, 2, 10, 'unknown')", (n, n, n),
+        )  # fmt: skip
+    migrate(db, STEPS)
+    (counts,) = read_tallies(db, read_heads(db, "st1")).values()
+    assert (counts.key, counts.since_utc_ms, counts.fail) == ("2", 9, 3)
+    db.execute("UPDATE inspections SET decided_code = 4, decided_reason = 101 WHERE no IN (1, 5)")
+    assert list(db.execute("SELECT period, code, n FROM counts ORDER BY 1, 2")) == [
+        (1, 2, 1), (1, 4, 1), (2, 2, 2), (2, 4, 1),
+    ]  # fmt: skip
+    db.close()
