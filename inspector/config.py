@@ -11,13 +11,13 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from inspector.config_rules import check, link_of
+from inspector.count_section import CountsConfig
 from inspector.office.section import ReviewConfig
 from inspector.sections import (
     PACKAGED_DEMO,
     ArchiveConfig,
     BundleConfig,
     CameraConfig,
-    CountsConfig,
     HealthConfig,
     LinkConfig,
     LogConfig,

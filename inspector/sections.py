@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from datetime import time
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -125,12 +124,6 @@ class LinkConfig(Section):
         if self.reconnect_max_ms < self.reconnect_min_ms:
             raise wrong_key("must not be below reconnect_min_ms", "reconnect_max_ms")
         return self
-
-
-def _time_of_day(text: str) -> str:
-    if not re.fullmatch("([01][0-9]|2[0-3]):[0-5][0-9]", text):
-        raise ValueError("is a time of day, HH:MM from 00:00 to 23:59")
-    return text
 
 
 class PlcConfig(Section):
@@ -324,18 +317,6 @@ class ArchiveConfig(Section):
 
 class StoreConfig(Section):
     min_free_mb: float = Field(default=64, ge=16, le=100_000, description="below it no part is accepted")
-
-
-class CountsConfig(Section):
-    """When the counts of a shift begin anew, in the time zone of the box."""
-
-    shifts: tuple[Annotated[str, AfterValidator(_time_of_day)], ...] = Field(
-        default=("06:00", "14:00", "22:00"), max_length=24, description="HH:MM; empty: nothing is counted by shift"
-    )
-
-    @property
-    def starts(self) -> tuple[time, ...]:
-        return tuple(time.fromisoformat(text) for text in self.shifts)
 
 
 class ModelConfig(Section):

@@ -77,18 +77,17 @@ class Ledger:
 
         station: of a row whose delivery changes, and with it what is counted.
         """
+        if begins:
+            self.begin(begins)
         if no not in self._waiting and len(self._waiting) >= MAX_WAITING:
             raise StoreError(f"{MAX_WAITING} rows wait for a commit already")
         self._waiting.setdefault(no, {}).update(columns)
-        self._begins += begins
         if "delivery" in columns:
             self._told.add(station)
 
     def begin(self, begins: Sequence[Begin]) -> None:
-        """Take periods that begin with no row; they go with the next commit."""
-        if len(self._begins) >= MAX_WAITING:
-            raise StoreError(f"{MAX_WAITING} counting periods wait for a commit already")
-        self._begins += begins
+        """Take periods that begin; they go with the next commit. Of too many the oldest are merged into their next."""
+        self._begins = [*self._begins, *begins][-MAX_WAITING:]
 
     def begin_now(self, begin: Begin) -> None:
         """The same, on the disk on return or not at all."""
