@@ -39,7 +39,7 @@ from training.train import source_commit
 
 PARTS, WARM_UP = 120, 10
 PERIOD_S = 0.3  # of the parts, unevenly
-READY_S, SHOWN_S = 40.0, 3.0
+READY_S, SHOWN_S = 120.0, 3.0
 RESULT_BAR_MS, FILMSTRIP_BAR_MS = 300.0, 200.0
 OPENINGS, STRIP = 15, 100
 SIZE = {"width": 1280, "height": 800}
@@ -112,11 +112,12 @@ def _spread(name: str, values_ms: list[float], bar_ms: float | None = None) -> l
 @asynccontextmanager
 async def _line(folder: Path) -> AsyncIterator[tuple[WatchedPlc, str]]:
     """The simulated PLC, and the origin of the page; READY."""
-    plc = WatchedPlc(SimConfig(scan_s=0.001, ack_timeout_s=1, result_timeout_s=2, heartbeat_timeout_s=2))
+    plc = WatchedPlc(SimConfig(scan_s=0.001, ack_timeout_s=1, result_timeout_s=3, heartbeat_timeout_s=2, ready_timeout_s=30))
     await plc.start()
     page_port = _free_port()
     config = folder / "station.toml"
-    config.write_text(config_text(plc.port, folder, page_port=page_port), encoding="utf-8")
+    text = config_text(plc.port, folder, page_port=page_port).replace("deadline_ms = 300", "deadline_ms = 2000")
+    config.write_text(text, encoding="utf-8")
     try:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(child("inspector", "web", str(config), log=folder / "page.log"))
