@@ -112,7 +112,8 @@ def _spread(name: str, values_ms: list[float], bar_ms: float | None = None) -> l
 @asynccontextmanager
 async def _line(folder: Path) -> AsyncIterator[tuple[WatchedPlc, str]]:
     """The simulated PLC, and the origin of the page; READY."""
-    plc = WatchedPlc(SimConfig(scan_s=0.001, ack_timeout_s=1, result_timeout_s=3, heartbeat_timeout_s=2, ready_timeout_s=30))
+    waits = {"ack_timeout_s": 1, "result_timeout_s": 3, "heartbeat_timeout_s": 2, "ready_timeout_s": 30}
+    plc = WatchedPlc(SimConfig(scan_s=0.001, **waits))
     await plc.start()
     page_port = _free_port()
     config = folder / "station.toml"

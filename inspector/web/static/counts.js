@@ -29,6 +29,7 @@ function show() {
   }
   for (const [name, value] of Object.entries(tally.counts)) setText($(`count-${name}`), value);
   setText($("since"), tally.scope === "lot" ? `${tally.name} ${tally.since}` : tally.since);
+  $("since").title = $("since").textContent;
   setText($("differs"), tally.differs);
   const reset = $("reset");
   if (reset) reset.hidden = tally.scope !== "reset";
