@@ -85,7 +85,7 @@ async def measure(parts: int, folder: Path) -> list[Row]:
         told = [p for p in list(valid_s)[WARM_UP:] if str(p) in seen]
         shown = [_ms(seen[str(p)][0], zero_s, valid_s[p]) for p in told]
         painted = [_ms(seen[str(p)][1], zero_s, valid_s[p]) for p in told]
-        openings = [await _open(browser, origin) for _ in range(OPENINGS)]
+        openings = [await _open(browser, origin, min(STRIP, WARM_UP + parts)) for _ in range(OPENINGS)]
     found = [
         Row("parts whose result was on the screen", len(told), "parts", f"all {parts}", len(told) == parts),
         *_spread("RESULTS_VALID to the text in the page", shown),
@@ -171,14 +171,14 @@ async def _clock_of(page: Any) -> tuple[float, float]:
     return zero_s, 1000 * took_s / 2
 
 
-async def _open(browser: Any, origin: str) -> list[float]:
+async def _open(browser: Any, origin: str, results: int) -> list[float]:
     """One more screen, with nothing in its cache: (ms since its navigation, ms since the stream's first word)."""
     context = await browser.new_context(viewport=SIZE)
     try:
         page = await context.new_page()
-        await page.add_init_script(f"({OPENED % STRIP})()")
+        await page.add_init_script(f"({OPENED % results})()")
         await page.goto(origin)
-        await page.wait_for_function("window.opened", timeout=10_000)
+        await page.wait_for_function("() => window.opened", timeout=10_000)
         found: list[float] = await page.evaluate("window.opened")
         return found
     finally:
