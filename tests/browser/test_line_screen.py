@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 import pytest_asyncio
 
@@ -110,6 +112,15 @@ def contrast(one: str, other: str) -> float:
     return (bright + 0.05) / (dark + 0.05)
 
 
+def saturated_areas(png: bytes) -> int:
+    """Areas of strong colour in a screenshot, those nearer than a finger's breadth together as one."""
+    hue_saturation_value = cv2.cvtColor(cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2HSV)
+    strong = (hue_saturation_value[..., 1] > 110) & (hue_saturation_value[..., 2] > 70)
+    merged = cv2.morphologyEx(strong.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((41, 41), np.uint8))
+    _, _, stats, _ = cv2.connectedComponentsWithStats(merged)
+    return int(np.count_nonzero(stats[1:, cv2.CC_STAT_AREA] > 60))
+
+
 def clean(seen: Watched) -> None:
     assert seen.errors == [] and seen.foreign == []
 
@@ -121,7 +132,8 @@ async def test_a_new_result_is_on_the_screen_with_word_shape_reason_and_picture(
     await shows(seen.page, "PASS")
     calm = await panel(seen.page)
     assert calm["shape"] == "#sign-pass" and saturation(calm["background"]) < 0.1
-    await seen.page.screenshot(path=shots / "line-pass.png")
+    await seen.page.wait_for_function(ALL_IN_SIGHT_DRAWN, timeout=5000)
+    assert saturated_areas(await seen.page.screenshot(path=shots / "line-pass.png")) == 1, "PASS, and rejects of before"
 
     part = daemon.part(Kind.SCRATCH)
     assert await shows(seen.page, "FAIL") < RESULT_WITHIN_S * 3  # the bar, on a busy machine
