@@ -30,11 +30,3 @@ class PartCheck:
             self._differs_since_s = now_s
         if now_s - self._differs_since_s >= DIFFERS_S:
             self.parts = found
-
-    def text(self) -> str | None:
-        """The cause of an alarm; None: the counts agree."""
-        if self.parts == 0:
-            return None
-        if self.parts > 0:
-            return f"the PLC counted {self.parts} parts more than it triggered"
-        return f"the PLC triggered {-self.parts} times more than it counted parts"

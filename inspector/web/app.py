@@ -62,19 +62,8 @@ def create_app(site: Site) -> ASGIApp:
     """The whole page as one ASGI application; the tasks that feed it are the runner's."""
     app = FastAPI(title="Inspector", docs_url=None, redoc_url=None, openapi_url=None, telemetry=NO_TELEMETRY)
     app.state.site = site
-    for subject in (
-        pages,
-        line_actions,
-        alarms,
-        history,
-        export_pages,
-        cycles,
-        review,
-        controls,
-        accounts,
-        admin,
-        speech,
-    ):
+    subjects = pages, line_actions, alarms, history, export_pages, cycles, review, controls, accounts, admin, speech
+    for subject in subjects:
         app.include_router(subject.router)
     app.mount("/static", StaticFiles(directory=STATIC))
 
