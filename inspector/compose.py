@@ -20,6 +20,7 @@ from inspector.controls import Controls, all_offline
 from inspector.core.alarm_kinds import Kind
 from inspector.core.clock import SystemClock
 from inspector.core.errors import StoreError
+from inspector.count_commands import count_handlers
 from inspector.dry_run import DryRun
 from inspector.failpoints import Failpoints
 from inspector.health import Watchdog
@@ -128,6 +129,7 @@ async def _tell_status(box: Box) -> None:
         first.health.warn(Kind.BROKEN_RECORD, {"files": broken} if broken else None)
         first.health.warn(Kind.FILING, None if box.filing.fault is None else {"detail": str(box.filing.fault)})
         for running in box.stations:
+            running.results.turn()
             running.warn()
         first.board.push("status", box.status())
         await asyncio.sleep(STATUS_PERIOD_S)
@@ -166,7 +168,7 @@ async def open_box(cfg: AppConfig) -> AsyncIterator[Box]:
             cfg.paths.run / "control.sock",
             {
                 "status": lambda *_: box.status(), "recent": lambda *_: board.recent(), **alarms.handlers(),
-                **Controls(stations, dry_run).handlers(),
+                **Controls(stations, dry_run).handlers(), **count_handlers(stations),
                 "look": look_method(stations, threads["look"]),
             },
         )  # fmt: skip

@@ -11,6 +11,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from inspector.config_rules import check, link_of
+from inspector.count_section import CountsConfig
 from inspector.office.section import ReviewConfig
 from inspector.sections import (
     PACKAGED_DEMO,
@@ -47,6 +48,7 @@ class AppConfig(Section):
     recipes: tuple[RecipeConfig, ...] = Field(default=(RecipeConfig(),), min_length=1, max_length=64)
     store: StoreConfig = StoreConfig()
     archive: ArchiveConfig = ArchiveConfig()
+    counts: CountsConfig = CountsConfig()
     model: ModelConfig = ModelConfig()
     health: HealthConfig = HealthConfig()
     web: WebConfig = WebConfig()

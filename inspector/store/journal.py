@@ -17,7 +17,6 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 from inspector.core.errors import StoreError
 from inspector.core.ports import Clock
 from inspector.store.alarm_book import AlarmBook
-from inspector.store.counts import begin_period
 from inspector.store.database import Database
 from inspector.store.ledger import Ledger, Recovered
 from inspector.store.recipe_book import RecipeBook
@@ -103,6 +102,11 @@ class Journal:
         return no
 
     @property
+    def next_no(self) -> int:
+        """The number that the next row gets."""
+        return self._next_no
+
+    @property
     def boot(self) -> int:
         return self.recovered.boot
 
@@ -151,10 +155,6 @@ class Journal:
         except TimeoutError as exc:
             raise StoreError(f"the record is behind: no commit within {BEHIND_S} s") from exc
         self._turn = None
-
-    async def begin_period(self, actor: str, why: str) -> None:
-        """Count anew from the next row on; nothing is deleted. Raises StoreError."""
-        await self._thread.call(self._begin_period, self._next_no, actor, why)
 
     # -- of the filing -------------------------------------------------------------------------------------------------
 
@@ -244,11 +244,6 @@ class Journal:
 
     def _drop(self, filed: Sequence[Filed]) -> None:
         self.ledger.drop(filed, {no for holder in self.holders for no in holder.held()})
-
-    def _begin_period(self, from_no: int, actor: str, why: str) -> None:
-        with self._database.transaction() as db:
-            begin_period(db, from_no, self._utc_ms(), actor, why)
-        self.ledger.recount()
 
     def _close(self) -> None:
         try:

@@ -39,6 +39,7 @@ from inspector.web import (
     cycles,
     export_pages,
     history,
+    line_actions,
     pages,
     review,
     rows,
@@ -59,10 +60,21 @@ from plc.registers import Verdict
 log = structlog.get_logger(__name__)
 
 SUBJECTS = (
-    pages, alarms, history, export_pages, cycles, review, collect, collect_export, controls, accounts, admin, speech,
-)  # fmt: skip
-REASONS_EVERY_S = 1.0
-TOP_REASONS = 3
+    pages,
+    line_actions,
+    alarms,
+    history,
+    export_pages,
+    cycles,
+    review,
+    collect,
+    collect_export,
+    controls,
+    accounts,
+    admin,
+    speech,
+)
+LOOK_EVERY_S = 1.0
 
 
 def create_app(site: Site) -> ASGIApp:
@@ -95,7 +107,7 @@ def create_app(site: Site) -> ASGIApp:
 
 
 async def watch_records(site: Site) -> None:
-    """Keep the most frequent reasons, and the last FAIL where the daemon's memory holds none. Runs for ever."""
+    """The last parts and the last FAIL from the record where the daemon's memory is too short. Runs for ever."""
     readable = True
     while True:
         try:
@@ -105,15 +117,17 @@ async def watch_records(site: Site) -> None:
             if readable:
                 log.warning("records unreadable", error=str(exc))
             readable = False
-        await asyncio.sleep(REASONS_EVERY_S)
+        await asyncio.sleep(LOOK_EVERY_S)
 
 
 async def _read_records(site: Site) -> None:
-    since = site.feed.status.get("since_utc_ms")
-    if isinstance(since, int):
-        site.feed.set_reasons(await site.records.top_reasons(since, TOP_REASONS))
-    if site.feed.last_fail is None:
-        failed = await site.records.page(Filters(verdict=int(Verdict.FAIL)), None, 1)
+    station = site.feed.status.get("station")
+    before_no, count = site.feed.lacks
+    if count:
+        found = await site.records.page(Filters(station=station), before_no, count)
+        site.feed.set_earlier([partial(rows.screen_part, row) for row in found if row["delivery"] is not None])
+    if site.feed.up and site.feed.last_fail is None:
+        failed = await site.records.page(Filters(verdict=int(Verdict.FAIL), station=station), None, 1)
         if failed and failed[0]["published_code"] is not None:
             site.feed.set_last_fail(partial(rows.screen_part, failed[0]))
 

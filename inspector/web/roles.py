@@ -44,6 +44,8 @@ ROUTES: Mapping[tuple[str, str], Rule] = {
     ("GET", "/"): Open.LOOK,
     ("GET", "/events"): Open.LOOK,
     ("GET", "/preview/{name}"): Open.LOOK,
+    ("GET", "/thumb/{no}"): Open.LOOK,
+    ("POST", "/counts/reset"): ON_THE_LINE,
     ("GET", "/picture/{no}"): Open.LOOK,
     ("GET", "/heat/{no}"): Open.LOOK,
     ("GET", "/alarms"): Open.LOOK,
@@ -102,7 +104,7 @@ ROUTES: Mapping[tuple[str, str], Rule] = {
 }
 # Asked by an open screen itself: they keep no session from ending of idleness.
 BY_ITSELF = frozenset(
-    {"/events", "/preview/{name}", "/alarms/record", "/controls/state", "/review/queue"}
+    {"/events", "/preview/{name}", "/thumb/{no}", "/alarms/record", "/controls/state", "/review/queue"}
     | {"/collect/look", "/collect/look/{name}", "/collect/progress"}
 )
 

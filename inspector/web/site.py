@@ -27,6 +27,7 @@ from inspector.web.present import UNKNOWN
 from inspector.web.settings import WebSettings
 from inspector.web.speech import choices
 from inspector.web.tally import Tallies
+from inspector.web.thumbs import Thumbs
 from inspector.web.traces import TracedRecords
 from inspector.web.words import FOLDER, has_word, language, word
 
@@ -56,7 +57,7 @@ def client_words() -> str:
     keys = {
         "part": "part.id", "class": "part.class", "confidence": "part.confidence", "time": "part.time",
         "elapsed": "part.elapsed", "picture": "part.id", "nopicture": "picture.none", "nopart": "part.none",
-        "nofail": "strip.nofail", "noreasons": "counts.noreasons", "colon": "colon",
+        "nofail": "strip.nofail", "noreasons": "counts.noreasons", "nolot": "tally.lot.none", "colon": "colon",
     }  # fmt: skip
     return json.dumps({**alone, **{name: word(key) for name, key in keys.items()}}, ensure_ascii=False)
 
@@ -86,6 +87,7 @@ class Site:
     office: Office
     desk: Desk | None = None  # where people review; None: this page keeps no labels
     pictures: DeviceThread = field(default_factory=lambda: DeviceThread("pictures"))
+    thumbs: Thumbs = field(default_factory=Thumbs)
     exports: Exports = field(default_factory=Exports)
     asking: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))  # the daemon has few places
     looks: Looks | None = None  # None: nobody is asked what the cameras see
