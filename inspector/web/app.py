@@ -19,6 +19,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
+from inspector.backup.places import require_whole
 from inspector.config import AppConfig
 from inspector.control import connect_control
 from inspector.core.errors import StoreError
@@ -28,7 +29,20 @@ from inspector.office.labels import Labels
 from inspector.office.office import Office
 from inspector.store.traces import TracedHistory
 from inspector.threads import DeviceThread
-from inspector.web import accounts, admin, alarms, controls, cycles, export_pages, history, pages, review, rows, speech
+from inspector.web import (
+    accounts,
+    admin,
+    alarms,
+    controls,
+    cycles,
+    export_pages,
+    history,
+    maintenance,
+    pages,
+    review,
+    rows,
+    speech,
+)
 from inspector.web.access import Access
 from inspector.web.feed import Feed
 from inspector.web.guard import Guard
@@ -50,7 +64,9 @@ def create_app(site: Site) -> ASGIApp:
     """The whole page as one ASGI application; the tasks that feed it are the runner's."""
     app = FastAPI(title="Inspector", docs_url=None, redoc_url=None, openapi_url=None, telemetry=NO_TELEMETRY)
     app.state.site = site
-    for subject in (pages, alarms, history, export_pages, cycles, review, controls, accounts, admin, speech):
+    for subject in (
+        pages, alarms, history, export_pages, cycles, review, controls, maintenance, accounts, admin, speech,
+    ):  # fmt: skip
         app.include_router(subject.router)
     app.mount("/static", StaticFiles(directory=STATIC))
 
@@ -102,6 +118,7 @@ async def _read_records(site: Site) -> None:
 def run(cfg: AppConfig) -> None:
     """Serve the page until SIGTERM or SIGINT. Raises ConfigError: the address cannot be had, or must not be."""
     settings = settings_of(cfg)
+    require_whole(cfg.paths.state)
     if settings.tls == own_pair(settings.office):
         ensure_own(settings.office, settings.more_names, datetime.now(UTC))
     with listen(settings) as sock:

@@ -32,6 +32,7 @@ ADMIN = frozenset({Role.ADMIN})
 CONTROLLERS = frozenset({Role.CONTROLS, Role.ADMIN})
 ON_THE_LINE = frozenset(set(Role) - {Role.ML})  # who sees to the line: what is done there is in their name
 REVIEWERS = frozenset({Role.QUALITY, Role.ML, Role.ADMIN})
+MAINTAINERS = frozenset({Role.MAINTENANCE, Role.ADMIN})
 
 ROUTES: Mapping[tuple[str, str], Rule] = {
     ("GET", "/static/{path:path}"): Open.ASSET,
@@ -72,6 +73,10 @@ ROUTES: Mapping[tuple[str, str], Rule] = {
     ("POST", "/controls/release"): CONTROLLERS,
     ("POST", "/controls/run"): CONTROLLERS,
     ("POST", "/controls/abort"): CONTROLLERS,
+    # the box itself
+    ("GET", "/maintenance"): Open.KNOWN,
+    ("GET", "/maintenance/support.zip"): MAINTAINERS,
+    ("POST", "/maintenance/backup"): MAINTAINERS,
     # coming and going
     ("GET", "/first-start"): Open.DOOR,
     ("POST", "/first-start"): Open.DOOR,
