@@ -32,6 +32,7 @@ from inspector.sections import (
     WebConfig,
 )
 from inspector.toml_file import read_model
+from inspector.upkeep.section import BackupConfig, UpkeepConfig
 
 __all__ = ["PACKAGED_DEMO", "AppConfig", "load_config"]
 
@@ -53,6 +54,8 @@ class AppConfig(Section):
     health: HealthConfig = HealthConfig()
     web: WebConfig = WebConfig()
     review: ReviewConfig = ReviewConfig()
+    upkeep: UpkeepConfig = UpkeepConfig()
+    backup: BackupConfig = BackupConfig()
     log: LogConfig = LogConfig()
     test: TestConfig = TestConfig()
 

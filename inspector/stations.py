@@ -33,6 +33,7 @@ from inspector.store.images import ImageArchive, StationArchive, View
 from inspector.store.journal import Journal
 from inspector.store.results import SqliteResults
 from inspector.threads import DeviceThread
+from inspector.upkeep.watch import LostFrames
 from inspector.wrong_accepts import WrongAcceptNotes
 from plc.handshake import Handshake, HealthInput
 from plc.station import StationPlace, StationPort
@@ -91,6 +92,7 @@ class Running:
     part_check: PartCheck
     offline_by: str = ""  # who set it Offline on the page; "": nobody
     forced_by: str = ""  # who forced the newest value
+    lost: LostFrames = field(default_factory=LostFrames)
     _gaps_seen: int = 0  # lost triggers that a person took note of
 
     def take(self, judging: Judging) -> None:
@@ -114,6 +116,15 @@ class Running:
                 storage_warn=not self.view.archive.state.ok, clock_unsynced=self.shared.clock_unsynced(),
             )
         )  # fmt: skip
+
+    @property
+    def name(self) -> str:
+        return self.section.id
+
+    def figures(self) -> tuple[int, float | None, dict[str, float]]:
+        """As upkeep.watch.Tended has it."""
+        lost = self.lost.within_an_hour(self.shared.clock.monotonic_s())
+        return lost, self.station.camera.temperature_c, dict(self.gate.trend.places)
 
     def acknowledged(self) -> None:
         """The PLC said CLEAR_ERROR."""
@@ -197,6 +208,7 @@ def finish_station(begun: Begun, port: StationPort, archive: ImageArchive) -> Ru
 
     def watch(done: Inspection, error: BaseException | None) -> None:
         health.saw(done, error)
+        running.lost.saw(error, shared.clock.monotonic_s())
         board.saw(done)
         running.tell_health()  # at once: a part that drops READY must not be followed by another trigger
 

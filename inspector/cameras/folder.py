@@ -65,6 +65,7 @@ class FolderCamera:
     max_megapixels: float = 64
     grab_timeout_s: float = 0.1
     simulated: bool = True
+    temperature_c: float | None = None
     _frame_id: int = 0
     _shown: str = ""  # the name before: files that come later find their place behind it
     _shelf: Shelf = field(init=False)

@@ -56,6 +56,7 @@ class OpenCvCamera:
     fourcc: str | None = None
     grab_timeout_s: float = 0.1
     simulated: bool = field(init=False)
+    temperature_c: float | None = None  # V4L2 has no word for it
     _capture: Any = None
     _why: str = "not connected yet"  # what is wrong while there is no capture
     _untold: bool = False  # lost since `alive` was asked last

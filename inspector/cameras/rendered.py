@@ -38,6 +38,7 @@ class RenderedCamera:
     grab_timeout_s: float = 0.1
     faults: FaultScript = field(default_factory=FaultScript)
     simulated: bool = True
+    temperature_c: float | None = 36.0
     _unplugged: bool = False
     _rebooted: bool = False
     _closed: threading.Event = field(default_factory=threading.Event)  # ends a hang, for tests in one process

@@ -36,6 +36,7 @@ class Clock(Protocol):
 
 class Camera(Protocol):
     simulated: bool  # pictures are not of this moment (contract, P12)
+    temperature_c: float | None  # as it last told; None: it does not tell
 
     async def grab(self, trigger: Trigger) -> Frame:
         """Return the exposure caused by `trigger`, never an older one.

@@ -16,6 +16,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 
 from inspector.core.errors import StoreError
 from inspector.core.ports import Clock
+from inspector.store import regain
 from inspector.store.alarm_book import AlarmBook
 from inspector.store.database import Database
 from inspector.store.ledger import Ledger, Recovered
@@ -214,6 +215,8 @@ class Journal:
         recovered = self.ledger.recover(self._utc_ms(), RECENT)
         self._reserved_no = reserve(self.path, recovered.next_no)
         self.broken = tuple(set_aside(self.path))
+        if not self.broken:
+            regain.forget(self.path)
         return recovered
 
     def _commit_waiting(self) -> None:

@@ -19,6 +19,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
+from inspector.backup.places import require_whole
 from inspector.config import AppConfig
 from inspector.control import connect_control
 from inspector.core.errors import StoreError
@@ -40,6 +41,7 @@ from inspector.web import (
     export_pages,
     history,
     line_actions,
+    maintenance,
     pages,
     review,
     rows,
@@ -70,6 +72,7 @@ SUBJECTS = (
     collect,
     collect_export,
     controls,
+    maintenance,
     accounts,
     admin,
     speech,
@@ -135,6 +138,7 @@ async def _read_records(site: Site) -> None:
 def run(cfg: AppConfig) -> None:
     """Serve the page until SIGTERM or SIGINT. Raises ConfigError: the address cannot be had, or must not be."""
     settings = settings_of(cfg)
+    require_whole(cfg.paths.state)
     if settings.tls == own_pair(settings.office):
         ensure_own(settings.office, settings.more_names, datetime.now(UTC))
     with listen(settings) as sock:

@@ -33,6 +33,7 @@ CONTROLLERS = frozenset({Role.CONTROLS, Role.ADMIN})
 ON_THE_LINE = frozenset(set(Role) - {Role.ML})  # who sees to the line: what is done there is in their name
 REVIEWERS = frozenset({Role.QUALITY, Role.ML, Role.ADMIN})
 SETTERS = frozenset({Role.CONTROLS, Role.MAINTENANCE, Role.ML, Role.ADMIN})  # who sets a station up
+MAINTAINERS = frozenset({Role.MAINTENANCE, Role.ADMIN})
 
 ROUTES: Mapping[tuple[str, str], Rule] = {
     ("GET", "/static/{path:path}"): Open.ASSET,
@@ -83,6 +84,10 @@ ROUTES: Mapping[tuple[str, str], Rule] = {
     ("POST", "/collect/target"): REVIEWERS,
     ("POST", "/collect/region"): SETTERS,
     ("POST", "/collect/dataset"): REVIEWERS,
+    # the box itself
+    ("GET", "/maintenance"): Open.KNOWN,
+    ("GET", "/maintenance/support.zip"): MAINTAINERS,
+    ("POST", "/maintenance/backup"): MAINTAINERS,
     # coming and going
     ("GET", "/first-start"): Open.DOOR,
     ("POST", "/first-start"): Open.DOOR,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from inspector.config import AppConfig
 from inspector.core.errors import ConfigError
@@ -31,6 +32,8 @@ class WebSettings:
     more_names: tuple[str, ...] = ()  # that a proxy on this box serves us under
     tls: KeyPair | None = None
     life: Lifetime = field(default_factory=Lifetime)
+    backups: Path | None = None  # folder of backups; listed alone
+    config: Mapping[str, Any] = field(default_factory=dict)  # as it was read, for the support bundle
     two_people: bool = False  # a label is settled once two people agree
     bundle: BundleConfig | None = None  # whose golden pictures no dataset may hold
 
@@ -90,6 +93,8 @@ def settings_of(cfg: AppConfig) -> WebSettings:
         life=Lifetime(int(cfg.web.idle_min * 60_000), int(cfg.web.session_h * 3_600_000)),
         two_people=cfg.review.two_people,
         bundle=cfg.bundle,
+        backups=cfg.backup.folder,
+        config=cfg.model_dump(mode="json", exclude_unset=True),
     ).checked()
 
 
