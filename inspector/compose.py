@@ -21,11 +21,14 @@ from inspector.health import Watchdog
 from inspector.judging import Judges
 from inspector.line import inspect_forever
 from inspector.plc_links import open_link
+from inspector.retention import Retention, RetentionSettings
 from inspector.sdnotify import notify
 from inspector.stations import Begun, Running, Shared, begin_station, finish_station
+from inspector.store.claims import RecordClaims
 from inspector.store.filing import Filing
 from inspector.store.images import ArchiveSettings, ImageArchive
 from inspector.store.journal import Journal
+from inspector.store.record_files import RecordFiles
 from inspector.store.shelf import Bounds
 from inspector.threads import DeviceThread
 from plc.station import Link
@@ -45,6 +48,7 @@ class Box:
     links: tuple[Link, ...]
     archive: ImageArchive
     filing: Filing
+    retention: Retention
 
 
 async def run(cfg: AppConfig) -> None:
@@ -61,6 +65,7 @@ async def run(cfg: AppConfig) -> None:
             turning.append(tasks.create_task(_feed_systemd(watchdog), name="watchdog"))
             turning.append(tasks.create_task(_tell_status(box), name="status"))
             turning.append(tasks.create_task(box.filing.run_forever(), name="filing"))
+            turning.append(tasks.create_task(box.retention.run_forever(), name="retention"))
             for running in box.stations:
                 turning.append(tasks.create_task(running.tell_health_forever(), name="health"))
                 turning.append(tasks.create_task(obey_forever(running), name="commands"))
@@ -125,6 +130,7 @@ async def _tell_status(box: Box) -> None:
             "Every row is kept, but results.db grows and the history becomes slower.",
             "Make room on the disk; look at the file that is named.",
         )  # fmt: skip
+        box.retention.warn(first.health)
         for running in box.stations:
             running.warn()
         first.board.push("status", status_of_box([running.board for running in box.stations]))
@@ -136,7 +142,7 @@ async def open_box(cfg: AppConfig) -> AsyncIterator[Box]:
     """Build everything in order; closes in reverse, even when half-built."""
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        threads = {name: DeviceThread(name) for name in ("store", "model", "loader", "filing")}
+        threads = {name: DeviceThread(name) for name in ("store", "model", "loader", "filing", "retention")}
         for thread in threads.values():
             stack.callback(thread.close)
         cfg.paths.run.mkdir(parents=True, exist_ok=True)
@@ -152,18 +158,27 @@ async def open_box(cfg: AppConfig) -> AsyncIterator[Box]:
         judges = Judges(cfg, journal.recipes, threads, clock)
         shared = Shared(cfg, clock, journal, threads["store"], judges, Failpoints(cfg.test.failpoints))
         begun = [await begin_station(section, shared, stack) for section in cfg.stations]
-        archive = ImageArchive(_archive_settings(cfg), noted=begun[0].results.note_image)
+        claims = RecordFiles(journal.path)
+        stack.callback(claims.forget)
+        note = begun[0].results.note_image
+        archive = ImageArchive(_archive_settings(cfg), noted=note, claims=RecordClaims(claims, journal.holds))
         stack.callback(archive.close)
+        retention = Retention(_retention_settings(cfg), journal, begun[0].results, archive, clock, threads["retention"])
+        stack.callback(retention.close)
         links, stations = _linked(cfg, begun, archive)
         boards = [running.board for running in stations]
         control = ControlServer(
             cfg.paths.run / "control.sock",
-            {"status": lambda *_: status_of_box(boards), "recent": lambda *_: boards[0].recent()},
+            {
+                "status": lambda *_: status_of_box(boards),
+                "recent": lambda *_: boards[0].recent(),
+                **retention.handlers(),
+            },
         )
         await control.start()
         stack.push_async_callback(control.close)
         boards[0].push = control.push
-        yield Box(shared, stations, links, archive, filing)
+        yield Box(shared, stations, links, archive, filing, retention)
 
 
 def _linked(
@@ -190,10 +205,25 @@ async def _close(journal: Journal) -> None:
 
 
 def _archive_settings(cfg: AppConfig) -> ArchiveSettings:
-    section = cfg.archive
     return ArchiveSettings(
         pictures=cfg.paths.state / "pictures",
         previews=cfg.paths.run / "previews",
-        bounds=Bounds(*(round(gb * 1e9) for gb in (section.max_gb, section.min_free_gb, section.sample_gb))),
-        pass_share=section.pass_share,
+        bounds=_bounds(cfg),
+        pass_share=cfg.archive.pass_share,
     )
+
+
+def _bounds(cfg: AppConfig) -> Bounds:
+    section = cfg.archive
+    marks = (section.begin_free_gb, section.stop_free_gb)
+    return Bounds(
+        *(round(gb * 1e9) for gb in (section.max_gb, section.min_free_gb, section.sample_gb)),
+        *(None if gb is None else round(gb * 1e9) for gb in marks),
+    )
+
+
+def _retention_settings(cfg: AppConfig) -> RetentionSettings:
+    return RetentionSettings(
+        cfg.paths.state / "pictures", cfg.paths.state / "set-aside", _bounds(cfg), cfg.archive.set_aside_days,
+        round(cfg.store.min_free_mb * 2**20),
+    )  # fmt: skip

@@ -18,10 +18,12 @@ from inspector.core.errors import StoreError
 from inspector.core.ports import Clock
 from inspector.store.counts import begin_period
 from inspector.store.database import Database
+from inspector.store.farewell import Month, note
+from inspector.store.holds import Holds
 from inspector.store.ledger import Ledger, Recovered
 from inspector.store.recipe_book import RecipeBook
 from inspector.store.rescue import RESERVED, rescue, reserve, set_aside
-from inspector.store.rows import Filed
+from inspector.store.rows import Filed, Late
 from inspector.store.wrong_accepts import WrongAccepts
 from inspector.threads import DeviceThread
 from plc.registers import Reason
@@ -61,6 +63,7 @@ class Journal:
         self.ledger = Ledger(self._database)  # on the store's thread only
         self.recipes = RecipeBook(self._database)  # too
         self.wrong_accepts = WrongAccepts(self._database)  # too
+        self.holds = Holds(self._database)  # too
         self._changes: deque[_Change] = deque()
         self._turn: Future[None] | None = None
         self._bug: BaseException | None = None
@@ -175,10 +178,14 @@ class Journal:
         await self._between_parts()
         await asyncio.wrap_future(self.submit(self._drop, filed))
 
-    async def images_taken(self, images: Mapping[int, str | None]) -> None:
+    async def images_taken(self, images: Mapping[int, Late]) -> None:
         """Forget what was noted late and stands in the months' files now. Raises StoreError."""
         await self._between_parts()
         await asyncio.wrap_future(self.submit(self.ledger.images_taken, images))
+
+    async def note_gone(self, month: Month, actor: str, reason: str) -> None:
+        """Note that a month is about to go, before it does. Raises StoreError."""
+        await asyncio.wrap_future(self.submit(self._note_gone, month, actor, reason))
 
     def check_room(self, for_bytes: int = 0) -> None:
         """Raises StoreError: less is free than the rows of the refused need, and `for_bytes` more."""
@@ -212,6 +219,7 @@ class Journal:
         recovered = self.ledger.recover(self._utc_ms(), RECENT)
         self._reserved_no = reserve(self.path, recovered.next_no)
         self.broken = tuple(set_aside(self.path))
+        self.holds.load()
         return recovered
 
     def _commit_waiting(self) -> None:
@@ -242,6 +250,10 @@ class Journal:
 
     def _drop(self, filed: Sequence[Filed]) -> None:
         self.ledger.drop(filed, {no for holder in self.holders for no in holder.held()})
+
+    def _note_gone(self, month: Month, actor: str, reason: str) -> None:
+        with self._database.transaction() as db:
+            note(db, month, actor, reason, self._utc_ms())
 
     def _begin_period(self, from_no: int, actor: str, why: str) -> None:
         with self._database.transaction() as db:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import apsw
 
 from inspector.core.errors import StoreError
+from inspector.store import farewell, holds
 
 # What a row counts as, once what happened to it is known: what the PLC was told, else what was decided. A test part
 # whose delivery is unknown is counted as one, and not as the product that it is not.
@@ -149,6 +150,7 @@ STEPS = (
         no INTEGER PRIMARY KEY, image TEXT
     );
     """,
+    holds.STEP + farewell.STEP,
 )
 
 

@@ -28,11 +28,12 @@ from inspector.office.labels import Labels
 from inspector.office.office import Office
 from inspector.store.traces import TracedHistory
 from inspector.threads import DeviceThread
-from inspector.web import accounts, admin, cycles, export_pages, history, pages, review, rows, speech
+from inspector.web import accounts, admin, cycles, export_pages, history, pages, review, rows, speech, storage
 from inspector.web.access import Access
 from inspector.web.feed import Feed
 from inspector.web.guard import Guard
 from inspector.web.records import Filters, Unreadable
+from inspector.web.reviewed import ReviewTeller
 from inspector.web.roles import methods_of
 from inspector.web.server import NO_TELEMETRY, Impatient, Server, bind, feed_watchdog
 from inspector.web.settings import WebSettings, settings_of
@@ -50,7 +51,7 @@ def create_app(site: Site) -> ASGIApp:
     """The whole page as one ASGI application; the tasks that feed it are the runner's."""
     app = FastAPI(title="Inspector", docs_url=None, redoc_url=None, openapi_url=None, telemetry=NO_TELEMETRY)
     app.state.site = site
-    for subject in (pages, history, export_pages, cycles, review, accounts, admin, speech):
+    for subject in (pages, history, export_pages, cycles, review, storage, accounts, admin, speech):
         app.include_router(subject.router)
     app.mount("/static", StaticFiles(directory=STATIC))
 
@@ -133,12 +134,19 @@ async def serve(site: Site, sock: socket.socket) -> None:
                 tasks.create_task(watch_records(site), name="records"),
                 tasks.create_task(feed_watchdog(), name="watchdog"),
                 tasks.create_task(tell_first_code(site), name="first code"),
+                tasks.create_task(tell_reviewed(site), name="reviewed"),
             ]
             await Server(config, site.feed.close).serve(sockets=[sock])
             for task in others:
                 task.cancel()
     finally:
         site.close()
+
+
+async def tell_reviewed(site: Site) -> None:
+    """Keep the daemon informed of what was reviewed; it keeps those pictures less long."""
+    if site.desk is not None:
+        await ReviewTeller(site.desk.labels, site.settings.socket, site.desk.two_people).run_forever()
 
 
 async def tell_first_code(site: Site) -> None:

@@ -29,6 +29,7 @@ class Open(Enum):
 
 Rule = Open | frozenset[Role]
 ADMIN = frozenset({Role.ADMIN})
+QUALITY = frozenset({Role.QUALITY, Role.ADMIN})
 REVIEWERS = frozenset({Role.QUALITY, Role.ML, Role.ADMIN})
 
 ROUTES: Mapping[tuple[str, str], Rule] = {
@@ -55,6 +56,10 @@ ROUTES: Mapping[tuple[str, str], Rule] = {
     ("POST", "/review/label"): REVIEWERS,
     ("POST", "/review/undo"): REVIEWERS,
     ("POST", "/review/truth"): REVIEWERS,
+    # what is kept
+    ("GET", "/storage"): Open.KNOWN,
+    ("POST", "/storage/hold"): QUALITY,
+    ("POST", "/storage/release"): QUALITY,
     # coming and going
     ("GET", "/first-start"): Open.DOOR,
     ("POST", "/first-start"): Open.DOOR,
