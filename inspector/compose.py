@@ -163,7 +163,9 @@ async def open_box(cfg: AppConfig) -> AsyncIterator[Box]:
         note = begun[0].results.note_image
         archive = ImageArchive(_archive_settings(cfg), noted=note, claims=RecordClaims(claims, journal.holds))
         stack.callback(archive.close)
-        retention = Retention(_retention_settings(cfg), journal, begun[0].results, archive, clock, threads["retention"])
+        retention = Retention(
+            _retention_settings(cfg), journal, begun[0].results, archive, filing, clock, threads["retention"]
+        )
         stack.callback(retention.close)
         links, stations = _linked(cfg, begun, archive)
         boards = [running.board for running in stations]
