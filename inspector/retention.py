@@ -41,7 +41,7 @@ ALARM_DAYS = 30
 END_S = 1.0
 FEW_INODES = 4 * MIN_FREE_INODES
 AT_ONCE = 8  # orphans that are set aside in one turn of the archive's thread
-NOTED = 100  # notes on rows before a pause: they are committed twice a second, and only so many may wait
+NOTED, NOTES_S = 100, 1.0  # notes on rows, and the pause after them: few may wait for the next commit
 MOST_NUMBERS = 2000  # of one message
 MESSAGE = dict[str, Any]
 
@@ -139,13 +139,12 @@ class Retention:
         if not isinstance(lot, str) or not isinstance(reason, str):
             raise ControlError("a lot and a reason are needed")
         utc_ms = int(self._clock.utc_s() * 1000)
-        future = self._journal.submit(self._journal.holds.enter, lot, held, actor, reason, utc_ms)
-        await asyncio.wrap_future(future)
+        await self._journal.call(self._journal.holds.enter, lot, held, actor, reason, utc_ms)
         log.info("lot put on hold" if held else "lot released", lot=lot, actor=actor, reason=reason)
 
     async def _reviewed(self, params: Params, _: str) -> bool:
         numbers = _numbers(params.get("reviewed")), _numbers(params.get("open"))
-        await asyncio.wrap_future(self._journal.submit(self._journal.holds.mark_reviewed, *numbers))
+        await self._journal.call(self._journal.holds.mark_reviewed, *numbers)
         return True
 
     async def _reconcile(self, params: Params, actor: str) -> MESSAGE:
@@ -271,7 +270,7 @@ class Retention:
         for at in range(0, len(notes), NOTED):
             for no, name in notes[at : at + NOTED]:
                 self._results.note_image(no, name, MISSING)
-            await self._clock.sleep(1.0)
+            await self._clock.sleep(NOTES_S)
         shards = {(path.split("/")[0], no // 1000) for no, path in found.missing.items()}
         for kind, shard in sorted(shards):
             await asyncio.wrap_future(self._archive.begin(partial(_recount, Kind(kind), shard)))

@@ -14,17 +14,6 @@ from inspector.core.errors import InspectorError
 from inspector.store.database import sync_directory
 from inspector.store.months import Schema, is_settled, month_path
 
-STEP = """
-    CREATE TABLE months_gone (  -- months of the record that were exported, and then let go
-        n INTEGER PRIMARY KEY AUTOINCREMENT,
-        month TEXT NOT NULL, sha256 TEXT NOT NULL, rows INTEGER NOT NULL, bytes INTEGER NOT NULL,
-        actor TEXT NOT NULL, reason TEXT NOT NULL, utc_ms INTEGER NOT NULL
-    );
-    CREATE TRIGGER months_gone_stay BEFORE UPDATE ON months_gone
-    BEGIN SELECT RAISE(ABORT, 'what went is kept as it was'); END;
-    CREATE TRIGGER months_gone_remain BEFORE DELETE ON months_gone
-    BEGIN SELECT RAISE(ABORT, 'what went is kept for good'); END;
-"""
 CHUNK = 1 << 20
 _MONTH = re.compile(r"[0-9]{4}-[0-9]{2}", re.ASCII)
 

@@ -7,32 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import apsw
 
 from inspector.core.errors import InspectorError
+from inspector.store.database import Database
 
-if TYPE_CHECKING:
-    from inspector.store.database import Database  # which runs our step
-
-STEP = """
-    CREATE TABLE lot_holds (  -- a lot is on hold where its newest entry says so
-        n INTEGER PRIMARY KEY AUTOINCREMENT,
-        lot TEXT NOT NULL CHECK (lot <> ''), held INTEGER NOT NULL CHECK (held IN (0, 1)),
-        actor TEXT NOT NULL, reason TEXT NOT NULL, utc_ms INTEGER NOT NULL
-    );
-    CREATE INDEX lot_holds_by_lot ON lot_holds (lot, n);
-    CREATE TRIGGER lot_holds_stay BEFORE UPDATE ON lot_holds
-    BEGIN SELECT RAISE(ABORT, 'a hold is kept as it was'); END;
-    CREATE TRIGGER lot_holds_remain BEFORE DELETE ON lot_holds
-    BEGIN SELECT RAISE(ABORT, 'a hold is kept for good'); END;
-    CREATE TABLE reviewed (no INTEGER PRIMARY KEY);  -- pictures that people have settled; told by the page
-    ALTER TABLE inspections ADD COLUMN picture_gone_utc_ms INTEGER;  -- when the kept picture was removed, or missed
-    ALTER TABLE inspections ADD COLUMN picture_gone_why TEXT;  -- 'room' or 'missing'
-    ALTER TABLE late_images ADD COLUMN gone_utc_ms INTEGER;
-    ALTER TABLE late_images ADD COLUMN gone_why TEXT;
-"""
 MAX_LOT, MAX_REASON = 64, 500
 
 

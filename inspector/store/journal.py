@@ -130,6 +130,10 @@ class Journal:
         future.add_done_callback(self._note_bug)
         return future
 
+    async def call(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run it on the store's thread for whoever waits for it; what it raises is theirs, and no bug of ours."""
+        return await self._thread.call(fn, *args, **kwargs)
+
     async def until(self, writing: Future[R], not_after_s: float) -> R:
         """Wait, but not longer. Raises TimeoutError; the write then goes on by itself."""
         async with self._clock.deadline(not_after_s):
@@ -155,7 +159,7 @@ class Journal:
 
     async def begin_period(self, actor: str, why: str) -> None:
         """Count anew from the next row on; nothing is deleted. Raises StoreError."""
-        await self._thread.call(self._begin_period, self._next_no, actor, why)
+        await self.call(self._begin_period, self._next_no, actor, why)
 
     # -- of the filing -------------------------------------------------------------------------------------------------
 
@@ -185,7 +189,7 @@ class Journal:
 
     async def note_gone(self, month: Month, actor: str, reason: str) -> None:
         """Note that a month is about to go, before it does. Raises StoreError."""
-        await asyncio.wrap_future(self.submit(self._note_gone, month, actor, reason))
+        await self.call(self._note_gone, month, actor, reason)
 
     def check_room(self, for_bytes: int = 0) -> None:
         """Raises StoreError: less is free than the rows of the refused need, and `for_bytes` more."""

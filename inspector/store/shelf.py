@@ -243,17 +243,14 @@ class Shelf:
         for lane in self._lanes:
             if lane.spares_sample and self.piles[lane.kind].bytes <= self._bounds.sample_bytes:
                 continue
-            while not lane.ready and looked < looks:
-                chunk = self._chunk(lane.kind, lane.begin)
-                if not chunk:
-                    break
+            while not lane.ready and (chunk := self._chunk(lane.kind, lane.begin)):
+                if looked >= looks:
+                    return None, looked
                 claims = self._claims.of(chunk)
                 lane.ready.extend(no for no in chunk if claims[no] is lane.claim)
                 lane.begin, looked = chunk[-1] + 1, looked + len(chunk)
             if lane.ready:
                 return (lane.kind, lane.ready.popleft()), looked
-            if looked >= looks:
-                return None, looked
         return None, looked
 
     def _chunk(self, kind: Kind, begin: int) -> list[int]:
