@@ -151,7 +151,6 @@ class Shelf:
         Raises NoRoom, or OSError of the disk (which may be ENOSPC all the same).
         """
         size = len(data) + len(heat or b"")
-        self._root.mkdir(parents=True, exist_ok=True)
         self.tend(STEP, size)
         self._check_room(size)
         shard = no // _SHARD_OF
@@ -173,6 +172,7 @@ class Shelf:
 
         coming: bytes about to be written. Raises OSError.
         """
+        self._root.mkdir(parents=True, exist_ok=True)
         removed, looks, self.stuck = 0, LOOKED, False
         while removed < limit and self._is_short(coming):
             if self._version != self._claims.version:  # whatever was looked at may have another answer now

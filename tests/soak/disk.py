@@ -27,9 +27,10 @@ from tests.support.keeping import Keeping, keeping
 from tests.support.store import FAIL, PASS
 
 MB = 1 << 20
-DISK = "size=128m"
+DISK = "size=80m"
+FILLER = 16 * MB  # what lies there beside us
 BOUNDS = Bounds(
-    max_bytes=1 << 40, min_free_bytes=24 * MB, sample_bytes=12 * MB, begin_free_bytes=44 * MB, stop_free_bytes=52 * MB
+    max_bytes=1 << 40, min_free_bytes=16 * MB, sample_bytes=4 * MB, begin_free_bytes=26 * MB, stop_free_bytes=30 * MB
 )
 SIZE = (320, 320)  # of a picture, 300 kB without loss
 RATE_HZ = 100.0
@@ -86,6 +87,7 @@ class _Watch:
 async def soak(disk: Path, seconds: float) -> Seen:
     """Fill `disk` for so long, at RATE_HZ."""
     seen = Seen()
+    (disk / "filler").write_bytes(bytes(FILLER))
     async with keeping(disk, BOUNDS, pass_share=PASS_SHARE, min_free_bytes=4 * MB) as box:
         tending = asyncio.create_task(box.retention.run_forever(), name="retention")
         beating = asyncio.create_task(_beat(box), name="beat")
