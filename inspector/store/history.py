@@ -79,9 +79,9 @@ class SqliteHistory:
         """Of the running counting period."""
         return await self._ask(read_counts)
 
-    async def ask(self, question: Callable[[apsw.Connection], R]) -> R:
-        """A short question of another subject, on one connection, such as those of review_queue.py."""
-        return await self._ask(question)
+    async def ask(self, question: Callable[[RecordFiles], R]) -> R:
+        """A short question of another subject to all files, such as those of review_queue.py."""
+        return await self._call(lambda: question(self._files))
 
     def close(self) -> None:
         """Ends the thread; waits for a question that still runs."""
