@@ -47,7 +47,7 @@ def forget(
     from inspector.config import load_config
     from inspector.retention_commands import forget_month
 
-    for line in forget_month(load_config(config), month, export, reason, with_pictures):
+    for line in forget_month(load_config(config), month, export, reason, with_pictures=with_pictures):
         typer.echo(line)
 
 

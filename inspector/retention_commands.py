@@ -78,7 +78,7 @@ def export_month(cfg: AppConfig, month: str, folder: Path) -> list[str]:
     ]  # fmt: skip
 
 
-def forget_month(cfg: AppConfig, month: str, export: Path, reason: str, with_pictures: bool) -> list[str]:
+def forget_month(cfg: AppConfig, month: str, export: Path, reason: str, *, with_pictures: bool) -> list[str]:
     """Read the export where it lies now, and have the daemon let the month go if it is the same.
 
     Raises MonthError, ControlError, NoDaemon.

@@ -48,7 +48,8 @@ class ReviewTeller:
         """What changed since it was told last; how many pictures. Raises NoDaemon, ControlError, StoreError."""
         upto, numbers = await self.labels.changed(*self._told)
         for at in range(0, len(numbers), AT_ONCE):
-            reviewed, opened = [], []
+            reviewed: list[int] = []
+            opened: list[int] = []
             for no in numbers[at : at + AT_ONCE]:
                 settled = settle(await self.labels.of(no), self.two_people).state is State.SETTLED
                 (reviewed if settled else opened).append(no)
