@@ -44,6 +44,32 @@ AT_ONCE = 8  # orphans that are set aside in one turn of the archive's thread
 NOTED, NOTES_S = 100, 1.0  # notes on rows, and the pause after them: few may wait for the next commit
 MOST_NUMBERS = 2000  # of one message
 MESSAGE = dict[str, Any]
+ALARMS = {  # cause, consequence, action, priority
+    "storage_stuck": (
+        "room is short, and no picture is left that may give way: they are on hold, or test parts",
+        "Soon no picture is kept any more; the line goes on.",
+        "Release lots that nobody needs any more, or make room on the disk.", "high",
+    ),
+    "storage_reserve": (
+        "at the present rate the disk is full of records in {days} days",
+        "Pictures give way first; then no part is accepted.",
+        "Export months, check the export and let them go, or install a larger disk.", "high",
+    ),
+    "storage_inodes": (
+        "the disk takes only {left} more files", "Pictures give way for want of names, though there are bytes.",
+        "Give the disk a file system with more inodes.", "medium",
+    ),
+    "storage_doubt": (
+        "{found}: too many to be believed, nothing was done",
+        "Nothing is removed; room may be taken by what nobody finds.",
+        "Look whether the record or the folder of pictures is another one; then `inspector reconcile --accept`.",
+        "medium",
+    ),
+    "storage_aside": (
+        "{count} pictures without a row are set aside", "They are removed after {days} days.",
+        "Look into {folder} if they matter.", "low",
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,34 +212,26 @@ class Retention:
 
     def warn(self, health: Health) -> None:
         """Alarms of what takes READY from nobody."""
-        stock, look, days = self._archive.stock, self._look, self._days_left()
-        health.warn(
-            "storage_stuck", "room is short, and all pictures that are left are on hold or may not go"
-            if stock.stuck else None, "Soon no picture is kept any more; the line goes on.",
-            "Release lots that nobody needs any more, or make room on the disk.", "high",
-        )  # fmt: skip
-        health.warn(
-            "storage_reserve", f"at the present rate the disk is full of records in {days:.0f} days"
-            if days < ALARM_DAYS else None, "Pictures give way first; then no part is accepted.",
-            "Export months, confirm the export and let them go, or install a larger disk.",
-            "high" if days < ALARM_DAYS / 4 else "medium",
-        )  # fmt: skip
-        inodes = self._free_inodes()
-        health.warn(
-            "storage_inodes", f"the disk takes only {inodes} more files" if inodes < FEW_INODES else None,
-            "Pictures give way for want of names, though there are bytes.",
-            "Give the disk a file system with more inodes.",
-        )  # fmt: skip
-        health.warn(
-            "storage_doubt", f"{look.doubt}: too many to be believed, nothing was done"
-            if look is not None and look.doubt else None, "Nothing is removed; room may be taken by what nobody finds.",
-            "Look whether the record or the folder of pictures is another one; then `inspector reconcile --accept`.",
-        )  # fmt: skip
-        health.warn(
-            "storage_aside", f"{self._aside} pictures without a row are set aside" if self._aside else None,
-            f"They are removed after {self._settings.aside_days:g} days.",
-            f"Look into {self._settings.aside} if they matter.", "low",
-        )  # fmt: skip
+        for id_, params in self.conditions().items():
+            cause, consequence, action, priority = ALARMS[id_]
+            given = params or {}
+            health.warn(
+                id_, None if params is None else cause.format(**given), consequence.format(**given),
+                action.format(**given), priority,
+            )  # fmt: skip
+
+    def conditions(self) -> Mapping[str, Mapping[str, object] | None]:
+        """Alarm -> what is wrong, in figures; None: it is well."""
+        look, days, inodes, stuck = self._look, self._days_left(), self._free_inodes(), self._archive.stock.stuck
+        return {
+            "storage_stuck": {} if stuck else None,
+            "storage_reserve": {"days": f"{days:.0f}"} if days < ALARM_DAYS else None,
+            "storage_inodes": {"left": inodes} if inodes < FEW_INODES else None,
+            "storage_doubt": {"found": look.doubt} if look is not None and look.doubt else None,
+            "storage_aside": {
+                "count": self._aside, "days": f"{self._settings.aside_days:g}", "folder": self._settings.aside
+            } if self._aside else None,
+        }  # fmt: skip
 
     # -- helpers -------------------------------------------------------------------------------------------------------
 
