@@ -36,7 +36,7 @@ log = structlog.get_logger(__name__)
 
 IDLE_S, BUSY_S = 1.0, 0.05  # between two turns of the archive, and while pictures give way
 GROWTH_EVERY_S = 600.0
-FIRST_LOOK_S, LOOK_EVERY_S = 900.0, 86_400.0  # for orphans
+FIRST_LOOK_S, LOOK_EVERY_S, LOOK_LATER_S = 900.0, 86_400.0, 3600.0  # for orphans; later: after one that failed
 ALARM_DAYS = 30
 END_S = 1.0
 FEW_INODES = 4 * MIN_FREE_INODES
@@ -124,8 +124,7 @@ class Retention:
                 growth_s = now + GROWTH_EVERY_S
                 await self._measure()
             if now >= look_s:
-                look_s = now + LOOK_EVERY_S
-                await self._look_again()
+                look_s = now + (LOOK_EVERY_S if await self._look_again() else LOOK_LATER_S)
             await self._clock.sleep(BUSY_S if self._archive.stock.giving_way else IDLE_S)
 
     async def _tend(self) -> None:
@@ -257,12 +256,14 @@ class Retention:
         except (apsw.Error, OSError) as exc:
             await self._failed("how fast the record grows is not known", exc)
 
-    async def _look_again(self) -> None:
+    async def _look_again(self) -> bool:
+        """False: it could not be done now."""
         async with self._looking:
             try:
                 await self._reconciled(False)
-            except StoreError as exc:
-                log.error("orphans were not looked for", error=str(exc))
+            except StoreError:  # told already
+                return False
+        return True
 
     async def _reconciled(self, accept: bool) -> Look:
         """Raises StoreError: the record or the folder cannot be read now."""

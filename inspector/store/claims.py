@@ -11,7 +11,7 @@ import structlog
 
 from inspector.store.holds import Holds
 from inspector.store.record_files import RecordFiles
-from inspector.store.shelf import Claim
+from inspector.store.shelf import Claim, Unknown
 
 log = structlog.get_logger(__name__)
 LONGEST_S = 1.0
@@ -29,7 +29,7 @@ class RecordClaims:
         return self._holds.version
 
     def of(self, numbers: Sequence[int]) -> Mapping[int, Claim]:
-        """Of each number; lots on hold, test parts and numbers without a row stay."""
+        """Of each number; lots on hold, test parts and numbers without a row stay. Raises Unknown."""
         self._files.not_after_s = time.monotonic() + LONGEST_S
         try:
             found = lots_of(self._files, numbers)
@@ -41,12 +41,14 @@ class RecordClaims:
             if self._readable:
                 log.warning("the record cannot be asked, so no picture is removed", error=str(exc))
             self._readable = False
-            return dict.fromkeys(numbers, Claim.STAYS)
+            raise Unknown from exc
         self._readable = True
         lots = self._holds.lots  # after the question: a lot that was put on hold meanwhile is among them
+        if lots is None:
+            raise Unknown
 
         def claim(no: int) -> Claim:
-            if lots is None or no not in found or found[no] in lots:
+            if no not in found or found[no] in lots:
                 return Claim.STAYS
             return Claim.REVIEWED if no in reviewed else Claim.NONE
 

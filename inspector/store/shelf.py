@@ -39,7 +39,11 @@ class Claim(Enum):
 
     NONE = "none"
     REVIEWED = "reviewed"  # people have settled what it shows
-    STAYS = "stays"  # its lot is on hold, or nobody knows
+    STAYS = "stays"  # its lot is on hold, or no row knows it
+
+
+class Unknown(Exception):
+    """What stands against a removal cannot be told now; ask again."""
 
 
 class Claims(Protocol):
@@ -49,7 +53,7 @@ class Claims(Protocol):
         ...
 
     def of(self, numbers: Sequence[int]) -> Mapping[int, Claim]:
-        """Of each number. Blocking, on the archive's thread."""
+        """Of each number. Blocking, on the archive's thread. Raises Unknown: then nothing goes."""
         ...
 
 
@@ -177,7 +181,10 @@ class Shelf:
         while removed < limit and self._is_short(coming):
             if self._version != self._claims.version:  # whatever was looked at may have another answer now
                 self._lanes, self._version = _lanes(), self._claims.version
-            found, looked = self._next(looks)
+            try:
+                found, looked = self._next(looks)
+            except Unknown:
+                break
             looks -= looked
             if found is None:
                 self.stuck = looks > 0  # else there is more to look at, in the next turn
@@ -217,7 +224,7 @@ class Shelf:
             raise NoRoom(f"a picture of {size} bytes is larger than all of the archive may be")
         if self.used_bytes + size <= bounds.max_bytes and self._disk_has(size):
             return
-        left = "all that is kept is on hold or may not go" if self.stuck else "pictures cannot give way so fast"
+        left = "all that is kept is on hold or may not go" if self.stuck else "none can give way just now"
         raise NoRoom(f"less than {bounds.min_free_bytes >> 20} MB free, or the archive is full, and {left}")
 
     def _disk_has(self, size: int) -> bool:

@@ -14,7 +14,7 @@ from inspector.store.claims import RecordClaims
 from inspector.store.holds import HoldError, Holds, standing
 from inspector.store.months import month_files
 from inspector.store.record_files import RecordFiles
-from inspector.store.shelf import Bounds, Claim, Kind, NoRoom, Pile, Shelf
+from inspector.store.shelf import Bounds, Claim, Kind, NoRoom, Pile, Shelf, Unknown
 from tests.support.months import Calendar, file_all, filed, keep_few, parts
 from tests.support.store import FAIL, part, store
 
@@ -137,6 +137,20 @@ def test_what_stays_is_not_looked_at_again_and_a_turn_looks_at_a_few_only(tmp_pa
     assert len(removed) == 8 and said.asked == asked
 
 
+def test_while_the_record_cannot_be_asked_nothing_goes_and_afterwards_nothing_was_passed_over(tmp_path, monkeypatch):
+    said = Said()
+    shelf, removed = filled(tmp_path, Bounds(min_free_bytes=0, sample_bytes=0), [Kind.REJECT] * 4, said)
+    monkeypatch.setattr(Shelf, "_is_short", lambda self, coming: True)
+    with monkeypatch.context() as patch:
+        patch.setattr(said, "of", _unknown)
+        assert shelf.tend(2) == 0 and not shelf.stuck
+    assert shelf.tend(2) == 2 and removed == [1, 2]
+
+
+def _unknown(_: Sequence[int]) -> Mapping[int, Claim]:
+    raise Unknown
+
+
 def test_room_is_made_from_below_the_upper_mark_until_above_the_lower_one_and_never_below_the_floor(
     tmp_path, monkeypatch
 ):
@@ -220,10 +234,12 @@ async def test_a_record_that_cannot_be_asked_lets_no_picture_go(path):
         assert RecordClaims(files, holds).of([1]) == {1: NONE}
         files.forget()
         os.rename(path, path.with_name("elsewhere"))
-        assert RecordClaims(files, holds).of([1]) == {1: STAYS}
+        with pytest.raises(Unknown):
+            RecordClaims(files, holds).of([1])
         os.rename(path.with_name("elsewhere"), path)
         holds.lots = None  # not read yet
-        assert RecordClaims(files, holds).of([1]) == {1: STAYS}
+        with pytest.raises(Unknown):
+            RecordClaims(files, holds).of([1])
         files.forget()
 
 
