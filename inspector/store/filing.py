@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import apsw
 import structlog
@@ -34,6 +34,7 @@ PATIENT = 3  # failures in a row that a person is told of; a reader may have hel
 ROOM_BYTES = 64 << 20  # that must be free beyond what the line's own rows need
 END_S = 2.0
 Row = Mapping[str, Any]
+V = TypeVar("V")
 
 
 class Filing:
@@ -267,7 +268,7 @@ def _month_of_row(row: Row, last: str) -> str:
         return last
 
 
-def _those_in(path: Path, late: Mapping[int, Late]) -> dict[int, Late]:
+def _those_in(path: Path, late: Mapping[int, V]) -> dict[int, V]:
     db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
     try:
         marks = ", ".join("?" * len(late))
