@@ -27,7 +27,7 @@ async def test_queues_and_figures_are_the_same_before_while_and_after_rows_move_
     clock, path = Calendar(), tmp_path / "results.db"
     async with filed(path, clock) as (results, filing):
         for seq in range(1, 13):
-            clock.date = f"2026-0{1 + (seq - 1) // 4}-1{seq % 4}"
+            clock.date = f"2026-0{1 + (seq - 1) // 4}-1{(seq - 1) % 4}"
             done = await part(results, seq, FAIL if seq % 2 else PASS, serial=f"S{seq}")
             kind = "reject" if seq % 2 else "pass"
             results.note_image(done.no, f"{kind}/0000000/{done.no:010d}.png")
