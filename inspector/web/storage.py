@@ -20,6 +20,7 @@ from inspector.web.present import UNKNOWN, View, date_time
 from inspector.web.records import Unreadable
 from inspector.web.words import word
 
+LONG_DAYS = 3650  # nobody plans beyond
 NEWEST = 50  # entries of the history of holds
 UNITS = ("B", "kB", "MB", "GB", "TB")
 GOES = (Kind.PASS, Kind.NEAR, Kind.COLLECT, Kind.REJECT, Kind.TEST)  # from what goes first to what never does
@@ -100,6 +101,8 @@ def disk_view(figures: Mapping[str, Any]) -> View:
     other = max(0, whole - figures["free_bytes"] - pictures - record)
     days = figures["days_left"]
     reserve = word("storage.days.none") if days is None else word("storage.days", days=f"{days:.0f}")
+    if days is not None and days > LONG_DAYS:
+        reserve = word("storage.days.many", years=LONG_DAYS // 365)
     shares = {"pictures": pictures, "record": record, "other": other}
     bars, at = [], 0.0
     for name, amount in shares.items():
