@@ -74,7 +74,7 @@ class Board:
         return list(self._parts)
 
     def status(self) -> Message:
-        """Ready or why not, what works, counts and alarms; as the page reads it."""
+        """Ready or why not, what works, counts and what is wrong; as the page reads it."""
         about, link, state = self.about, self.link(), self.health.state()
         offline = link.offline_reason if state.ready else state.offline_reason
         if offline is OfflineReason.NONE and link.protocol_error:
@@ -94,7 +94,7 @@ class Board:
             "uptime_s": round(self.clock.monotonic_s() - self._started_s, 1),
             "alarms": [
                 {
-                    "id": a.id, "cause": a.cause, "consequence": a.consequence, "action": a.action,
+                    "id": a.id, "key": a.problem.kind.key, "params": a.problem.params, "cause": a.cause,
                     "priority": a.priority, "since_utc_ms": a.since_utc_ms,
                 }
                 for a in state.alarms

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import structlog
 
+from inspector.core.alarm_kinds import Kind
 from inspector.core.errors import InspectorError, StoreError
 from inspector.judging import FAILURES, NO_RECIPE_ACTIVE, NOBODY, Failure, Judging
 from inspector.stations import Running
@@ -12,10 +13,7 @@ from plc.registers import Command, CommandResult, OfflineReason
 
 log = structlog.get_logger(__name__)
 ACTOR = "plc"
-TOO_LATE = (
-    OfflineReason.NO_RECIPE, "the recipe was prepared too late for the PLC, so it is not active",
-    "Have the PLC prepare the recipe again.",
-)  # fmt: skip
+TOO_LATE = OfflineReason.NO_RECIPE, Kind.RECIPE_LATE.of()
 
 
 async def obey_forever(running: Running) -> None:
@@ -53,8 +51,8 @@ async def change_over(request: CommandRequest, running: Running) -> None:
         shared.failpoint("prepared")
         await _record(running, judging, CommandResult.OK, request)
     except FAILURES as exc:
-        failure = Failure.of(exc)
-        running.health.recipe_fails(failure.reason, f"change-over to recipe {number}: {failure.cause}", failure.action)
+        failure = Failure.of(exc, f"change-over to recipe {number}")
+        running.health.recipe_fails(failure.reason, failure.why)
         await _record_failure(running, number, failure.result, request)
         _answer(request, running, failure.result)
         return
@@ -98,8 +96,8 @@ async def _self_test(running: Running) -> CommandResult:
     try:
         await running.shared.judges.self_test(judging)
     except FAILURES as exc:
-        failure = Failure.of(exc)
-        running.health.recipe_fails(OfflineReason.CHECK_DUE, f"self test: {failure.cause}", failure.action)
+        failure = Failure.of(exc, "self test")
+        running.health.recipe_fails(OfflineReason.CHECK_DUE, failure.why)
         return failure.result
     running.health.recipe_holds()
     return CommandResult.OK

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
-from inspector.board import status_of_box
+from inspector.alarm_keeper import AlarmKeeper, conditions_of
+from inspector.board import Message, status_of_box
 from inspector.changeover import obey_forever
 from inspector.config import AppConfig
-from inspector.control import ControlServer
+from inspector.control import ControlServer, Handler
+from inspector.controls import Controls, all_offline
+from inspector.core.alarm_kinds import Kind
 from inspector.core.clock import SystemClock
 from inspector.core.errors import StoreError
+from inspector.dry_run import DryRun
 from inspector.failpoints import Failpoints
 from inspector.health import Watchdog
 from inspector.judging import Judges
@@ -49,6 +54,12 @@ class Box:
     archive: ImageArchive
     filing: Filing
     retention: Retention
+    alarms: AlarmKeeper
+
+    def status(self) -> Message:
+        """What the page is told; `alarms` is what is wrong now, `alarm_list` what people have to see to."""
+        status = status_of_box([running.board for running in self.stations])
+        return {**status, "alarm_list": self.alarms.told()}
 
 
 async def run(cfg: AppConfig) -> None:
@@ -66,6 +77,7 @@ async def run(cfg: AppConfig) -> None:
             turning.append(tasks.create_task(_tell_status(box), name="status"))
             turning.append(tasks.create_task(box.filing.run_forever(), name="filing"))
             turning.append(tasks.create_task(box.retention.run_forever(), name="retention"))
+            turning.append(tasks.create_task(box.alarms.look_forever(), name="alarms"))
             for running in box.stations:
                 turning.append(tasks.create_task(running.tell_health_forever(), name="health"))
                 turning.append(tasks.create_task(obey_forever(running), name="commands"))
@@ -115,25 +127,14 @@ async def _tell_status(box: Box) -> None:
     first = box.stations[0]
     while True:
         archive = box.archive.state
-        first.health.warn(
-            "archive", None if archive.ok else f"pictures are not kept: {archive.text}",
-            "Parts are judged and recorded, but without pictures.", "Make room on the disk, or replace it.",
-        )  # fmt: skip
+        first.health.warn(Kind.ARCHIVE, None if archive.ok else {"detail": archive.text})
         broken = ", ".join(box.shared.journal.broken)
-        first.health.warn(
-            "broken_record", f"the record was broken and a new one was begun: {broken}" if broken else None,
-            "Rows of the running month, and what is in no backup, are only in the file that was set aside.",
-            "Copy it to a safe place, let it be looked at, and move it out of the folder.", "high",
-        )  # fmt: skip
-        first.health.warn(
-            "filing", None if box.filing.fault is None else f"rows of past months are not filed: {box.filing.fault}",
-            "Every row is kept, but results.db grows and the history becomes slower.",
-            "Make room on the disk; look at the file that is named.",
-        )  # fmt: skip
+        first.health.warn(Kind.BROKEN_RECORD, {"files": broken} if broken else None)
+        first.health.warn(Kind.FILING, None if box.filing.fault is None else {"detail": str(box.filing.fault)})
         box.retention.warn(first.health)
         for running in box.stations:
             running.warn()
-        first.board.push("status", status_of_box([running.board for running in box.stations]))
+        first.board.push("status", box.status())
         await asyncio.sleep(STATUS_PERIOD_S)
 
 
@@ -168,19 +169,32 @@ async def open_box(cfg: AppConfig) -> AsyncIterator[Box]:
         )
         stack.callback(retention.close)
         links, stations = _linked(cfg, begun, archive)
-        boards = [running.board for running in stations]
+        alarms = AlarmKeeper(clock, journal, conditions_of({s.section.id: s.health for s in stations}))
+        await alarms.recall()
+        box, board = Box(shared, stations, links, archive, filing, retention, alarms), stations[0].board
+        dry_run = DryRun(cfg, partial(all_offline, stations))
+        stack.push_async_callback(dry_run.close)
         control = ControlServer(
             cfg.paths.run / "control.sock",
-            {
-                "status": lambda *_: status_of_box(boards),
-                "recent": lambda *_: boards[0].recent(),
-                **retention.handlers(),
-            },
-        )
+            _all_of(
+                {"status": lambda *_: box.status(), "recent": lambda *_: board.recent()}, alarms.handlers(),
+                retention.handlers(), Controls(stations, dry_run).handlers(),
+            ),
+        )  # fmt: skip
         await control.start()
         stack.push_async_callback(control.close)
-        boards[0].push = control.push
-        yield Box(shared, stations, links, archive, filing, retention)
+        board.push = control.push
+        yield box
+
+
+def _all_of(*parts: Mapping[str, Handler]) -> dict[str, Handler]:
+    """One table of commands; of two that bear one name one would be done in place of the other."""
+    found: dict[str, Handler] = {}
+    for part in parts:
+        if twice := found.keys() & part.keys():
+            raise ValueError(f"two commands are called {', '.join(sorted(twice))}")
+        found |= part
+    return found
 
 
 def _linked(

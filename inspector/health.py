@@ -1,4 +1,4 @@
-"""Is the station fit to say PASS? Freshness of every part -> READY; alarms with cause, consequence and action."""
+"""Is the station fit to say PASS? Freshness of every part -> READY; and what is wrong, for the alarms."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from inspector.core.alarm_kinds import KINDS, Kind, Params, Problem
 from inspector.core.errors import InspectorError, ModelError, PartError, StoreBroken, StoreError
 from inspector.core.ports import Clock
 from inspector.core.types import Inspection
@@ -17,20 +18,30 @@ from plc.registers import OfflineReason, Reason
 
 log = structlog.get_logger(__name__)
 
+_IN_ROW = {Reason.INFERENCE: Kind.INFERENCE_ERRORS, Reason.DEADLINE: Kind.DEADLINES_MISSED}
 ERRORS_THAT_LATCH = 3  # inference errors or missed deadlines in a row
 EXIT_HUNG = 70  # EX_SOFTWARE: systemd starts us again
 
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """ISA-18.2: what is wrong, what follows, what to do. One while it lasts, however many parts it meets."""
+    """Something that is wrong now. One while it lasts, however many parts it meets."""
 
-    id: str
-    cause: str
-    consequence: str
-    action: str
-    priority: str
+    problem: Problem
     since_utc_ms: int
+
+    @property
+    def id(self) -> str:
+        return self.problem.kind.place
+
+    @property
+    def cause(self) -> str:
+        """Terse, for the log; the words for people are the page's."""
+        return str(self.problem)
+
+    @property
+    def priority(self) -> str:
+        return self.problem.kind.priority
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +50,6 @@ class Watched:
 
     max_age_s: float
     reason: OfflineReason
-    consequence: str
-    action: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,27 +68,12 @@ class HealthState:
     alarms: tuple[Alarm, ...]
 
 
-NOT_READY = "The station is not ready; every part that comes now is a reject."
-_ACTIONS = {
-    "camera": (OfflineReason.CAMERA, "Check the camera's cable and power; it reconnects by itself."),
-    "model": (OfflineReason.MODEL, "Restart the service; if it stays, install the former bundle."),
-    "store": (OfflineReason.STORAGE, "Make room on the disk; READY comes back by itself once records are committed."),
-}
-BAD_PICTURE = ("Parts with such a picture are rejects.", "Check lamps, lens, focus, and what else is in the picture.")
-WRONG_ACCEPT = (
-    "Parts that may be bad are among the good ones; the station is not ready.",
-    "Hold the lot, find these parts, check the PLC's program; then acknowledge with CLEAR_ERROR.",
-)
-BROKEN_STORE = "Check the disk and its cable, replace it if it fails again, and restart the service: only that helps."
+_PARTS = {"camera": OfflineReason.CAMERA, "model": OfflineReason.MODEL, "store": OfflineReason.STORAGE}
 
 
 def watched(max_age_s: float = 2.0, *, model: bool = True) -> dict[str, Watched]:
     """What a station watches; a model only where one judges."""
-    return {
-        part: Watched(max_age_s, reason, NOT_READY, action)
-        for part, (reason, action) in _ACTIONS.items()
-        if model or part != "model"
-    }
+    return {part: Watched(max_age_s, reason) for part, reason in _PARTS.items() if model or part != "model"}
 
 
 WATCHED: Mapping[str, Watched] = watched()
@@ -97,45 +91,43 @@ class Health:
     clock: Clock
     watched: Mapping[str, Watched] = field(default_factory=lambda: dict(WATCHED))
     _last_ok_s: dict[str, float] = field(default_factory=dict)
-    _down: dict[str, tuple[str, str | None]] = field(default_factory=dict)  # part -> what it said, what to do
-    _latched: tuple[OfflineReason, str, str, Reason] | None = None  # reason, cause, action, ERROR_CODE
-    _recipe: tuple[OfflineReason, str, str] | None = None  # why no recipe judges: reason, cause, action
+    _down: dict[str, tuple[str, Kind | None]] = field(default_factory=dict)  # part -> what it said, of another kind
+    _latched: tuple[OfflineReason, Problem, Reason] | None = None  # reason, why, ERROR_CODE
+    _recipe: tuple[OfflineReason, Problem] | None = None  # why no recipe judges
     _wrong: str = ""  # what the PLC took as good and must not have
     _in_row: dict[Reason, int] = field(default_factory=dict)
     _since_ms: dict[str, int] = field(default_factory=dict)
-    _warnings: dict[str, tuple[str, str, str, str]] = field(default_factory=dict)  # id -> cause ... priority
+    _warnings: dict[str, Problem] = field(default_factory=dict)  # by place
 
     def ok(self, part: str) -> None:
         """`part` was seen working just now."""
         self._last_ok_s[part] = self.clock.monotonic_s()
         self._down.pop(part, None)
 
-    def down(self, part: str, text: str, action: str | None = None) -> None:
-        """`part` said that it does not work. action: where another one helps than usually does; holds until ok()."""
+    def down(self, part: str, text: str, kind: Kind | None = None) -> None:
+        """`part` said that it does not work. kind: where something else helps than usually does; holds until ok()."""
         if part not in self._down:
             log.warning("part down", part=part, text=text)
-        self._down[part] = text, action or self._down.get(part, ("", None))[1]
+        self._down[part] = text, kind or self._down.get(part, ("", None))[1]
         self._last_ok_s.pop(part, None)
 
-    def latch(self, reason: OfflineReason, cause: str, action: str, error: Reason = Reason.NONE) -> None:
+    def latch(self, reason: OfflineReason, why: Problem, error: Reason = Reason.NONE) -> None:
         """Stay NOT READY until a person acknowledges; the first latch stands. error: the PLC's ERROR_CODE meanwhile."""
         if self._latched is None:
-            log.error("latched not ready", reason=reason.name, cause=cause)
-            self._latched = (reason, cause, action, error)
+            log.error("latched not ready", reason=reason.name, cause=str(why))
+            self._latched = (reason, why, error)
 
-    def warn(
-        self, id_: str, cause: str | None, consequence: str = "", action: str = "", priority: str = "medium"
-    ) -> None:
+    def warn(self, kind: Kind, params: Params | None) -> None:
         """Something that a person should see to, and that takes READY from nobody by itself; None: it is over."""
-        if cause is None:
-            self._warnings.pop(id_, None)
+        if params is None:
+            self._warnings.pop(kind.place, None)
         else:
-            self._warnings[id_] = cause, consequence, action, priority
+            self._warnings[kind.place] = Problem(kind, params)
 
-    def recipe_fails(self, reason: OfflineReason, cause: str, action: str) -> None:
+    def recipe_fails(self, reason: OfflineReason, why: Problem) -> None:
         """No recipe judges, until recipe_holds()."""
-        log.error("no recipe judges", reason=reason.name, cause=cause)
-        self._recipe = reason, cause, action
+        log.error("no recipe judges", reason=reason.name, cause=str(why))
+        self._recipe = reason, why
 
     def recipe_holds(self) -> None:
         """A recipe was verified and judges from now on."""
@@ -146,7 +138,7 @@ class Health:
 
         parts: (trigger id, part id), all since the last acknowledge. READY comes back only after that.
         """
-        text = ", ".join(f"part {part_id} (trigger {trigger_id})" for trigger_id, part_id in parts)
+        text = ", ".join(f"{part_id} ({trigger_id})" for trigger_id, part_id in parts)
         if text and text != self._wrong:
             log.critical("parts went on as good that were not passed", parts=text)
             self._wrong = text
@@ -160,7 +152,7 @@ class Health:
         """A person, or the PLC with CLEAR_ERROR, has taken note of a latch that may be cleared in service."""
         self._wrong = ""
         if self._latched is not None and self._latched[0] is OfflineReason.LATCHED_ERROR:
-            log.info("latch acknowledged", cause=self._latched[1])
+            log.info("latch acknowledged", cause=str(self._latched[1]))
             self._latched = None
             self._in_row.clear()
 
@@ -170,22 +162,18 @@ class Health:
         if isinstance(error, PartError) and not isinstance(error, ModelError):
             log.info("part not inspected", no=done.no, reason=reason.name, text=str(error))
         if reason is Reason.STORAGE or isinstance(error, StoreError):
-            self.down("store", "a record was not committed in time", _help(error))
+            self.down("store", "a record was not committed in time", _kind_of(error))
         if reason is Reason.IMAGE_QUALITY:
-            self.warn("picture", f"picture not fit to be judged: {error}", *BAD_PICTURE)
+            self.warn(Kind.PICTURE, {"detail": str(error)})
         elif done.prediction is not None:
-            self.warn("picture", None)
-        for kind in (Reason.INFERENCE, Reason.DEADLINE):
-            self._in_row[kind] = self._in_row.get(kind, 0) + 1 if reason is kind else 0
-            if self._in_row[kind] >= ERRORS_THAT_LATCH:
-                cause = f"{ERRORS_THAT_LATCH} parts in a row ended with {kind.name.lower()}: {error}"
-                self.latch(OfflineReason.LATCHED_ERROR, cause, "Find the cause, then acknowledge the error.", kind)
+            self.warn(Kind.PICTURE, None)
+        for of_part, kind in _IN_ROW.items():
+            self._in_row[of_part] = self._in_row.get(of_part, 0) + 1 if reason is of_part else 0
+            if self._in_row[of_part] >= ERRORS_THAT_LATCH:
+                why = kind.of(count=ERRORS_THAT_LATCH, detail=str(error))
+                self.latch(OfflineReason.LATCHED_ERROR, why, of_part)
         if done.delivery is not None and done.delivery.code == 6:  # TEST_NOT_AS_EXPECTED
-            self.latch(
-                OfflineReason.CHECK_DUE,
-                f"challenge part {done.trigger.part_id} was not rejected",
-                "Hold the parts since the last good challenge run; have quality release the station (restart).",
-            )
+            self.latch(OfflineReason.CHECK_DUE, Kind.CHALLENGE_MISSED.of(part_id=done.trigger.part_id))
 
     def state(self) -> HealthState:
         """READY only if nothing is latched and every watched part was seen working within its own age."""
@@ -196,35 +184,31 @@ class Health:
         latched_error = Reason.NONE
         if self._wrong:
             first = OfflineReason.LATCHED_ERROR
-            cause = f"the PLC let parts go as good that were not passed: {self._wrong}"
-            alarms.append(self._alarm("plc_verdict", cause, *WRONG_ACCEPT, "critical"))
+            alarms.append(self._alarm(Kind.PLC_VERDICT.of(parts=self._wrong)))
         if self._latched is not None:
-            reason, cause, action, latched_error = self._latched
+            reason, why, latched_error = self._latched
             first = first or reason
-            alarms.append(self._alarm("latched", cause, NOT_READY, action, "high"))
+            alarms.append(self._alarm(why))
         if self._recipe is not None:
-            reason, cause, action = self._recipe
+            reason, why = self._recipe
             first = first or reason
-            alarms.append(self._alarm("recipe", cause, NOT_READY, action, "high"))
+            alarms.append(self._alarm(why))
         for name, rule in self.watched.items():
             age = now - self._last_ok_s.get(name, -math.inf)
             fresh = age <= rule.max_age_s  # NaN is not fresh
-            text, action_now = self._down.get(name, ("working" if fresh else "no sign of life", None))
+            text, kind = self._down.get(name, ("working" if fresh else "no sign of life", None))
             parts[name] = PartState(fresh, text, round(age, 2) if math.isfinite(age) else None)
             if not fresh:
                 first = first or rule.reason
-                helps = action_now or rule.action
-                alarms.append(self._alarm(name, f"{name}: {text}", rule.consequence, helps, "high"))
-        for id_, (cause, consequence, action, priority) in self._warnings.items():
-            alarms.append(self._alarm(id_, cause, consequence, action, priority))
+                alarms.append(self._alarm(Problem(kind or KINDS[name], {"detail": text})))
+        alarms += [self._alarm(problem) for problem in self._warnings.values()]
         for gone in set(self._since_ms) - {a.id for a in alarms}:
             del self._since_ms[gone]
         error = latched_error or (_REASON_OF.get(first, Reason.NONE) if first else Reason.NONE)
         return HealthState(first is None, first or OfflineReason.NONE, error, parts, tuple(alarms))
 
-    def _alarm(self, id_: str, cause: str, consequence: str, action: str, priority: str) -> Alarm:
-        since = self._since_ms.setdefault(id_, int(self.clock.utc_s() * 1000))
-        return Alarm(id_, cause, consequence, action, priority, since)
+    def _alarm(self, problem: Problem) -> Alarm:
+        return Alarm(problem, self._since_ms.setdefault(problem.kind.place, int(self.clock.utc_s() * 1000)))
 
 
 class Watchdog:
@@ -254,7 +238,7 @@ class Watchdog:
                     health.ok(part)
             except InspectorError as exc:
                 for health in told:
-                    health.down(part, str(exc), _help(exc))
+                    health.down(part, str(exc), _kind_of(exc))
             except TimeoutError:
                 log.critical("device thread hangs; ending the process", part=part, after_s=self.hang_after_s)
                 os._exit(EXIT_HUNG)
@@ -267,6 +251,6 @@ class Watchdog:
         return all(now - turned <= age_s for turned in self._turned_s.values())
 
 
-def _help(error: BaseException | None) -> str | None:
-    """What to do where an error needs something else than is usual for its part."""
-    return BROKEN_STORE if isinstance(error, StoreBroken) else None
+def _kind_of(error: BaseException | None) -> Kind | None:
+    """Where an error needs something else than is usual for its part."""
+    return Kind.STORE_BROKEN if isinstance(error, StoreBroken) else None

@@ -16,6 +16,7 @@ from inspector.bundle.slots import fingerprint
 from inspector.bundle.verify import VerifiedBundle, reopen
 from inspector.config import AppConfig
 from inspector.config_rules import camera_settings
+from inspector.core.alarm_kinds import Kind, Problem
 from inspector.core.checksum import checksum_of
 from inspector.core.errors import (
     BundleError,
@@ -44,29 +45,18 @@ from plc.registers import CommandResult, OfflineReason
 log = structlog.get_logger(__name__)
 
 FROM_CONFIG = ("config", "the configuration differs from the newest revision")  # actor, reason
-_INSTALL = "Configure a bundle that this box trusts, or put its file back, then restart the service."
-_ANSWERS: tuple[tuple[type[InspectorError], OfflineReason, CommandResult, str, str], ...] = (  # the first that fits
-    (UnknownRecipe, OfflineReason.NO_RECIPE, CommandResult.UNKNOWN_RECIPE, "the recipe is not known",
-     "Have the PLC prepare a recipe that [[stations]] names, or name it there and restart the service."),
-    (RecipeError, OfflineReason.CONFIGURATION, CommandResult.LOAD_FAILED, "the recipe cannot be used",
-     "Correct [[recipes]] in the configuration, then restart the service."),
-    (ConfigError, OfflineReason.CONFIGURATION, CommandResult.LOAD_FAILED, "the bundle cannot be checked",
-     "Correct [bundle] in the configuration, then restart the service."),
-    (StoreError, OfflineReason.STORAGE, CommandResult.LOAD_FAILED, "the recipe cannot be read or kept",
-     "Check the disk, then restart the service."),
-    (GoldenError, OfflineReason.CHECK_DUE, CommandResult.LOAD_FAILED, "the bundle failed its golden pictures",
-     "Configure a bundle that was built for this box, or the former one, then restart the service."),
-    (HashMismatch, OfflineReason.MODEL, CommandResult.HASH_MISMATCH, "the bundle is damaged",
-     "Check the disk; restart the service, and the bundle's file is installed anew."),
-    (BundleError, OfflineReason.MODEL, CommandResult.LOAD_FAILED, "the bundle cannot be used", _INSTALL),
-    (ModelError, OfflineReason.MODEL, CommandResult.LOAD_FAILED, "the bundle cannot be used",
-     "Configure another bundle, then restart the service."),
-    (CameraError, OfflineReason.CAMERA, CommandResult.LOAD_FAILED, "the camera does not take the recipe's settings",
-     "Check the camera and the recipe's camera settings; then have the PLC prepare the recipe again."),
-)  # fmt: skip
-NO_RECIPE_ACTIVE = (
-    OfflineReason.NO_RECIPE, "no recipe is active: the PLC took it away", "Have the PLC prepare the recipe it needs.",
-)  # fmt: skip
+_ANSWERS: tuple[tuple[type[InspectorError], OfflineReason, CommandResult, Kind], ...] = (  # the first that fits
+    (UnknownRecipe, OfflineReason.NO_RECIPE, CommandResult.UNKNOWN_RECIPE, Kind.RECIPE_UNKNOWN),
+    (RecipeError, OfflineReason.CONFIGURATION, CommandResult.LOAD_FAILED, Kind.RECIPE_UNUSABLE),
+    (ConfigError, OfflineReason.CONFIGURATION, CommandResult.LOAD_FAILED, Kind.BUNDLE_UNCHECKED),
+    (StoreError, OfflineReason.STORAGE, CommandResult.LOAD_FAILED, Kind.RECIPE_UNREAD),
+    (GoldenError, OfflineReason.CHECK_DUE, CommandResult.LOAD_FAILED, Kind.GOLDEN_FAILED),
+    (HashMismatch, OfflineReason.MODEL, CommandResult.HASH_MISMATCH, Kind.BUNDLE_DAMAGED),
+    (BundleError, OfflineReason.MODEL, CommandResult.LOAD_FAILED, Kind.BUNDLE_UNUSABLE),
+    (ModelError, OfflineReason.MODEL, CommandResult.LOAD_FAILED, Kind.MODEL_UNUSABLE),
+    (CameraError, OfflineReason.CAMERA, CommandResult.LOAD_FAILED, Kind.RECIPE_CAMERA),
+)
+NO_RECIPE_ACTIVE = OfflineReason.NO_RECIPE, Kind.RECIPE_TAKEN.of()
 FAILURES = tuple(kind for kind, *_ in _ANSWERS)
 
 
@@ -109,14 +99,13 @@ class Failure:
 
     reason: OfflineReason
     result: CommandResult
-    cause: str
-    action: str
+    why: Problem
 
     @classmethod
-    def of(cls, exc: InspectorError) -> Failure:
-        """exc: one of FAILURES."""
-        reason, result, what, action = next((r, c, w, a) for kind, r, c, w, a in _ANSWERS if isinstance(exc, kind))
-        return cls(reason, result, f"{what}: {exc}", action)
+    def of(cls, exc: InspectorError, doing: str = "") -> Failure:
+        """exc: one of FAILURES. doing: what was being done; "": a start."""
+        reason, result, kind = next((r, c, k) for error, r, c, k in _ANSWERS if isinstance(exc, error))
+        return cls(reason, result, kind.of(detail=f"{doing}: {exc}" if doing else str(exc)))
 
 
 class Judges:
@@ -282,6 +271,6 @@ async def open_judging(judges: Judges, station: StationConfig, health: Health) -
         return judging
     except FAILURES as exc:
         failure = Failure.of(exc)
-        health.recipe_fails(failure.reason, failure.cause, failure.action)
-        health.down("model", "nothing judges", failure.action)
+        health.recipe_fails(failure.reason, failure.why)
+        health.down("model", "nothing judges", Kind.NOTHING_JUDGES)
         return NOBODY

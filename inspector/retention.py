@@ -19,6 +19,7 @@ import apsw
 import structlog
 
 from inspector.control import ControlError, Handler, Params
+from inspector.core.alarm_kinds import Kind as Alarm
 from inspector.core.errors import StoreError
 from inspector.core.ports import Clock
 from inspector.health import Health
@@ -37,39 +38,13 @@ log = structlog.get_logger(__name__)
 IDLE_S, BUSY_S = 1.0, 0.05  # between two turns of the archive, and while pictures give way
 GROWTH_EVERY_S = 600.0
 FIRST_LOOK_S, LOOK_EVERY_S, LOOK_LATER_S = 900.0, 86_400.0, 3600.0  # for orphans; later: after one that failed
-ALARM_DAYS = 30
+ALARM_DAYS, SHORT_DAYS = 30, 7
 END_S = 1.0
 FEW_INODES = 4 * MIN_FREE_INODES
 AT_ONCE = 8  # orphans that are set aside in one turn of the archive's thread
 NOTED, NOTES_S = 100, 1.0  # notes on rows, and the pause after them: few may wait for the next commit
 MOST_NUMBERS = 2000  # of one message
 MESSAGE = dict[str, Any]
-ALARMS = {  # cause, consequence, action, priority
-    "storage_stuck": (
-        "room is short, and no picture is left that may give way: they are on hold, or test parts",
-        "Soon no picture is kept any more; the line goes on.",
-        "Release lots that nobody needs any more, or make room on the disk.", "high",
-    ),
-    "storage_reserve": (
-        "at the present rate the disk is full of records in {days} days",
-        "Pictures give way first; then no part is accepted.",
-        "Export months, check the export and let them go, or install a larger disk.", "high",
-    ),
-    "storage_inodes": (
-        "the disk takes only {left} more files", "Pictures give way for want of names, though there are bytes.",
-        "Give the disk a file system with more inodes.", "medium",
-    ),
-    "storage_doubt": (
-        "{found}: too many to be believed, nothing was done",
-        "Nothing is removed; room may be taken by what nobody finds.",
-        "Look whether the record or the folder of pictures is another one; then `inspector reconcile --accept`.",
-        "medium",
-    ),
-    "storage_aside": (
-        "{count} pictures without a row are set aside", "They are removed after {days} days.",
-        "Look into {folder} if they matter.", "low",
-    ),
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +120,7 @@ class Retention:
     def handlers(self) -> Mapping[str, Handler]:
         """For the control socket."""
         return {
-            "hold": self._hold, "release": self._release, "reviewed": self._reviewed, "reconcile": self._reconcile,
+            "hold_lot": self._hold, "release_lot": self._release, "reviewed": self._reviewed, "reconcile": self._reconcile,
             "forget_month": self._forget_month, "storage": lambda *_: self.figures(),
         }  # fmt: skip
 
@@ -211,26 +186,14 @@ class Retention:
 
     def warn(self, health: Health) -> None:
         """Alarms of what takes READY from nobody."""
-        for id_, params in self.conditions().items():
-            cause, consequence, action, priority = ALARMS[id_]
-            given = params or {}
-            health.warn(
-                id_, None if params is None else cause.format(**given), consequence.format(**given),
-                action.format(**given), priority,
-            )  # fmt: skip
-
-    def conditions(self) -> Mapping[str, Mapping[str, object] | None]:
-        """Alarm -> what is wrong, in figures; None: it is well."""
         look, days, inodes, stuck = self._look, self._days_left(), self._free_inodes(), self._archive.stock.stuck
-        return {
-            "storage_stuck": {} if stuck else None,
-            "storage_reserve": {"days": f"{days:.0f}"} if days < ALARM_DAYS else None,
-            "storage_inodes": {"left": inodes} if inodes < FEW_INODES else None,
-            "storage_doubt": {"found": look.doubt} if look is not None and look.doubt else None,
-            "storage_aside": {
-                "count": self._aside, "days": f"{self._settings.aside_days:g}", "folder": self._settings.aside
-            } if self._aside else None,
-        }  # fmt: skip
+        reserve = Alarm.STORAGE_RESERVE_SHORT if days < SHORT_DAYS else Alarm.STORAGE_RESERVE
+        aside = {"count": self._aside, "days": f"{self._settings.aside_days:g}", "folder": str(self._settings.aside)}
+        health.warn(Alarm.STORAGE_STUCK, {} if stuck else None)
+        health.warn(reserve, {"days": f"{days:.0f}"} if days < ALARM_DAYS else None)
+        health.warn(Alarm.STORAGE_INODES, {"count": int(inodes)} if inodes < FEW_INODES else None)
+        health.warn(Alarm.STORAGE_DOUBT, {"detail": look.doubt} if look is not None and look.doubt else None)
+        health.warn(Alarm.STORAGE_ASIDE, aside if self._aside else None)
 
     # -- helpers -------------------------------------------------------------------------------------------------------
 

@@ -65,7 +65,7 @@ def hold(
     from inspector.config import load_config
     from inspector.retention_commands import ask
 
-    ask(load_config(config), "release" if release else "hold", {"lot": lot, "reason": reason})
+    ask(load_config(config), "release_lot" if release else "hold_lot", {"lot": lot, "reason": reason})
     typer.echo(f"lot {lot} is {'released' if release else 'on hold'}")
 
 

@@ -15,6 +15,7 @@ from inspector.board import About, Board
 from inspector.cameras.open import open_camera
 from inspector.clock_sync import ClockWatch
 from inspector.config import AppConfig
+from inspector.core.alarm_kinds import Kind
 from inspector.core.errors import StoreError
 from inspector.core.ports import Camera, Clock
 from inspector.core.types import Inspection, Mode
@@ -37,33 +38,6 @@ from plc.station import StationPlace, StationPort
 
 log = structlog.get_logger(__name__)
 HEALTH_PERIOD_S = 0.1
-DRIFTING = ("Parts are judged on; soon their pictures will be refused.", "Clean the lens, check lamps and focus.")
-PROTOCOL = (
-    "The station is not ready until the PLC takes TRIGGER back.",
-    "Correct the PLC's program: docs/registers.md.",
-    "high",
-)
-DUPLICATE = (
-    "Such parts are rejects.",
-    "Correct the counter in the PLC's program; then acknowledge with CLEAR_ERROR.",
-    "high",
-)
-GAP = (
-    "Parts may have gone by without an inspection.",
-    "Check the PLC's trigger and the load of its program; then acknowledge with CLEAR_ERROR.",
-)
-CERTIFICATE = (
-    "Once a certificate has ended or cannot be read, the next connection with the PLC fails.",
-    "Install new files under the same names; they are taken without a restart. `inspector check` reads them.",
-)
-EMPTY = (
-    "It is not shown that an empty belt, half a part or a wrong part is refused.",
-    "Build the next bundle with golden negatives.",
-)
-TEST_PART = (
-    "Every part is a test part and none passes; the station is not ready.",
-    "Set TEST_PART to 0 in the PLC, then acknowledge with CLEAR_ERROR.",
-)
 
 
 @dataclass(slots=True)
@@ -112,6 +86,8 @@ class Running:
     judging: Judging
     gate: FrameGate
     wrong_accepts: WrongAcceptNotes
+    offline_by: str = ""  # who set it Offline on the page; "": nobody
+    forced_by: str = ""  # who forced the newest value
     _gaps_seen: int = 0  # lost triggers that a person took note of
 
     def take(self, judging: Judging) -> None:
@@ -127,7 +103,7 @@ class Running:
         """Health to the PLC; what the PLC says of its own doings to health."""
         hs, health = self.port.handshake, self.health
         health.wrongly_accepted(self.wrong_accepts.to_show(hs.wrong_parts))
-        health.warn("test_part", "TEST_PART stands for too long" if hs.test_part_expired else None, *TEST_PART, "high")
+        health.warn(Kind.TEST_PART, {} if hs.test_part_expired else None)
         state = health.state()
         self.port.set_health(
             HealthInput(
@@ -159,19 +135,20 @@ class Running:
     def warn(self) -> None:
         """Of what takes READY from nobody by itself, or takes it in the PLC's own part."""
         link, health, hs = self.link.state(), self.health, self.port.handshake
-        health.warn(
-            "plc", None if link.ok else f"PLC: {link.text}", "No part is inspected; the PLC rejects all.",
-            "Check the PLC, its program and the network cable; the link comes back by itself.",
-        )  # fmt: skip
-        health.warn("certificate", f"PLC link: {link.notice}" if link.notice else None, *CERTIFICATE)
-        health.warn("light", self.gate.trend.text(), *DRIFTING)
-        health.warn("protocol", "TRIGGER_ID was 0, or changed under TRIGGER" if hs.protocol_error else None, *PROTOCOL)
-        health.warn("duplicate", "the PLC repeats its TRIGGER_ID" if hs.repeats_ids else None, *DUPLICATE)
+        trend = self.gate.trend.text()
+        health.warn(Kind.PLC, None if link.ok else {"detail": link.text})
+        health.warn(Kind.CERTIFICATE, {"detail": link.notice} if link.notice else None)
+        health.warn(Kind.LIGHT, {"detail": trend} if trend else None)
+        health.warn(Kind.PROTOCOL, {} if hs.protocol_error else None)
+        health.warn(Kind.DUPLICATE, {} if hs.repeats_ids else None)
         gaps = hs.counts["ID_GAPS"] - self._gaps_seen
-        health.warn("gap", f"{gaps} triggers never arrived: their ids are missing" if gaps > 0 else None, *GAP)
+        health.warn(Kind.GAP, {"count": gaps} if gaps > 0 else None)
+        health.warn(Kind.OFFLINE, {"actor": self.offline_by} if self.offline_by else None)
+        forced = ", ".join(f"{name} = {value}" for name, value in hs.forcing.values.items())
+        health.warn(Kind.FORCED, {"actor": self.forced_by, "values": forced} if forced else None)
         bundle = self.judging.bundle
         unproven = bundle is not None and bundle.manifest.training.no_negatives
-        health.warn("negatives", "the bundle was built without golden negatives" if unproven else None, *EMPTY)
+        health.warn(Kind.NEGATIVES, {} if unproven else None)
 
 
 async def begin_station(section: StationConfig, shared: Shared, stack: AsyncExitStack) -> Begun:

@@ -201,6 +201,7 @@ class ClientStation(StationBase):
         self._written, self._foreign = None, 0
         self.handshake.link_up(self._now(), found["TRIGGER_ID_ACK"] if signature == SIGNATURE + number else 0)
         self._up, self.due_s = True, -math.inf
+        self.changes.link(True)
 
     async def _poll(self) -> None:
         c, hs = self.cfg, self.handshake
@@ -210,6 +211,7 @@ class ClientStation(StationBase):
         if math.isfinite(self._sent_s):
             self.status.poll_gap_max_s = max(self.status.poll_gap_max_s, sent - self._sent_s)
         self._sent_s = sent
+        self.changes.ctrl(words)
         hs.sample(Image(CTRL, words, c.word_order), sent, self._now())
         hs.tick(self._now())
         await self._hand_out()
@@ -263,7 +265,7 @@ class ClientStation(StationBase):
         return Image(IDENT, words, self.word_order)
 
     async def _write_changes(self) -> None:
-        if self._may_write() and self.handshake.stat.words != self._written:
+        if self._may_write() and self.handshake.outgoing != self._written:
             await self._write()
 
     async def _beat(self) -> None:
@@ -300,10 +302,11 @@ class ClientStation(StationBase):
 
     async def _write(self, *, locked: bool = False) -> None:
         """The newest full image. locked: the caller holds the wire. Raises LinkFault."""
-        words = list(self.handshake.stat.words)
+        words = list(self.handshake.outgoing)
         writer = self._shared.wire if locked else self._shared
         await writer.write(self.place.stat_base, words)
         self._written = words
+        self.changes.stat(words)
 
     async def _try_write(self, *, locked: bool = False) -> bool:
         """False: not confirmed. A refusal ends this station's session, anything else the connection."""

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 
 from plc.commands import CommandRequest
 from plc.cycle import Cycle, HandshakeError, Link, LinkStep
+from plc.forcing import ForceRefused
 from plc.images import Image
 from plc.parts import HandshakeConfig, HealthInput, Part, Record
 from plc.publishing import Publishing
@@ -26,6 +27,7 @@ from plc.registers import (
     Status,
     Status2,
 )
+from plc.values import Assignment
 
 __all__ = [
     "CommandRequest",
@@ -116,6 +118,7 @@ class Handshake(Publishing):
             self._flight.clear_valid()
         self._commands.tick(now_s)
         self._challenge.tick(now_s)
+        self.forcing.tick(now_s)
         self._compose(now_s)
 
     def answer(
@@ -166,6 +169,21 @@ class Handshake(Publishing):
         self.stat["HEARTBEAT"] += 1
         self._session.watch.sent_heartbeat(self.stat["HEARTBEAT"], now_s)
 
+    def hold_offline(self, offline: bool, now_s: float) -> None:
+        """A person takes the station Offline, or back; what is in flight becomes 4/110. The PLC has its own say."""
+        self.set_offline = offline
+        self._compose(now_s)
+
+    def force(self, wanted: Assignment, now_s: float) -> None:
+        """Let the PLC read a value that is not so, until it is released, the station leaves Offline, the link's session
+        ends, or FORCED_FOR_S passed. Raises ForceRefused."""
+        if self._offline_reason(now_s) is not OfflineReason.SET_OFFLINE or self._stopping:
+            raise ForceRefused("the station is not Offline: values are forced only while it is")
+        self._compose(now_s)
+        if not self.may_force:
+            raise ForceRefused("a part or its result is still on its way: wait until it is done")
+        self.forcing.set(wanted, now_s)
+
     def stop(self, now_s: float) -> None:
         """Orderly end: READY and ONLINE fall, what is in flight becomes 4/110 (row 28)."""
         self._stopping = True
@@ -178,6 +196,7 @@ class Handshake(Publishing):
 
     def _link_step(self, step: LinkStep, doubt: Reason) -> None:
         """Leave LIVE: the next image is a reference, not an event. A result that stands ends here."""
+        self.forcing.end()  # what was forced for one session is not shown to another
         self._session.step(step, doubt)
         self._triggers.forget_image()
         self._commands.forget_image()

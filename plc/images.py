@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import IntFlag
 from functools import reduce
 from operator import xor
@@ -67,6 +67,14 @@ class Image:
 
     def copy(self) -> Image:
         return Image(self.block, self.words, self.word_order)
+
+
+def changed(old: Image, new: Image) -> Iterator[Register]:
+    """The registers of a block whose words differ."""
+    for register in new.block.registers:
+        words = slice(register.offset, register.offset + register.length)
+        if old.words[words] != new.words[words]:
+            yield register
 
 
 def record_xor(stat: Image) -> int:

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from plc.images import Image, record_xor
+from plc.images import Image, changed, record_xor
 from plc.registers import Status
 from plc.target import Seen
 from plc.values import BITS, set_bits, spelled
@@ -95,10 +95,7 @@ class Observer:
 
     def _compare(self, old: Image, new: Image, seen: Seen) -> Iterator[Edge]:
         block = new.block
-        for register in block.registers:
-            slots = slice(register.offset, register.offset + register.length)
-            if old.words[slots] == new.words[slots]:
-                continue
+        for register in changed(old, new):
             name = register.name
             self._changed_s[f"{block.name}.{name}"] = seen.at_s
             if name in BITS:

@@ -32,7 +32,7 @@ from plc.target import (
     signature_problem,
     whose,
 )
-from plc.values import Assignment, NameProblem, parse_assignment, signatures, spelled
+from plc.values import Assignment, NameProblem, assign, parse_assignment, signatures, spelled
 from plc.wire import ExceptionReply, LinkFault
 
 HEARTBEAT_WAIT_S = 0.3  # an appliance's heartbeat moves every 100 ms
@@ -195,18 +195,6 @@ async def planned(reader: Reader, seen: Seen, assignments: Sequence[Assignment])
         address = reader.target.base(block) + register.offset
         writes.append(Write(mine, register, address, before or '""', spelled(image, register), image.words[slots]))
     return writes
-
-
-def assign(image: Image, assignment: Assignment) -> None:
-    """Set one register, or one bit of it, in `image`."""
-    place, value = assignment.place, assignment.value
-    if isinstance(value, str):
-        image.set_text(place.register.name, value)
-    elif place.bit is None:
-        image[place.register.name] = value
-    else:
-        old = image[place.register.name]
-        image[place.register.name] = old | place.bit if value else old & ~place.bit
 
 
 async def _write(reader: Poker, writes: Sequence[Write]) -> bool:

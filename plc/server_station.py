@@ -71,11 +71,14 @@ class ServerStation(StationBase):
         """`first` counts from the station's base. What belongs to no block reads 0."""
         words = [0] * count
         wanted = range(first, first + count)
-        for base, image in (
-            (CTRL.base, self.ctrl), (STAT.base, self.handshake.stat), (DIAG.base, self._diag), (IDENT.base, self.ident),
+        stat = self.handshake.outgoing
+        for base, block in (
+            (CTRL.base, self.ctrl.words), (STAT.base, stat), (DIAG.base, self._diag.words),
+            (IDENT.base, self.ident.words),
         ):  # fmt: skip
-            for address in range(max(wanted.start, base), min(wanted.stop, base + image.block.size)):
-                words[address - first] = image.words[address - base]
+            for address in range(max(wanted.start, base), min(wanted.stop, base + len(block))):
+                words[address - first] = block[address - base]
+        self.changes.stat(stat)
         if peer is self.owner:
             self._has_read(range(first - STAT.base, first + count - STAT.base))
         return words
@@ -103,6 +106,7 @@ class ServerStation(StationBase):
         offset = first - image.block.base
         image.words[offset : offset + len(words)] = words
         if image is self.ctrl:
+            self.changes.ctrl(image.words)
             self._sample(peer, now, seen=self._acknowledges() and not acknowledged)
 
     def _note_gap(self, now: float) -> None:
@@ -142,6 +146,7 @@ class ServerStation(StationBase):
         self.owner, self._written_s = peer, -math.inf
         self.status.connected = True
         self.handshake.link_up(self._now())
+        self.changes.link(True)
 
     def release(self, why: str) -> None:
         """The owner is gone: nothing of what it wrote counts any more (row 20)."""
@@ -150,6 +155,7 @@ class ServerStation(StationBase):
         self.owner = None
         for image in (self.ctrl, self.ident):
             image.words[:] = [0] * image.block.size
+        self.changes.ctrl(self.ctrl.words)
         self.status.connected, self.status.text = False, why
         self.status.faults += 1
         self.link_lost()
@@ -164,6 +170,7 @@ class ServerStation(StationBase):
     def tick(self) -> None:
         self.release_silent()
         self.handshake.tick(self._now())
+        self.changes.stat(self.handshake.outgoing)
         self._settle()
 
     def beat(self) -> None:

@@ -9,6 +9,7 @@ from plc.challenge import Challenge
 from plc.commands import CHANGES_OVER, CommandRequest, Commands
 from plc.cycle import Cycle, Link
 from plc.errors import ErrorQueue
+from plc.forcing import ALIVE, Forcing
 from plc.images import Image
 from plc.inflight import InFlight
 from plc.parts import HandshakeConfig, HealthInput, Part
@@ -37,6 +38,8 @@ class Standing:
         self._verdicts, self._errors = PlcVerdicts(), ErrorQueue()
         self._flight = InFlight(self.stat, self.counts, self._verdicts)
         self._health = HealthInput()
+        self.forcing = Forcing()  # what a person makes the PLC read while the station is Offline
+        self.set_offline = False  # by a person; the PLC's own SET_OFFLINE and HALT stand beside it
         self._stopping = self._line_busy = self._been_ready = self._ready = False
         self._duplicate_error = self._wrongly_accepted = self._halted = False
         self._activations = 0
@@ -97,9 +100,20 @@ class Standing:
         """Latched until CLEAR_ERROR: nothing may be written meanwhile."""
         return bool(self._latched & Status2.OWNER_CONFLICT)
 
+    @property
+    def may_force(self) -> bool:
+        """Offline, and nothing of a part is in flight or shown."""
+        offline = self.stat["OFFLINE_REASON"] == OfflineReason.SET_OFFLINE and not self._stopping
+        return offline and self._flight.idle and not self.stat.any_set("STATUS", ALIVE)
+
+    @property
+    def outgoing(self) -> list[int]:
+        """The words of STAT that the PLC gets: as composed, and while the station is Offline with what is forced."""
+        return self.forcing.over(self.stat)
+
     def _offline_reason(self, now_s: float) -> OfflineReason:
         session = self._session
-        if self._stopping or self._halted or session.control & Control.SET_OFFLINE:
+        if self._stopping or self._halted or self.set_offline or session.control & Control.SET_OFFLINE:
             return OfflineReason.SET_OFFLINE
         if session.link is not Link.LIVE:
             stopped = session.doubt is Reason.PLC_HEARTBEAT
@@ -139,6 +153,8 @@ class Standing:
             (Reason(own), health.error, Reason(self._duplicate_error * Reason.DUPLICATE_ID)), keep=self._been_ready
         )
         halted = offline is OfflineReason.SET_OFFLINE
+        if not halted or self._stopping or not self._flight.idle:
+            self.forcing.end()
         starting = health.offline_reason is OfflineReason.STARTING and not health.ready
         status = self._flight.flags | self._commands.flags
         status |= Status.TRIGGER_READY * ready | Status.ERROR * self._errors.present

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from plc.changes import Changes
 from plc.commands import CommandRequest
 from plc.cycle import Link as LinkState
 from plc.handshake import Handshake
@@ -59,6 +60,8 @@ class StationPort(Protocol):
 
     handshake: Handshake
     status: LinkStatus
+    changes: Changes
+    word_order: WordOrder
     loaded: Callable[[], None]  # called where the record is in the PLC and its flags are not
 
     async def next(self) -> Part:
@@ -128,6 +131,7 @@ class StationBase:
         self, place: StationPlace, word_order: WordOrder, monotonic_s: Callable[[], float], status: LinkStatus
     ) -> None:
         self.place, self.handshake, self.status, self.word_order = place, place.handshake, status, word_order
+        self.changes = Changes()
         self._now = monotonic_s
         self._parts: asyncio.Queue[Part] = asyncio.Queue(maxsize=WAITING_PARTS)
         self._commanded = asyncio.Event()
@@ -181,6 +185,7 @@ class StationBase:
 
     def link_lost(self) -> None:
         """This station's session is over (P8)."""
+        self.changes.link(False)
         if self.handshake.link is not LinkState.DOWN:
             self.handshake.link_down(self._now())
             self.queue_events()

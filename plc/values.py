@@ -164,6 +164,18 @@ def _places() -> dict[str, Place]:
     return found
 
 
+def assign(image: Image, assignment: Assignment) -> None:
+    """Set one register, or one bit of it, in `image`."""
+    place, value = assignment.place, assignment.value
+    if isinstance(value, str):
+        image.set_text(place.register.name, value)
+    elif place.bit is None:
+        image[place.register.name] = value
+    else:
+        old = image[place.register.name]
+        image[place.register.name] = old | place.bit if value else old & ~place.bit
+
+
 def parse_assignment(text: str) -> Assignment:
     """`NAME=VALUE`; numbers decimal or 0x hexadecimal. Raises NameProblem."""
     name, equals, value = text.partition("=")

@@ -43,10 +43,10 @@ def is_overkill(result: SimResult, is_good: Callable[[int], bool]) -> bool:
     return result.verdict != "good" and is_good(result.part_id)
 
 
-def percentiles(results: Sequence[SimResult]) -> dict[str, float | None]:
-    """Milliseconds from the PLC's trigger edge to RESULTS_VALID seen by it."""
+def percentiles(results: Sequence[SimResult], shares: Sequence[int] = (50, 99)) -> dict[str, float | None]:
+    """Milliseconds from the PLC's trigger edge to RESULTS_VALID seen by it; shares: percent."""
     cycles = [1000 * (r.valid_s - r.edge_s) for r in results if r.valid_s is not None]
-    return {f"p{q}": round(float(np.percentile(cycles, q)), 2) if cycles else None for q in (50, 99)}
+    return {f"p{q}": round(float(np.percentile(cycles, q)), 2) if cycles else None for q in shares}
 
 
 def all_accounted_for(counts: dict[str, Any]) -> bool:

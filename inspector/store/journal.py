@@ -16,6 +16,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 
 from inspector.core.errors import StoreError
 from inspector.core.ports import Clock
+from inspector.store.alarm_book import AlarmBook
 from inspector.store.counts import begin_period
 from inspector.store.database import Database
 from inspector.store.farewell import Month, note
@@ -64,6 +65,7 @@ class Journal:
         self.recipes = RecipeBook(self._database)  # too
         self.wrong_accepts = WrongAccepts(self._database)  # too
         self.holds = Holds(self._database)  # too
+        self.alarms = AlarmBook(self._database)  # too
         self._changes: deque[_Change] = deque()
         self._turn: Future[None] | None = None
         self._bug: BaseException | None = None

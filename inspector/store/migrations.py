@@ -150,6 +150,20 @@ STEPS = (
     );
     """,
     """
+    CREATE TABLE alarm_changes (  -- the last line of an alarm is its state
+        n INTEGER PRIMARY KEY AUTOINCREMENT,
+        alarm TEXT NOT NULL, event TEXT NOT NULL, phase TEXT NOT NULL,
+        key TEXT NOT NULL, params TEXT NOT NULL, cause TEXT NOT NULL, priority TEXT NOT NULL,  -- params: JSON
+        since_utc_ms INTEGER NOT NULL, shelved_until_utc_ms INTEGER, utc_ms INTEGER NOT NULL,
+        actor TEXT NOT NULL, shelved_by TEXT NOT NULL, shelved_why TEXT NOT NULL
+    );
+    CREATE INDEX alarm_changes_by_alarm ON alarm_changes (alarm, n);
+    CREATE INDEX alarm_changes_by_raising
+    ON alarm_changes (utc_ms, priority, key) WHERE event = 'raised' AND shelved_until_utc_ms IS NULL;
+    CREATE TRIGGER alarm_changes_stay BEFORE UPDATE ON alarm_changes
+    BEGIN SELECT RAISE(ABORT, 'a change of an alarm is kept as it was'); END;
+    """,
+    """
     CREATE TABLE lot_holds (  -- a lot is on hold where its newest entry says so
         n INTEGER PRIMARY KEY AUTOINCREMENT,
         lot TEXT NOT NULL CHECK (lot <> ''), held INTEGER NOT NULL CHECK (held IN (0, 1)),

@@ -28,7 +28,20 @@ from inspector.office.labels import Labels
 from inspector.office.office import Office
 from inspector.store.traces import TracedHistory
 from inspector.threads import DeviceThread
-from inspector.web import accounts, admin, cycles, export_pages, history, pages, review, rows, speech, storage
+from inspector.web import (
+    accounts,
+    admin,
+    alarms,
+    controls,
+    cycles,
+    export_pages,
+    history,
+    pages,
+    review,
+    rows,
+    speech,
+    storage,
+)
 from inspector.web.access import Access
 from inspector.web.feed import Feed
 from inspector.web.guard import Guard
@@ -51,7 +64,7 @@ def create_app(site: Site) -> ASGIApp:
     """The whole page as one ASGI application; the tasks that feed it are the runner's."""
     app = FastAPI(title="Inspector", docs_url=None, redoc_url=None, openapi_url=None, telemetry=NO_TELEMETRY)
     app.state.site = site
-    for subject in (pages, history, export_pages, cycles, review, storage, accounts, admin, speech):
+    for subject in (pages, alarms, history, export_pages, cycles, review, storage, controls, accounts, admin, speech):
         app.include_router(subject.router)
     app.mount("/static", StaticFiles(directory=STATIC))
 

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from collections.abc import Collection, Mapping
+from typing import Any
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.types import Message, Receive, Scope
 
 MAX_BYTES = 1024 * 1024
 LARGER: dict[str, int] = {}  # path -> bytes, of what takes more
 BODY_S = 20.0  # a whole body may take so long
 MAX_FIELDS = 200
+MAX_OBJECT = 16 * 1024  # bytes of what a script of ours sends
 
 
 class BadBody(HTTPException):
     """Too large, too slow, or not a form; a handler that reads on gets it too, and so does the person."""
+
+
+class BadRequest(ValueError):
+    """What was sent cannot be meant."""
 
 
 class Bounded:
@@ -75,3 +84,17 @@ async def form_field(scope: Scope, body: Bounded, name: str) -> str:
     except ValueError as exc:
         raise BadBody(400) from exc
     return fields.get(name, [""])[0]
+
+
+async def sent_object(request: Request, needed: Collection[str], more: Collection[str] = ()) -> Mapping[str, Any]:
+    """The JSON object that was sent. Raises BadRequest: too large, no object, or not these keys."""
+    body = await request.body()
+    if len(body) > MAX_OBJECT:
+        raise BadRequest("too much")
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError) as exc:
+        raise BadRequest("no JSON") from exc
+    if not isinstance(found, dict) or not set(needed) <= found.keys() <= {*needed, *more}:
+        raise BadRequest("not these keys")
+    return found

@@ -19,6 +19,7 @@ import structlog
 
 from inspector.core.errors import InspectorError
 from inspector.web import present
+from inspector.web.alarm_views import alarms_view
 from inspector.web.words import LANGUAGES, in_each, language
 
 log = structlog.get_logger(__name__)
@@ -211,7 +212,7 @@ class Feed:
 
     def _take_status(self, status: Mapping[str, Any]) -> None:
         self._raw = status
-        self._status = in_each(lambda: {**present.status_view(status), "age_ms": 0})
+        self._status = in_each(lambda: {**present.status_view(status), **alarms_view(status), "age_ms": 0})
         self._status_at_s = self._monotonic_s()
         self._push("status", self._status.__getitem__)
 

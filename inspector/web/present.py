@@ -72,7 +72,7 @@ def part_view(part: Message, mode: str = "") -> View:
 
 
 def status_view(status: Message) -> View:
-    """The station: ready or why not, counts, parts and alarms."""
+    """The station: ready or why not, counts and parts."""
     ready = status.get("ready") is True
     mode = str(status.get("mode", ""))
     why = offline_words(int(status.get("offline_reason") or 0))
@@ -93,7 +93,6 @@ def status_view(status: Message) -> View:
         "since": word("counts.since", time=date_time(status.get("since_utc_ms"))),
         "states": [state_view(name, (status.get("parts") or {}).get(name)) for name in PARTS],
         "facts": facts(status),
-        "alarms": [alarm_view(a) for a in status.get("alarms") or []],
     }
 
 
@@ -111,19 +110,6 @@ def state_view(name: str, state: Message | None) -> View:
         return {"name": word(f"states.{name}"), "state": "unknown", "mark": word("states.unknown"), "text": ""}
     known, text = ("ok" if state.get("ok") is True else "bad"), str(state.get("text") or "")
     return {"name": word(f"states.{name}"), "state": known, "mark": word(f"states.{known}"), "text": text}
-
-
-def alarm_view(alarm: Message) -> View:
-    priority = str(alarm.get("priority", "high"))
-    return {
-        "id": str(alarm["id"]),
-        "cause": sentence(str(alarm.get("cause", ""))),
-        "consequence": str(alarm.get("consequence", "")),
-        "action": str(alarm.get("action", "")),
-        "priority": priority,
-        "priority_text": word(f"priority.{priority}") if has_word(f"priority.{priority}") else priority,
-        "since": word("alarms.since", time=clock_time(alarm.get("since_utc_ms"))),
-    }
 
 
 def reasons_view(counted: Sequence[tuple[int, int]]) -> list[View]:
@@ -144,10 +130,6 @@ def facts(status: Message) -> list[tuple[str, str]]:
     if _finite(status.get("uptime_s")):
         found.append((word("states.uptime"), duration(status["uptime_s"])))
     return [(name, value) for name, value in found if value]
-
-
-def sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def percent(share: float | None, digits: int = 0) -> str:

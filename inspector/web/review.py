@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from contextvars import copy_context
 from functools import partial
 from typing import Any, TypeVar
@@ -17,6 +17,7 @@ from inspector.office.labels import NothingToUndo
 from inspector.office.settling import GOOD, UNSURE, Box, NewTruth, Queue, Settled, Source, State, settle
 from inspector.web import review_views as views
 from inspector.web.access import known_person, visitor_of
+from inspector.web.body import BadRequest, sent_object
 from inspector.web.pages import site_of
 from inspector.web.records import Row, Unreadable
 from inspector.web.site import Site
@@ -27,14 +28,9 @@ T = TypeVar("T")
 DAYS, MIXED = (1, 7, 31), "mixed"
 SHOWN_QUEUES = (*(str(queue) for queue in Queue), MIXED)
 AT_ONCE = 30  # pictures that the browser is told of ahead
-MAX_BODY = 16 * 1024
 DAY_MS = 86_400_000
 router = APIRouter()
 readable = partial(router.api_route, methods=["GET", "HEAD"])
-
-
-class BadRequest(ValueError):
-    """What was sent cannot be meant."""
 
 
 def desk_of(request: Request) -> Desk:
@@ -90,7 +86,7 @@ async def label(request: Request) -> Response:
     """Keep a label; the answer comes once it is on the disk, and says what the model said."""
     site, desk = site_of(request), desk_of(request)
     try:
-        sent = await _sent(request, {"no", "label", "ticket"}, {"note", "box"})
+        sent = await sent_object(request, {"no", "label", "ticket"}, {"note", "box"})
         name = str(sent["label"]).strip()
         said = await desk.say(
             int(sent["no"]), name, _acceptable(name, site.feed.status), known_person(request).name, str(sent["ticket"]),
@@ -132,7 +128,7 @@ async def truth(request: Request) -> Response:
     """Keep what a part really was, by its serial."""
     desk = desk_of(request)
     try:
-        sent = await _sent(request, {"serial", "source", "good"}, {"note"})
+        sent = await sent_object(request, {"serial", "source", "good"}, {"note"})
         if not isinstance(sent["good"], bool):
             raise BadRequest("good is true or false")
         note = str(sent.get("note") or "").strip()
@@ -217,20 +213,6 @@ def _box(sent: object) -> Box | None:
     if not isinstance(sent, list) or len(sent) != 4 or not all(type(side) is int for side in sent):
         raise BadRequest("a box is four whole numbers")
     return Box(*sent)
-
-
-async def _sent(request: Request, needed: Collection[str], more: Collection[str]) -> Mapping[str, Any]:
-    """The JSON object that was sent. Raises BadRequest: too large, no object, or not these keys."""
-    body = await request.body()
-    if len(body) > MAX_BODY:
-        raise BadRequest("too much")
-    try:
-        found = json.loads(body)
-    except (ValueError, RecursionError) as exc:
-        raise BadRequest("no JSON") from exc
-    if not isinstance(found, dict) or not set(needed) <= found.keys() <= {*needed, *more}:
-        raise BadRequest("not these keys")
-    return found
 
 
 def _refused(status: int, key: str) -> Response:

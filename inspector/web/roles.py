@@ -30,6 +30,8 @@ class Open(Enum):
 Rule = Open | frozenset[Role]
 ADMIN = frozenset({Role.ADMIN})
 QUALITY = frozenset({Role.QUALITY, Role.ADMIN})
+CONTROLLERS = frozenset({Role.CONTROLS, Role.ADMIN})
+ON_THE_LINE = frozenset(set(Role) - {Role.ML})  # who sees to the line: what is done there is in their name
 REVIEWERS = frozenset({Role.QUALITY, Role.ML, Role.ADMIN})
 
 ROUTES: Mapping[tuple[str, str], Rule] = {
@@ -44,6 +46,11 @@ ROUTES: Mapping[tuple[str, str], Rule] = {
     ("GET", "/preview/{name}"): Open.LOOK,
     ("GET", "/picture/{no}"): Open.LOOK,
     ("GET", "/heat/{no}"): Open.LOOK,
+    ("GET", "/alarms"): Open.LOOK,
+    ("GET", "/alarms/record"): Open.LOOK,
+    ("POST", "/alarms/ack"): ON_THE_LINE,
+    ("POST", "/alarms/shelve"): ON_THE_LINE,
+    ("POST", "/alarms/unshelve"): ON_THE_LINE,
     ("GET", "/history"): Open.LOOK,
     ("GET", "/history.csv"): Open.LOOK,
     ("GET", "/history.xlsx"): Open.LOOK,
@@ -60,6 +67,16 @@ ROUTES: Mapping[tuple[str, str], Rule] = {
     ("GET", "/storage"): Open.KNOWN,
     ("POST", "/storage/hold"): QUALITY,
     ("POST", "/storage/release"): QUALITY,
+    # controls
+    ("GET", "/controls"): Open.KNOWN,
+    ("GET", "/controls/state"): Open.KNOWN,
+    ("GET", "/controls/changes.csv"): Open.KNOWN,
+    ("POST", "/controls/offline"): CONTROLLERS,
+    ("POST", "/controls/online"): CONTROLLERS,
+    ("POST", "/controls/force"): CONTROLLERS,
+    ("POST", "/controls/release"): CONTROLLERS,
+    ("POST", "/controls/run"): CONTROLLERS,
+    ("POST", "/controls/abort"): CONTROLLERS,
     # coming and going
     ("GET", "/first-start"): Open.DOOR,
     ("POST", "/first-start"): Open.DOOR,
@@ -80,7 +97,7 @@ ROUTES: Mapping[tuple[str, str], Rule] = {
     ("GET", "/admin/audit"): ADMIN,
 }
 # Asked by an open screen itself: they keep no session from ending of idleness.
-BY_ITSELF = frozenset({"/events", "/preview/{name}"})
+BY_ITSELF = frozenset({"/events", "/preview/{name}", "/alarms/record", "/controls/state"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from collections.abc import Callable, Mapping
@@ -18,6 +19,7 @@ from inspector.office.desk import Desk
 from inspector.office.office import Office
 from inspector.threads import DeviceThread
 from inspector.web.access import visitor
+from inspector.web.alarm_views import alarm_words, shelf_times, unheeded
 from inspector.web.export import Exports
 from inspector.web.feed import Feed
 from inspector.web.present import UNKNOWN
@@ -52,8 +54,7 @@ def client_words() -> str:
     keys = {
         "part": "part.id", "class": "part.class", "confidence": "part.confidence", "time": "part.time",
         "elapsed": "part.elapsed", "picture": "part.id", "nopicture": "picture.none", "nopart": "part.none",
-        "nofail": "strip.nofail", "noreasons": "counts.noreasons", "noalarms": "alarms.none", "action": "alarms.action",
-        "colon": "colon",
+        "nofail": "strip.nofail", "noreasons": "counts.noreasons", "colon": "colon",
     }  # fmt: skip
     return json.dumps({**alone, **{name: word(key) for name, key in keys.items()}}, ensure_ascii=False)
 
@@ -69,6 +70,7 @@ def environment(*folders: Path) -> Environment:
     )
     made.globals["w"], made.globals["unknown"] = word, UNKNOWN
     made.globals |= {"client_words": client_words, "language": language, "languages": choices, "visitor": visitor}
+    made.globals |= {"unheeded": 0, "alarm_words": alarm_words, "shelf_times": shelf_times}
     return made
 
 
@@ -83,13 +85,15 @@ class Site:
     desk: Desk | None = None  # where people review; None: this page keeps no labels
     pictures: DeviceThread = field(default_factory=lambda: DeviceThread("pictures"))
     exports: Exports = field(default_factory=Exports)
+    asking: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))  # the daemon has few places
     aside: DeviceThread = field(default_factory=lambda: DeviceThread("aside"))
     favicon: bytes = field(default_factory=lambda: (STATIC / "favicon.svg").read_bytes())
     _templates: Environment = field(default_factory=environment)
 
     def page(self, template: str, status: int = 200, /, *, here: str = "", **values: Any) -> Response:
         """Render a template; everything in it is escaped."""
-        return HTMLResponse(self._templates.get_template(template).render(here=here, **values), status)
+        values = {"here": here, "unheeded": unheeded(self.feed.status), **values}
+        return HTMLResponse(self._templates.get_template(template).render(values), status)
 
     def error_page(self, status: int, key: str = "") -> Response:
         """What went wrong, in words: those of `key`, else of the status."""

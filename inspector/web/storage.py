@@ -51,7 +51,7 @@ async def _act(request: Request, method: str) -> Response:
     if not all(sent.values()):
         return await _page(request, 400, word("storage.hold.needed"), sent)
     try:
-        await ask_daemon(site_of(request).settings.socket, known_person(request).name, method, sent)
+        await ask_daemon(site_of(request).settings.socket, known_person(request).name, f"{method}_lot", sent)
     except ControlError:
         return await _page(request, 409, word(f"storage.{method}.refused", lot=sent["lot"]), sent)
     except NoDaemon:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
+
+import apsw
 
 from inspector.store.holds import Hold
 from inspector.web.records import Records, Row
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,4 +55,8 @@ class TracedRecords(Records, Protocol):
 
     async def hold_of(self, lot: str) -> Hold | None:
         """Why a lot is on hold; None: it is not."""
+        ...
+
+    async def ask(self, question: Callable[[apsw.Connection], R]) -> R:
+        """A short question of another subject. Raises Unreadable."""
         ...

@@ -18,6 +18,7 @@ from PIL import Image as Pillow
 from inspector.cameras.faults import Fault
 from inspector.demo.parts import Kind, render
 from plc.registers import OfflineReason, Reason, Verdict
+from tests.support.alarms import action_of
 from tests.support.live_line import READY_AGAIN_S, LiveLine, broken, live_line, parts_of, standing
 
 pytestmark = [pytest.mark.fault, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
@@ -43,12 +44,28 @@ async def test_a_camera_unplugged_while_idle_is_one_alarm_in_time_and_comes_back
     await line.good()
     with line.fault(Fault.LOST):
         alarm = await line.not_ready(OfflineReason.CAMERA, "link lost")
-        assert alarm["priority"] == "high" and "cable" in alarm["action"]
+        assert alarm["priority"] == "high" and "cable" in action_of(alarm)
         assert line.sim.stat()["ERROR_CODE"] == Reason.CAMERA
         assert await line.answer(line.raise_trigger(line.next_good())) == CAMERA, "a part that comes all the same"
     await line.ready(READY_AGAIN_S)
     assert (await line.status())["alarms"] == []
     await line.good()
+
+
+async def test_a_camera_pulled_under_a_plc_that_triggers_on_is_one_alarm_in_the_journal(line):
+    """Row 1, F4: each part is answered and recorded, and a person is told once."""
+    await line.good()
+    before = line.journalled("camera")
+    with line.fault(Fault.LOST):
+        await line.not_ready(OfflineReason.CAMERA, "link lost")
+        for _ in range(20):
+            code, _ = await line.answer(line.raise_trigger(line.next_good()))
+            assert code == Verdict.NOT_INSPECTED, "refused, or without a frame"
+        assert (await line.listed("camera"))["phase"] == "unacknowledged"
+    await line.ready(READY_AGAIN_S)
+    await line.good()
+    since = line.journalled("camera")[len(before) :]
+    assert since.count("raised") <= 1, "none where the alarm of the test before is not over yet"
 
 
 async def test_a_camera_unplugged_after_its_trigger_gives_no_pass_and_no_older_picture(tmp_path):

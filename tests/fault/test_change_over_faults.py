@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import shutil
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -11,6 +13,7 @@ from pathlib import Path
 import apsw
 import pytest
 
+from inspector.control import ControlError
 from inspector.demo.parts import Kind
 from plc.registers import Command, CommandResult, Control, OfflineReason, Reason, Status, Verdict
 from tests.support.live_line import KEY, PATIENT, START_S, LiveLine, broken, live_line, parts_of
@@ -205,23 +208,37 @@ async def test_what_the_plc_took_away_stays_away_over_a_restart(tmp_path):
 
 
 async def test_a_part_that_the_plc_took_as_good_unasked_is_a_critical_alarm_also_after_a_crash(tmp_path):
+    """Acknowledging the alarm makes nothing ready: only CLEAR_ERROR does. What people did survives the crash too."""
+    no_room = f"\n[archive]\nmin_free_gb = {shutil.disk_usage(tmp_path).free // 10**9 + 5}\n"
     async with live_line(tmp_path, replace(PATIENT, claims_good=True)) as line:
-        line.configure(bundle=bundle_of(tmp_path))
+        line.configure(bundle=bundle_of(tmp_path), more=no_room)
         await line.start()
         await line.ready()
         rejected = await line.play(next(parts_of(Kind.EMPTY)))
         assert rejected.code != Verdict.PASS
-        alarm = await line.not_ready(OfflineReason.LATCHED_ERROR, f"part {rejected.part_id} ")
-        assert alarm["priority"] == "critical" and f"trigger {rejected.trigger_id}" in alarm["cause"]
+        part = f"{rejected.part_id} ({rejected.trigger_id})"
+        alarm = await line.not_ready(OfflineReason.LATCHED_ERROR, part)
+        assert alarm["priority"] == "critical"
+        seen, archive = await line.listed("plc_verdict"), await line.listed("archive")
+        with pytest.raises(ControlError, match="critical"):
+            await line.act("alarm_shelve", id="plc_verdict", minutes=30, why="too loud")
+        done = [
+            await line.act("alarm_ack", id="plc_verdict", changed_utc_ms=seen["changed_utc_ms"]),
+            await line.act("alarm_shelve", id="archive", minutes=30, why="disk on order"),
+        ]
+        assert done == [{"recorded": True}] * 2 and archive["phase"] == "unacknowledged"
         assert line.process is not None
         line.process.kill()  # what is shown is on the disk by then
         await line.process.wait()
         beat = line.sim.stat()["HEARTBEAT"]
         await line.start()
         assert await line.until(lambda: line.sim.stat()["HEARTBEAT"] != beat, START_S)
-        alarm = await line.not_ready(OfflineReason.LATCHED_ERROR, f"part {rejected.part_id} ", START_S)
-        assert alarm["priority"] == "critical" and alarm["cause"].count("trigger") == 1
+        alarm = await line.not_ready(OfflineReason.LATCHED_ERROR, part, START_S)
+        assert alarm["priority"] == "critical" and alarm["params"] == {"parts": part}
         assert wrong_accepts(line) == [(rejected.trigger_id, rejected.part_id)], "once, however often it starts"
+        assert (await line.listed("plc_verdict"))["phase"] == "acknowledged", "and yet NOT READY"
+        shelf = await line.listed("archive")
+        assert shelf["shelved_by"] == "anna" and shelf["shelved_until_utc_ms"] > time.time() * 1000
         await line.clear_error()
         await line.ready()
         assert not [a for a in (await line.status())["alarms"] if a["priority"] == "critical"]

@@ -15,6 +15,7 @@ from inspector.demo.parts import ROI, Kind, render
 from inspector.runtime import openvino
 from plc.registers import OfflineReason, Reason, Status, Verdict
 from plc.sim import SimResult
+from tests.support.alarms import action_of
 from tests.support.live_line import KEY, LiveLine, live_line, signed_bundle
 from tests.support.tiny_bundle import entries_of, sign_files, tiny_files, tiny_manifest
 
@@ -120,7 +121,7 @@ async def test_a_score_that_is_no_judgement_is_4_109_and_three_in_a_row_stop_the
     results = [await shown(line, broken, number) for number in (5, 6, 7)]
     assert [(r.code, r.reason) for r in results] == [INFERENCE] * 3
     alarm = await line.not_ready(OfflineReason.LATCHED_ERROR, text)
-    assert "3 parts in a row" in alarm["cause"] and "acknowledge" in alarm["action"]
+    assert "3 parts in a row" in alarm["cause"] and "CLEAR_ERROR" in action_of(alarm)
     stat = line.sim.stat()
     assert stat["STATUS"] & Status.ERROR and stat["ERROR_CODE"] == Reason.INFERENCE
     code, reason = await line.answer(line.raise_trigger(1))

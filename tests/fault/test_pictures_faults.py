@@ -18,6 +18,7 @@ from inspector.demo.parts import NEGATIVES, Kind, render
 from inspector.demo.scene import Light
 from plc.registers import OfflineReason, Reason, Status2, Verdict
 from plc.sim import SimConfig
+from tests.support.alarms import action_of
 from tests.support.live_line import (
     DEMO,
     READY_AGAIN_S,
@@ -76,7 +77,7 @@ async def test_a_picture_without_light_or_with_too_much_is_no_verdict_of_the_mod
             assert (result.code, result.reason) == QUALITY
             assert line.row(result)["confidence"] is None
         alarm = await line.alarm("picture not fit to be judged")
-    assert text in alarm["cause"] and "lamps" in alarm["action"]
+    assert text in alarm["cause"] and "lamps" in action_of(alarm)
     await line.good()
     assert (await line.status())["alarms"] == [], "one good picture ends it"
 
@@ -129,7 +130,7 @@ async def test_lamps_that_decay_are_an_alarm_before_the_first_picture_is_refused
         assert (await line.status())["alarms"] == []
         weaker = [await line.play(number) for number in range(13, 35)]
         alarm = await line.alarm("nears its lower limit")
-        assert "zone" in alarm["cause"] and "lamps" in alarm["action"] and (await line.status())["ready"]
+        assert "zone" in alarm["cause"] and "lamps" in action_of(alarm) and (await line.status())["ready"]
         dark = [await line.play(number) for number in range(35, 38)]
         line.checked()
     assert QUALITY not in [(r.code, r.reason) for r in (*as_qualified, *weaker)]

@@ -17,6 +17,7 @@ import pytest
 from inspector.store.journal import BEHIND_S
 from plc.registers import OfflineReason, Reason, Status, Verdict
 from plc.sim import SimConfig, SimResult
+from tests.support.alarms import action_of
 from tests.support.live_line import START_S, LiveLine, broken, live_line
 
 STRACE = shutil.which("strace")
@@ -102,7 +103,7 @@ async def test_an_fsync_that_fails_after_inference_is_no_pass_and_only_a_restart
             assert result.verdict == "reject"
             assert (Verdict.PASS, Reason.NONE) not in line.codes_told(result.trigger_id)
             alarm = await line.not_ready(OfflineReason.STORAGE, "out of service until a restart")
-            assert "restart the service" in alarm["action"]
+            assert "restart the service" in action_of(alarm)
             assert "EIO" in (tmp_path / "syncs").read_text()
         await line.until(lambda: not line.sim.stat()["STATUS"] & Status.RESULTS_VALID, 5)
         told = len(line.told)

@@ -93,7 +93,7 @@ async def soak(disk: Path, seconds: float) -> Seen:
         beating = asyncio.create_task(_beat(box), name="beat")
         watch = _Watch(disk, seen)
         try:
-            await box.ask("hold", lot=HELD, reason="complaint")
+            await box.ask("hold_lot", lot=HELD, reason="complaint")
             await _play(box, seen, HELD_PARTS, HELD)
             await box.written()
             seen.held = box.files()
@@ -103,7 +103,7 @@ async def soak(disk: Path, seconds: float) -> Seen:
         seen.removed, seen.sample_bytes = box.archive.stock.removed, box.archive.stock.piles[Kind.PASS].bytes
         seen.dropped = box.archive.state.dropped
         seen.lost = sorted(set(seen.held) - set(box.files()))
-        await box.ask("hold", lot="L-1", reason="all of it")
+        await box.ask("hold_lot", lot="L-1", reason="all of it")
         before = seen.wrong
         while not box.archive.state.full and seen.wrong == before:  # until nothing may go any more
             await _play(box, seen, 20, "L-1")

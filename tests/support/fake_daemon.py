@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import cv2
 
-from inspector.control import ControlServer
+from inspector.control import ControlServer, Handler
 from inspector.demo.parts import Kind, render
 from plc.registers import OfflineReason, Reason, Verdict
 
@@ -27,7 +28,7 @@ NAMES = {1: "pass", 2: "fail", 3: "uncertain", 4: "not_inspected", 5: "test", 6:
 class FakeDaemon:
     """Start it, call `part`, change `status_changes`; `stop` leaves as a killed process does."""
 
-    def __init__(self, run: Path) -> None:
+    def __init__(self, run: Path, more: Mapping[str, Handler] | None = None) -> None:
         self.run = run
         self.parts: list[dict[str, Any]] = []  # newest first
         self.changes: dict[str, Any] = {}
@@ -35,7 +36,7 @@ class FakeDaemon:
         self.started_utc_ms = int(time.time() * 1000)
         self._server = ControlServer(
             run / "control.sock",
-            {"status": lambda *_: self.status(), "recent": lambda *_: self.parts[:100]},
+            {"status": lambda *_: self.status(), "recent": lambda *_: self.parts[:100], **(more or {})},
         )
         self._ticker: asyncio.Task[None] | None = None
         (run / "previews").mkdir(parents=True, exist_ok=True)
@@ -86,7 +87,7 @@ class FakeDaemon:
                 "camera": {**ok, "text": "rendered, 320 x 256"}, "plc": {**ok, "text": "127.0.0.1:5020"}, "model": ok,
                 "store": ok, "disk": {**ok, "text": "41 GB free"},
             }, "counts": dict(self.counts), "since_utc_ms": self.started_utc_ms, "cycle_ms": {"p50": 31.4, "p99": 44.0},
-            "uptime_s": 4210, "alarms": [], "utc_ms": int(time.time() * 1000), **self.changes,
+            "uptime_s": 4210, "alarms": [], "alarm_list": [], "utc_ms": int(time.time() * 1000), **self.changes,
         }  # fmt: skip
 
     def push(self, event: str, data: dict[str, Any]) -> None:

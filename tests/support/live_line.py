@@ -6,10 +6,12 @@ import asyncio
 import time
 import tomllib
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+import apsw
 
 from inspector.bundle.keys import load_keys
 from inspector.bundle.slots import Slots
@@ -128,6 +130,21 @@ class LiveLine:
         async with connect_control(self.folder / "run" / "control.sock", "test") as control:
             return await control.status()
 
+    async def act(self, method: str, **params: object) -> Any:
+        """What Anna does by the control socket. Raises ControlError."""
+        async with connect_control(self.folder / "run" / "control.sock", "anna") as control:
+            return await control.call(method, params)
+
+    async def listed(self, alarm: str, within_s: float = TOLD_WITHIN_S) -> Mapping[str, Any]:
+        """An alarm of the list that people see to, by its id."""
+        end = time.monotonic() + within_s
+        while True:
+            found = [a for a in (await self.status())["alarm_list"] if a["id"] == alarm]
+            if found:
+                return dict(found[0])
+            assert time.monotonic() < end, f"no alarm {alarm!r} on the list"
+            await self.sim.idle_for(0.05)
+
     def words(self) -> str:
         """The end of the daemon's log."""
         return last_words(self.log)
@@ -245,6 +262,12 @@ class LiveLine:
     def codes_told(self, trigger_id: int) -> list[tuple[int, int]]:
         """Every (code, reason) that stood valid for this id, in order."""
         return [(code, reason) for id_, code, reason in self.told if id_ == trigger_id]
+
+    def journalled(self, alarm: str) -> list[str]:
+        """What happened to this alarm so far, oldest first."""
+        with closing(apsw.Connection(str(self.db), flags=apsw.SQLITE_OPEN_READONLY)) as db:
+            rows = db.execute("SELECT event FROM alarm_changes WHERE alarm = ? ORDER BY n", (alarm,))
+            return [str(event) for (event,) in rows]
 
     # -- the record ----------------------------------------------------------------------------------------------------
 

@@ -20,9 +20,10 @@ from inspector.control import connect_control
 from inspector.core.checksum import checksum_of
 from inspector.demo.parts import Kind, kind_of
 from inspector.health import EXIT_HUNG
-from inspector.web.present import alarm_view
+from inspector.web.alarm_views import alarm_view
 from plc.registers import OfflineReason, Status2
 from plc.sim import SimConfig, SimPlc
+from tests.support.alarms import action_of
 from tests.support.disks import quick_folder
 from tests.support.tiny_bundle import make_bundle, make_key, tiny_manifest, trusted_key
 
@@ -144,7 +145,7 @@ async def test_the_plc_is_told_recipe_model_rev_and_the_checksum_of_what_judges(
 async def test_a_limit_outside_the_signed_range_is_not_ready_and_the_daemon_keeps_running(tmp_path):
     async with daemon(tmp_path, "limits = { min_confidence = 0.2 }\n") as running:
         alarm = await running.not_ready(OfflineReason.CONFIGURATION, "limits.min_confidence = 0.2")
-        assert "0.6 to 0.99" in alarm["cause"] and "[[recipes]]" in alarm["action"]
+        assert "0.6 to 0.99" in alarm["cause"] and "[[recipes]]" in action_of(alarm)
         assert running.sim.stat()["ACTIVE_RECIPE"] == 0
         before = running.sim.stat()["HEARTBEAT"]
         await running.sim.idle_for(0.5)
@@ -157,7 +158,7 @@ async def test_a_bundle_file_that_is_gone_is_not_ready_and_ready_again_when_it_i
     (tmp_path / "tiny.bundle").rename(tmp_path / "away")
     async with daemon(tmp_path, bundle=False) as running:
         alarm = await running.not_ready(OfflineReason.MODEL, "No such file")
-        assert "tiny-1-" in alarm["cause"] and "put its file back" in alarm["action"]
+        assert "tiny-1-" in alarm["cause"] and "put its file back" in action_of(alarm)
     (tmp_path / "away").rename(tmp_path / "tiny.bundle")
     async with daemon(tmp_path) as running:
         assert await running.sim.wait_ready(25)
@@ -170,7 +171,7 @@ async def test_less_room_than_the_store_asks_for_is_not_ready_and_says_how_much_
             pytest.skip("this disk is larger than min_free_mb may ask for")
         async with daemon(folder, f"\n[store]\nmin_free_mb = {need}\n") as running:
             alarm = await running.not_ready(OfflineReason.STORAGE, f"{need} MB are needed")
-            assert "MB free" in alarm["cause"] and "by itself" in alarm["action"]
+            assert "MB free" in alarm["cause"] and "by itself" in action_of(alarm)
             assert running.sim.stat()["ERROR_CODE"] == 112
 
 

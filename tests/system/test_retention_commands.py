@@ -84,7 +84,7 @@ def test_without_a_daemon_and_without_a_month_nothing_is_said_to_be_done(tmp_pat
         )}
     )  # fmt: skip
     with pytest.raises(NoDaemon):
-        ask(cfg, "hold", {"lot": "A", "reason": "x"})
+        ask(cfg, "hold_lot", {"lot": "A", "reason": "x"})
     for month in ("2026-05", "x"):
         with pytest.raises(FarewellError):
             export_month(cfg, month, tmp_path / "out")

@@ -2,14 +2,14 @@
 const SVG = "http://www.w3.org/2000/svg";
 const $ = (id) => document.getElementById(id);
 
-function el(tag, attributes = {}, ...children) {
+export function el(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
   node.append(...children);
   return node;
 }
 
-function sign(name) {
+export function sign(name) {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("class", "sign");
   svg.setAttribute("aria-hidden", "true");
@@ -129,15 +129,4 @@ export function states(list, words) {
 
 export function facts(list) {
   pairs(list, $("facts"));
-}
-
-export function alarms(list, words) {
-  $("alarms-count").textContent = list.length || "";
-  const items = list.map((a) =>
-    el("li", { class: "alarm", "data-priority": a.priority },
-       el("p", { class: "cause" }, sign("fault"), a.cause),
-       el("p", { class: "meta" }, `${a.priority_text} · ${a.since}`),
-       el("p", { class: "then" }, a.consequence),
-       el("p", { class: "do" }, el("b", {}, `${words.action}${words.colon}`), a.action)));
-  $("alarms").replaceChildren(...(items.length ? items : [el("li", { class: "quiet" }, words.noalarms)]));
 }

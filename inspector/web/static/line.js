@@ -1,5 +1,6 @@
 import { follow } from "./live.js";
-import { alarms, counts, facts, picture, reasons, states, strip, verdict } from "./draw.js";
+import { alarms } from "./alarms.js";
+import { counts, facts, picture, reasons, states, strip, verdict } from "./draw.js";
 
 const KEEP = 60; // thumbnails in the filmstrip
 const $ = (id) => document.getElementById(id);
@@ -59,7 +60,7 @@ follow("/events", {
     counts(status.counts);
     states(status.states, words);
     facts(status.facts);
-    alarms(status.alarms, words);
+    alarms(status);
     if (now.freshness === "live") show();
   },
   freshness(state) {

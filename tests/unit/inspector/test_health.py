@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from inspector.core.alarm_kinds import Kind
 from inspector.core.clock import SystemClock
 from inspector.core.errors import CameraLost, FrameError, ModelError, StoreBroken, StoreError
 from inspector.core.types import Delivery, DeliveryState, Inspection, JudgedBy, Outcome, Trigger
@@ -71,8 +72,8 @@ def test_a_lost_camera_is_one_alarm_however_many_parts_it_meets(health):
     assert health.state().ready
 
 
-def action_for(health, part):
-    return next(a.action for a in health.state().alarms if a.id == part)
+def kind_for(health, part):
+    return next(a.problem.kind for a in health.state().alarms if a.id == part)
 
 
 async def turn(health, part, error):
@@ -86,17 +87,17 @@ async def turn(health, part, error):
 
 async def test_a_full_disk_says_that_it_recovers_and_a_broken_record_that_only_a_restart_helps(health):
     await turn(health, "store", StoreError("only 3 MB free"))
-    assert "by itself" in action_for(health, "store") and "restart" not in action_for(health, "store")
+    assert kind_for(health, "store") is Kind.STORE
     health.ok("store")
     await turn(health, "store", StoreBroken("results.db is out of service until a restart"))
-    assert "restart" in action_for(health, "store") and "by itself" not in action_for(health, "store")
+    assert kind_for(health, "store") is Kind.STORE_BROKEN
     health.saw(inspection(Verdict.NOT_INSPECTED, Reason.STORAGE), None)
-    assert "restart" in action_for(health, "store"), "a part that meets it does not change what helps"
+    assert kind_for(health, "store") is Kind.STORE_BROKEN, "a part that meets it does not change what helps"
 
 
 def test_a_stamp_that_a_broken_record_refuses_says_that_only_a_restart_helps(health):
     health.saw(inspection(), StoreBroken("results.db is out of service until a restart"))
-    assert "restart" in action_for(health, "store")
+    assert kind_for(health, "store") is Kind.STORE_BROKEN
 
 
 def test_three_inference_errors_in_a_row_latch_until_acknowledged(health):
@@ -179,13 +180,13 @@ def test_a_service_manager_that_takes_no_word_never_holds_up_the_line(tmp_path, 
 def test_parts_that_the_plc_took_as_good_unasked_are_a_critical_alarm_until_acknowledged_whatever_else_is_latched(
     health,
 ):
-    health.latch(OfflineReason.CHECK_DUE, "challenge part 3 was not rejected", "Hold the parts.")
+    health.latch(OfflineReason.CHECK_DUE, Kind.CHALLENGE_MISSED.of(part_id=3))
     for _ in range(3):  # told ten times a second, one alarm
         health.wrongly_accepted([(17, 4711), (19, 4713)])
     state = health.state()
     assert not state.ready and state.offline_reason is OfflineReason.LATCHED_ERROR
     alarm = next(a for a in state.alarms if a.id == "plc_verdict")
-    assert alarm.priority == "critical" and "part 4711 (trigger 17), part 4713 (trigger 19)" in alarm.cause
+    assert alarm.priority == "critical" and "4711 (17), 4713 (19)" in alarm.cause
     health.wrongly_accepted([])  # the PLC's word for it is gone; the parts are not
     assert [a.priority for a in health.state().alarms] == ["critical", "high"]
     health.acknowledge()
@@ -193,7 +194,7 @@ def test_parts_that_the_plc_took_as_good_unasked_are_a_critical_alarm_until_ackn
 
 
 def test_a_recipe_that_fails_is_not_ready_until_one_holds(health):
-    health.recipe_fails(OfflineReason.NO_RECIPE, "station st1 has no recipe 9", "Prepare another.")
+    health.recipe_fails(OfflineReason.NO_RECIPE, Kind.RECIPE_UNKNOWN.of(detail="station st1 has no recipe 9"))
     state = health.state()
     assert not state.ready and state.offline_reason is OfflineReason.NO_RECIPE
     health.acknowledge()

@@ -26,6 +26,7 @@ from inspector.store.database import Database
 from inspector.store.recipe_book import RecipeBook
 from inspector.threads import DeviceThread
 from plc.registers import CommandResult, OfflineReason, Reason, Verdict
+from tests.support.alarms import action_of
 from tests.support.tiny_bundle import (
     entries_of,
     make_bundle,
@@ -100,7 +101,7 @@ class Station:
         state = self.health.state()
         assert not state.ready
         alarm = next(a for a in state.alarms if a.id == "recipe")
-        return state.offline_reason, alarm.cause, alarm.action
+        return state.offline_reason, alarm.cause, action_of(alarm.problem.kind)
 
 
 async def test_a_configured_bundle_judges_with_the_first_revision_of_its_recipe(station):

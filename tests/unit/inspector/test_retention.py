@@ -68,7 +68,7 @@ async def test_once_a_hold_is_answered_no_picture_of_the_lot_is_removed_any_more
     shelf._next, shelf._is_short = slow, lambda coming: shelf.piles[Kind.REJECT].count > 3
     box.archive.tend()
     await begun.wait()
-    held = asyncio.create_task(box.ask("hold", lot="A", reason="complaint 17"))
+    held = asyncio.create_task(box.ask("hold_lot", lot="A", reason="complaint 17"))
     while "A" not in (box.results._journal.holds.lots or ()):  # noqa: ASYNC110 - another thread commits it
         await asyncio.sleep(0.001)
     assert not held.done(), "what was about to be removed may have been of this lot"
@@ -82,9 +82,9 @@ async def test_once_a_hold_is_answered_no_picture_of_the_lot_is_removed_any_more
 async def test_a_hold_needs_a_lot_and_a_reason_and_what_is_reviewed_is_numbers(box):
     for params in ({}, {"lot": 5, "reason": "x"}, {"lot": "A"}):
         with pytest.raises(ControlError):
-            await box.ask("hold", **params)
+            await box.ask("hold_lot", **params)
     with pytest.raises(HoldError):
-        await box.ask("release", lot="A", reason="x")
+        await box.ask("release_lot", lot="A", reason="x")
     for numbers in (None, [1.5], ["1"], [True], list(range(5000))):
         with pytest.raises(ControlError):
             await box.ask("reviewed", reviewed=numbers, open=[])
@@ -220,11 +220,11 @@ async def test_a_month_goes_only_with_the_checksum_of_its_export_and_never_with_
         ):  # fmt: skip
             with pytest.raises(FarewellError, match=text):
                 await box.ask("forget_month", **{**good, **changes})
-        await box.ask("hold", lot="A", reason="complaint")
+        await box.ask("hold_lot", lot="A", reason="complaint")
         with pytest.raises(FarewellError, match="lots on hold: A"):
             await box.ask("forget_month", **good, with_pictures=True)
         assert month.exists() and len(box.files()) == 6
-        await box.ask("release", lot="A", reason="closed")
+        await box.ask("release_lot", lot="A", reason="closed")
         gone = await box.ask("forget_month", **good, with_pictures=True)
         assert gone["rows"] == 4 and gone["pictures"] == 4 and not month.exists() and len(box.files()) == 2
         with box.results._journal._database.reading() as db:

@@ -7,9 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plc.images import Image
-from plc.poke import assign
 from plc.registers import CTRL, DIAG, IDENT, STAT, Control
-from plc.values import BITS, NameProblem, as_json, find, parse_assignment, set_bits, spelled
+from plc.values import BITS, NameProblem, as_json, assign, find, parse_assignment, set_bits, spelled
 
 
 def test_every_register_and_bit_is_found_by_its_name_and_by_its_block_s() -> None:

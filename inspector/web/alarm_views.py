@@ -1,0 +1,167 @@
+"""Alarms in words, from the daemon's messages and its journal. Pure; in the language of the task."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from inspector.core.alarm_kinds import CRITICAL, HIGH, KINDS, LOW, MEDIUM
+from inspector.core.alarms import BOX, UNHEEDED, Change, Event, Phase
+from inspector.store.alarm_history import DAY_MS, RATE_MS, Record
+from inspector.web.present import UNKNOWN, Message, View, clock_time, date_time, percent
+from inspector.web.words import has_word, word
+
+MINUTES = (15, 60, 240, 480)  # that one may shelve for
+BUSY, FLOOD = 2, 10  # alarms in ten minutes: more than BUSY are too many to deal with
+AIM = {LOW: 0.80, MEDIUM: 0.15, HIGH: 0.05}  # shares, ISA-18.2; what is critical counts with HIGH
+
+
+def alarm_view(alarm: Message) -> View:
+    """One alarm of the status message, with all its texts."""
+    id_, phase = str(alarm["id"]), str(alarm.get("phase", ""))
+    priority, until = str(alarm.get("priority", HIGH)), alarm.get("shelved_until_utc_ms")
+    by, why = str(alarm.get("shelved_by", "")), str(alarm.get("shelved_why", ""))
+    return {
+        "id": id_,
+        "name": name_of(alarm),
+        "station": station_of(id_),
+        "cause": _said(alarm, ".cause"),
+        "consequence": _said(alarm, ".consequence"),
+        "action": _said(alarm, ".action"),
+        "priority": priority,
+        "priority_text": _known(f"priority.{priority}", priority),
+        "since": word("alarms.since", time=moment(alarm.get("since_utc_ms"))),
+        "phase": phase,
+        "phase_text": _phase_text(alarm, phase),
+        "changed_utc_ms": alarm.get("changed_utc_ms"),
+        "shelved": until is not None,
+        "until": word("alarms.until", time=moment(until)) if until is not None else "",
+        "why": word("alarms.shelved.why", actor=by, why=why) if until is not None else "",
+        "may_ack": phase in UNHEEDED,
+        "may_shelve": until is None and priority != CRITICAL,
+    }
+
+
+def alarms_view(status: Message) -> View:
+    """For the screens: the list, what nobody took note of first; what is shelved; how many nobody took note of."""
+    views = [alarm_view(alarm) for alarm in status.get("alarm_list") or []]
+    views.sort(key=lambda view: not view["may_ack"])
+    return {
+        "alarms": [view for view in views if not view["shelved"]],
+        "shelved": [view for view in views if view["shelved"]],
+        "unheeded": unheeded(status),
+    }
+
+
+def unheeded(status: Message) -> int:
+    """How many alarms on the list nobody took note of."""
+    found = status.get("alarm_list") or []
+    return sum(a.get("phase") in UNHEEDED and a.get("shelved_until_utc_ms") is None for a in found)
+
+
+def name_of(alarm: Message) -> str:
+    return _said(alarm, "")
+
+
+def station_of(id_: str) -> str:
+    """In a box of several stations: which one, where it is not the first."""
+    station, _, _ = id_.rpartition(".")
+    return word("alarms.station", station=station) if station else ""
+
+
+def moment(utc_ms: int | None) -> str:
+    """The time of day; the date too where it is not today's."""
+    text, today = date_time(utc_ms), date_time(int(time.time() * 1000))
+    return clock_time(utc_ms) if text[:10] == today[:10] else text
+
+
+def record_view(record: Record) -> View:
+    """Rates, shares and journal of the page."""
+    return {
+        "rates": [
+            _rate("alarms.rate.now", record.now, str(record.now)),
+            _rate("alarms.rate.mean", mean := record.day * RATE_MS / DAY_MS, f"{mean:.2f}"),
+            _rate("alarms.rate.most", record.most, str(record.most)),
+        ],
+        "shares": _shares(record.by_priority),
+        "often": [(name_of({"key": key}), count) for key, count in record.often],
+        "journal": [_line(change) for change in record.journal],
+    }
+
+
+def alarm_words() -> str:
+    """What the browser itself must say."""
+    keys = {
+        "none": "alarms.active.none", "noshelved": "alarms.shelved.none", "action": "alarms.action",
+        "colon": "colon", "ack": "alarms.ack", "shelve": "alarms.shelve", "unshelve": "alarms.unshelve",
+        "unreached": "alarms.unreached", "shelved": "alarms.shelved.count",
+    }  # fmt: skip
+    return json.dumps({name: word(key) for name, key in keys.items()}, ensure_ascii=False)
+
+
+def shelf_times() -> list[tuple[int, str]]:
+    """(minutes, text) that one may choose from."""
+    return [
+        (m, word("alarms.for.h", n=m // 60) if m >= 60 else word("alarms.for.min", n=m)) for m in MINUTES
+    ]  # fmt: skip
+
+
+def _said(alarm: Message, part: str) -> str:
+    """A text of the alarm's kind; of one of another version than ours what the log says: better than none."""
+    key, params = str(alarm.get("key", "")), alarm.get("params") or {}
+    kind = KINDS.get(key)
+    if kind is not None and (not part or kind.params == params.keys()):
+        return word(f"alarm.{key}{part}", **params)
+    return word(f"alarm.unknown{part}", detail=f"{key}: {alarm.get('cause', '')}")
+
+
+def _known(key: str, otherwise: str) -> str:
+    return word(key) if has_word(key) else otherwise
+
+
+def _phase_text(alarm: Message, phase: str) -> str:
+    if phase == Phase.ACKNOWLEDGED and alarm.get("event") == Event.ACKNOWLEDGED:
+        return word("alarms.phase.acknowledged.by", actor=alarm["actor"])
+    return _known(f"alarms.phase.{phase}", phase)
+
+
+def _rate(key: str, count: float, text: str) -> View:
+    state = "flood" if count >= FLOOD else "busy" if count > BUSY else "calm"
+    return {"name": word(key), "text": text, "state": state, "state_text": word(f"alarms.rate.{state}")}
+
+
+def _shares(by_priority: Mapping[str, int]) -> list[View]:
+    total = sum(by_priority.values())
+    counts = {HIGH: total - by_priority.get(MEDIUM, 0) - by_priority.get(LOW, 0)}
+    counts |= {priority: by_priority.get(priority, 0) for priority in (MEDIUM, LOW)}
+    return [
+        {
+            "name": word(f"alarms.shares.{priority}"), "count": count, "aim": percent(AIM[priority]),
+            "share": percent(count / total) if total else UNKNOWN, "part": round(100 * count / total) if total else 0,
+            "aim_part": round(100 * AIM[priority]),
+        }
+        for priority, count in counts.items()
+    ]  # fmt: skip
+
+
+def _line(change: Change) -> View:
+    alarm: dict[str, Any] = {"key": change.key, "params": change.params, "cause": change.cause}
+    return {
+        "time": date_time(change.utc_ms),
+        "name": name_of(alarm),
+        "station": station_of(change.id),
+        "cause": _said(alarm, ".cause"),
+        "priority_text": _known(f"priority.{change.priority}", change.priority),
+        "event": str(change.event),
+        "event_text": _event_text(change),
+        "who": word("alarms.box") if change.actor == BOX else change.actor,
+        "why": change.shelved_why if change.event is Event.SHELVED else "",
+    }
+
+
+def _event_text(change: Change) -> str:
+    if change.event is Event.SHELVED:
+        return word("alarms.event.shelved", time=moment(change.shelved_until_utc_ms))
+    return _known(f"alarms.event.{change.event}", str(change.event))

@@ -1,0 +1,75 @@
+"""Somebody sees to alarms, in a real browser and in both languages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from inspector.core.alarm_kinds import Kind
+from inspector.demo.parts import Kind as Drawn
+from tests.support.alarms import alarming
+from tests.support.browser import Open
+from tests.support.office import PASSWORD
+from tests.support.page import page_process, site_in, until
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
+
+PHONE = (390, 844)
+TEXT = "([id, text]) => document.querySelector(id)?.innerText.includes(text)"
+
+
+async def test_a_person_acknowledges_and_shelves_alarms_in_both_languages_and_a_visitor_only_looks(
+    tmp_path: Path, open_page: Open, shots: Path
+) -> None:
+    async with alarming(tmp_path) as daemon:
+        daemon.part(Drawn.GOOD)
+        daemon.look(Kind.GAP, Kind.NEGATIVES)
+        site = site_in(tmp_path)
+        async with page_process(site) as origin:
+            await until(lambda: site.feed.up)
+            await site.office.begin_first(await site.office.first_code() or "", "anna", PASSWORD, "setup")
+            watched = await open_page(origin, "/log-in?next=/")
+            page = watched.page
+            await page.fill("[name=name]", "anna")
+            await page.fill("[name=password]", PASSWORD)
+            await page.click("main button")
+
+            await page.wait_for_function(TEXT, arg=["#alarms", "Check the camera's cable and power"])
+            assert "The camera does not work: link lost within 2 s" in await page.inner_text("#alarms")
+            assert await page.inner_text("#unheeded") == await page.inner_text("#alarms-count") == "3"
+            await page.screenshot(path=shots / "alarms-line.png")
+            await page.click("[data-do=ack][data-id=camera]")
+            await page.wait_for_function(TEXT, arg=["#alarms", "Acknowledged by anna"])
+            assert await page.inner_text("#unheeded") == "2" and not daemon.health.state().ready
+
+            await page.click("[data-do=shelve][data-id=gap]")
+            await page.screenshot(path=shots / "alarms-shelve.png")
+            await page.fill("#shelve-why", "PLC is being changed")
+            await page.select_option("#shelve-minutes", "60")
+            await page.click("#shelve .main")
+            await page.wait_for_selector("#alarms [data-id=gap]", state="detached")
+            assert await page.inner_text("#shelved-count") == "Shelved: 1"
+
+            await page.click("nav a[lang=zh]")
+            await page.click("nav a[href='/alarms']")
+            await page.wait_for_function(TEXT, arg=["#shelved", "anna：PLC is being changed"])
+            assert "anna 已确认" in await page.inner_text("#alarms")
+            assert "搁置至" in await page.inner_text("#record")
+            await page.screenshot(path=shots / "alarms-zh.png", full_page=True)
+            await page.click("[data-do=unshelve][data-id=gap]")
+            await page.wait_for_selector("#alarms [data-id=gap]")
+            await page.wait_for_function(TEXT, arg=["#record", "结束搁置"])
+            await page.keyboard.press("Tab")
+            await page.focus("[data-do=ack][data-id=negatives]")
+            await page.keyboard.press("Enter")
+            await page.wait_for_selector("[data-id=negatives][data-phase=acknowledged]")
+            assert watched.errors == [] and watched.foreign == []
+
+            visitor = await open_page(origin, "/alarms", size=PHONE, dark=True)
+            await visitor.page.wait_for_selector("#alarms [data-id=gap]")
+            assert await visitor.page.locator("[data-do]").count() == 0
+            assert "Log in to acknowledge" in await visitor.page.inner_text("main")
+            assert await visitor.page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+            await visitor.page.screenshot(path=shots / "alarms-phone.png", full_page=True)
+            assert visitor.errors == [] and visitor.foreign == []

@@ -1,0 +1,131 @@
+"""A controls engineer at the box: sees both register images, forces a value, and plays a line without a PLC."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inspector.control import connect_control
+from inspector.office.person import Role
+from inspector.web.site import Site
+from plc.registers import Status
+from tests.support.browser import Open, Watched
+from tests.support.live_line import LiveLine, live_line
+from tests.support.office import PASSWORD, make_hashes_cheap
+from tests.support.page import page_process, site_in
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
+
+PHONE = (390, 844)
+STATE = "wanted => document.querySelector('#state').dataset.state === wanted"
+OUTCOME = "wanted => document.querySelector('#outcome').dataset.state === wanted"
+FITS = "() => document.documentElement.scrollWidth <= window.innerWidth"
+POST = """what => fetch(`/controls/${what}`, {
+  method: 'POST', body: '{"name": "STATUS.ERROR", "value": "1"}',
+  headers: {'x-csrf-token': document.querySelector('meta[name="csrf"]').content},
+}).then(async answer => [answer.status, await answer.text()])"""
+WAIT_MS = 110_000  # for a twin to start, on two cores that others use as well
+
+
+@contextlib.asynccontextmanager
+async def scanning(line: LiveLine) -> Any:
+    """The PLC's program runs while people do something else."""
+    task = asyncio.create_task(line.sim.idle_for(600), name="plc scans")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def log_in(open_page: Open, origin: str, **more: Any) -> Watched:
+    watched = await open_page(origin, "/log-in?next=/controls", **more)
+    await watched.page.fill("[name=name]", "ida")
+    await watched.page.fill("[name=password]", PASSWORD)
+    await watched.page.click("main button")
+    return watched
+
+
+async def make_ida(site: Site) -> None:
+    """An admin, and Ida, whose role is controls."""
+    await site.office.begin_first(await site.office.first_code() or "", "anna", PASSWORD, "setup")
+    _, code = await site.office.add("anna", "ida", [Role.CONTROLS])
+    await site.office.choose_password("ida", code, PASSWORD, "setup")
+
+
+async def test_an_engineer_finds_a_wire_and_plays_a_line_without_a_plc(
+    tmp_path: Path, open_page: Open, shots: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_hashes_cheap(monkeypatch)
+    async with live_line(tmp_path) as line:
+        line.configure()
+        await line.start()
+        await line.ready(60)
+        await line.good()
+        before = (await line.status())["counts"]
+        site = site_in(tmp_path / "run", results_db=tmp_path / "state" / "results.db", office=tmp_path / "office")
+        await make_ida(site)
+        async with page_process(site) as origin:
+            async with scanning(line):
+                watched = await log_in(open_page, origin)
+                page = watched.page
+                page.on("dialog", lambda dialog: asyncio.ensure_future(dialog.accept()))
+                await page.wait_for_function(STATE, arg="online")
+                await page.wait_for_selector("[data-name=STATUS] [data-bit=TRIGGER_READY][data-on]")
+                assert await page.is_disabled("#force button") and await page.is_disabled("#run-start")
+                status, text = await page.evaluate(POST, "force")
+                assert status == 409 and "not offline" in text
+                assert await page.evaluate(FITS)
+                await page.screenshot(path=shots / "controls.png", full_page=True)
+
+                await page.click("#offline")
+                await page.wait_for_function(STATE, arg="offline")
+                await page.select_option("#force select", "STATUS.ERROR")
+                await page.click("#force button")
+                await page.wait_for_selector("#forced:not([hidden]) li")
+                assert "FORCED" in await page.inner_text("#forced") and await page.is_visible("#forced .sign")
+                assert "ida" in await page.inner_text("#forced-text")
+                await page.wait_for_selector("[data-name=STATUS] [data-bit=ERROR][data-on][data-forced]")
+                assert line.sim.stat()["STATUS"] & Status.ERROR
+                await page.fill("#edges-name", "status.error")
+                await page.wait_for_function("() => document.querySelectorAll('#edges-body tr').length >= 1")
+                cells = await page.locator("#edges-body tr").first.locator("td").all_inner_texts()
+                assert cells[2:] == ["STAT.STATUS.ERROR", "0", "1"] and len(cells[0]) == len("2026-11-26 03:45:12.123")
+                await page.screenshot(path=shots / "controls-forced.png", full_page=True)
+
+                await page.select_option("#run select", "10")
+                await page.click("#run-start")
+                await page.wait_for_function("() => !document.querySelector('#outcome').hidden")
+                await page.wait_for_function(OUTCOME, arg="done", timeout=WAIT_MS)
+                assert await page.is_visible("#outcome-agree") and await page.is_hidden("#outcome-differ")
+                figures = await page.locator("#outcome-figures dd").all_inner_texts()
+                assert figures[:4] == ["10", "10", "10", "0"]
+                async with connect_control(tmp_path / "run" / "control.sock", "test") as control:
+                    summary = (await control.call("dry_run", {}))["summary"]
+                assert summary["pass"] > 0 and summary["parts"] == 10
+                assert (await line.status())["counts"] == before, "nothing of it is this line's"
+                await page.screenshot(path=shots / "controls-run.png", full_page=True)
+
+                phone = await log_in(open_page, origin, size=PHONE, dark=True)
+                await phone.page.goto(f"{origin}/language/zh?to=/controls")
+                await phone.page.wait_for_function(STATE, arg="offline")
+                assert await phone.page.evaluate(FITS)
+                await phone.page.screenshot(path=shots / "controls-phone.png", full_page=True)
+
+                await page.select_option("#run select", "1000")
+                await page.click("#run-start")
+                await page.wait_for_function(OUTCOME, arg="starting")
+                await page.click("#online")
+                await page.wait_for_function(OUTCOME, arg="aborted")
+                await page.wait_for_function(STATE, arg="online")
+                assert await page.is_hidden("#forced")
+                assert not line.sim.stat()["STATUS"] & Status.ERROR
+            await line.ready(10)
+            assert (await line.good()).verdict == "good"
+            assert len(line.checked()) == 2
+            assert [e for e in watched.errors if "409" not in e] == [] and watched.foreign == []
+            assert phone.errors == [] and phone.foreign == []
