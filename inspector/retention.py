@@ -120,8 +120,8 @@ class Retention:
     def handlers(self) -> Mapping[str, Handler]:
         """For the control socket."""
         return {
-            "hold_lot": self._hold, "release_lot": self._release, "reviewed": self._reviewed, "reconcile": self._reconcile,
-            "forget_month": self._forget_month, "storage": lambda *_: self.figures(),
+            "hold_lot": self._hold, "release_lot": self._release, "reviewed": self._reviewed,
+            "reconcile": self._reconcile, "forget_month": self._forget_month, "storage": lambda *_: self.figures(),
         }  # fmt: skip
 
     async def _hold(self, params: Params, actor: str) -> bool:
