@@ -188,7 +188,11 @@ class Retention:
         """Alarms of what takes READY from nobody."""
         look, days, inodes, stuck = self._look, self._days_left(), self._free_inodes(), self._archive.stock.stuck
         reserve = Alarm.STORAGE_RESERVE_SHORT if days < SHORT_DAYS else Alarm.STORAGE_RESERVE
-        aside = {"count": self._aside, "days": f"{self._settings.aside_days:g}", "folder": str(self._settings.aside)}
+        aside: Mapping[str, str | int] = {
+            "count": self._aside,
+            "days": f"{self._settings.aside_days:g}",
+            "folder": str(self._settings.aside),
+        }
         health.warn(Alarm.STORAGE_STUCK, {} if stuck else None)
         health.warn(reserve, {"days": f"{days:.0f}"} if days < ALARM_DAYS else None)
         health.warn(Alarm.STORAGE_INODES, {"count": int(inodes)} if inodes < FEW_INODES else None)

@@ -79,8 +79,12 @@ class SqliteHistory:
         """Of the running counting period."""
         return await self._ask(read_counts)
 
-    async def ask(self, question: Callable[[RecordFiles], R]) -> R:
-        """A short question of another subject to all files, such as those of review_queue.py."""
+    async def ask(self, question: Callable[[apsw.Connection], R]) -> R:
+        """A short question of another subject to results.db."""
+        return await self._ask(question)
+
+    async def ask_all(self, question: Callable[[RecordFiles], R]) -> R:
+        """A short question to all files, such as those of review_queue.py."""
         return await self._call(lambda: question(self._files))
 
     def close(self) -> None:

@@ -128,7 +128,7 @@ def site_of(settings: WebSettings) -> Site:
     feed = Feed(lambda: connect_control(settings.socket, "web"), assets=assets_hash())
     records = TracedHistory(settings.results_db, DeviceThread("records"))
     office = Office(settings.office / "office.db", settings.life)
-    desk = Desk(Labels(office, office.thread), records.ask, settings.two_people)
+    desk = Desk(Labels(office, office.thread), records.ask_all, settings.two_people)
     return Site(settings, feed, records, office, desk)
 
 

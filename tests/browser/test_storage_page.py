@@ -31,9 +31,7 @@ async def test_a_lot_is_put_on_hold_and_released_and_all_fits_a_panel_and_a_phon
             await box.part(seq, FAIL if seq % 2 else PASS, (120, 160), lot="L-2026-47")
         await box.written()
         await box.retention._measure()
-        await box.ask(
-            "hold_lot", lot="L-2026-31", reason="complaint 17, its parts are being measured again"
-        )
+        await box.ask("hold_lot", lot="L-2026-31", reason="complaint 17, its parts are being measured again")
         await first_admin(site.office)
         await someone(site.office, "Quinn", [Role.QUALITY])
 

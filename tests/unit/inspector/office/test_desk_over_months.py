@@ -34,7 +34,7 @@ async def test_queues_and_figures_are_the_same_before_while_and_after_rows_move_
         await results.alive()
         async with reading(path) as history:
             with open_labels(tmp_path / "office.db") as labels:
-                desk = Desk(labels, history.ask)
+                desk = Desk(labels, history.ask_all)
                 for no in (1, 2, 5, 6):
                     await labels.add(said(no, "good" if no in (1, 2) else "dent"))
                 await labels.add_truth(NewTruth("S4", Source.COMPLAINT, False, "anna"))
