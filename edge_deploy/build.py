@@ -19,7 +19,7 @@ from edge_deploy import golden
 from edge_deploy.calibrate import Calibrated, default_limits
 from edge_deploy.convert import NetworkInput, resnet50_of
 from edge_deploy.drift import Scores, drift_on
-from edge_deploy.errors import DeployError
+from edge_deploy.errors import DeployError, NegativesInside
 from edge_deploy.fit import good_of
 from edge_deploy.forms import Forms, gate
 from edge_deploy.held_out import calibrate_on
@@ -28,7 +28,7 @@ from edge_deploy.manifest import describe
 from edge_deploy.networks import BUNDLE, BuildContext, Networks, make_networks
 from edge_deploy.options import BuildOptions
 from edge_deploy.pack import pack
-from edge_deploy.pictures import Picture, Pictures, load_pictures
+from edge_deploy.pictures import Picture, Pictures, load_pictures, names_of
 from edge_deploy.predict import load_for, of_bare_ir, of_ir, of_torch, predict_all
 from edge_deploy.qualify import Qualification, qualify
 from edge_deploy.quantize import TargetCpu, instruction_sets_of
@@ -184,14 +184,17 @@ def _predict_by_truth(ctx: BuildContext, networks: Networks, which: Sequence[Pic
 def _calibrate(
     ctx: BuildContext, held_out: Sequence[Prediction], negatives: Mapping[str, Sequence[Prediction]]
 ) -> Calibrated:
-    return calibrate_on(
-        ctx.pictures.val,
-        held_out,
-        {} if ctx.options.no_negatives else negatives,
-        ctx.run.acceptable,
-        ctx.options.calibration,
-        grouped=ctx.pictures.groups is not None,
-    )
+    try:
+        return calibrate_on(
+            ctx.pictures.val,
+            held_out,
+            {} if ctx.options.no_negatives else negatives,
+            ctx.run.acceptable,
+            ctx.options.calibration,
+            grouped=ctx.pictures.groups is not None,
+        )
+    except NegativesInside as exc:
+        raise DeployError(f"{exc}\nthese are: {names_of(ctx.pictures.negatives, exc.inside)}") from exc
 
 
 def _isolated(ctx: BuildContext, networks: Networks) -> tuple[Shown, ...]:

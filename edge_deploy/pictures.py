@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from training.runs import Split, SplitRow
 from training.views import Roi, cut, read_image
 
 NEGATIVES = "negatives"
+MOST_NAMED = 12  # files in one error
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,13 @@ def negatives_in(folder: Path) -> tuple[Picture, ...]:
     if loose:
         raise DeployError(f"{loose[0]} lies beside the kinds of negatives: put it into a folder by what it shows")
     return tuple(Picture(file, kind.name) for kind in kinds for file in pictures_in(kind))
+
+
+def names_of(negatives: Sequence[Picture], which: Mapping[str, Sequence[int]]) -> str:
+    """`which` of each kind, counted from 0 among its own, as kind/file; no more of them than a person reads."""
+    files = {kind: [p.file.name for p in negatives if p.truth == kind] for kind in which}
+    named = [f"{kind}/{files[kind][i]}" for kind, numbers in which.items() for i in numbers]
+    return ", ".join(named[:MOST_NAMED]) + (f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else "")
 
 
 def pictures_in(folder: Path) -> list[Path]:

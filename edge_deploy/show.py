@@ -24,6 +24,8 @@ def read_manifest(bundle: Path) -> Manifest:
             if file is None or member.size > LARGEST_MANIFEST:
                 raise DeployError(f"{bundle} is no bundle: its manifest.json is no plain file of sensible size")
             return TypeAdapter(Manifest).validate_json(file.read())
+    except FileNotFoundError as exc:
+        raise DeployError(f"there is no bundle {bundle}: inspector-deploy build writes one") from exc
     except (OSError, KeyError, tarfile.TarError, ValidationError) as exc:
         raise DeployError(f"{bundle} is no bundle that this version reads: {exc}") from exc
 

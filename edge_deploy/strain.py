@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_deploy.errors import DeployError
+from edge_deploy.errors import DeployError, NegativesInside
 from inspector.core.types import Prediction
 
 Float = NDArray[np.float64]
@@ -183,18 +183,22 @@ def wide_novelty(good: Scores, negatives: Iterable[float], cfg: ShapeConfig) -> 
 
 
 def refuse_inside(negatives: Mapping[str, Sequence[float]], low: float, high: float) -> None:
-    """negatives: novelty scores by kind. Raises DeployError: some lie inside the limits."""
-    inside = {kind: [s for s in scores if low <= s <= high] for kind, scores in negatives.items()}
-    told = [
-        f"{len(scores)} of {len(negatives[kind])} {kind} (scores {min(scores):.3g} to {max(scores):.3g})"
-        for kind, scores in inside.items()
-        if scores
-    ]
+    """negatives: novelty scores by kind. Raises NegativesInside: some lie inside the limits."""
+    inside = {kind: [i for i, s in enumerate(scores) if low <= s <= high] for kind, scores in negatives.items()}
+    told = []
+    for kind, which in inside.items():
+        scores = [negatives[kind][i] for i in which]
+        if scores:
+            span = f"scores {min(scores):.3g} to {max(scores):.3g}"
+            told.append(f"{len(scores)} of {len(negatives[kind])} {kind} ({span})")
     if told:
-        raise DeployError(
+        raise NegativesInside(
             f"negatives lie inside the novelty limits {low:.3g} to {high:.3g}: {'; '.join(told)}. A picture without a "
             "whole, right part could pass. Look at these pictures first (is one of them a good part?); more good and "
-            "defect pictures make the limits tighter; --overkill sets how many good parts they may cost"
+            "defect pictures make the limits tighter; --overkill sets how many good parts they may cost; a kind that "
+            "looks much like a part is better taught as a class that may not pass: move its folder from negatives/ "
+            "beside the other classes, and train again",
+            inside,
         )
 
 

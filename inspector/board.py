@@ -15,7 +15,7 @@ from inspector.core.ports import Clock
 from inspector.core.types import Inspection, Limits
 from inspector.health import Health
 from inspector.link import LinkState
-from inspector.store.counts import Counts
+from inspector.store.counts import Counts, Scope, Tallies
 from inspector.store.images import ArchiveState
 from inspector.store.names import heat_name, picture_name
 from plc.registers import OfflineReason
@@ -49,11 +49,12 @@ class Board:
     about: About
     clock: Clock
     health: Health
-    counts: Callable[[], Counts]
+    tallies: Callable[[], Tallies]
     link: Callable[[], LinkState]
     archive: Callable[[], ArchiveState]
     disk: Path  # a folder on the disk that fills
     push: Callable[[str, Message], None] = lambda event, data: None
+    part_difference: Callable[[], int] = lambda: 0  # parts that the PLC has counted beyond our rows
     _parts: deque[Message] = field(default_factory=lambda: deque(maxlen=RECENT))  # newest first
     _cycles_ms: deque[float] = field(default_factory=lambda: deque(maxlen=CYCLES))
     _started_s: float = 0.0
@@ -79,6 +80,8 @@ class Board:
         offline = link.offline_reason if state.ready else state.offline_reason
         if offline is OfflineReason.NONE and link.protocol_error:
             offline = OfflineReason.LATCHED_ERROR
+        tallies = self.tallies()
+        reset = tallies.get(Scope.RESET, Counts())
         ready = state.ready and offline is OfflineReason.NONE
         parts = {name: {"ok": p.ok, "text": p.text, "age_s": p.age_s} for name, p in state.parts.items()}
         if parts.get("camera", {}).get("ok"):
@@ -89,8 +92,9 @@ class Board:
             "limits": limits_message(about), "simulated": about.simulated, "ready": ready,
             "offline_reason": int(offline), "error_code": int(state.error_code or link.error_code),
             "parts": {**parts, "plc": {"ok": link.ok, "text": link.text, "age_s": None}, "disk": self._disk()},
-            "counts": self.counts().as_status(),
-            "since_utc_ms": self.counts().since_utc_ms, "cycle_ms": self._percentiles(),
+            "counts": reset.as_status(), "since_utc_ms": reset.since_utc_ms,
+            "tallies": tallies_message(tallies), "part_difference": self.part_difference(),
+            "cycle_ms": self._percentiles(),
             "uptime_s": round(self.clock.monotonic_s() - self._started_s, 1),
             "alarms": [
                 {
@@ -127,6 +131,17 @@ def status_of_box(boards: Sequence[Board]) -> Message:
     listed = ("station", "number", "mode", "ready", "offline_reason", "recipe", "recipe_revision")
     lines = [{key: status[key] for key in listed} for status in (first, *others)]
     return {**first, "alarms": [*first["alarms"], *alarms], "stations": lines}
+
+
+def tallies_message(tallies: Tallies) -> list[Message]:
+    """Each counting period that runs: since a reset, the shift, the lot (`key`: its name)."""
+    return [
+        {
+            "scope": str(scope), "key": c.key, "since_utc_ms": c.since_utc_ms, "counts": c.as_status(),
+            "plc_parts": c.plc_parts, "reasons": [{"reason": reason, "count": n} for reason, n in c.reasons],
+        }
+        for scope, c in tallies.items()
+    ]  # fmt: skip
 
 
 def part_message(done: Inspection, utc_ms: int) -> Message:

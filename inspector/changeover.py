@@ -105,7 +105,7 @@ async def _self_test(running: Running) -> CommandResult:
 
 async def _reset_counters(request: CommandRequest, running: Running) -> CommandResult:
     try:
-        await running.shared.journal.begin_period(ACTOR, f"command {request.id} of station {running.section.id}")
+        await running.results.begin_period(ACTOR, f"command {request.id} of station {running.section.id}")
     except StoreError as exc:
         log.error("counters not begun anew", error=str(exc))
         return CommandResult.LOAD_FAILED

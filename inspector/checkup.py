@@ -51,6 +51,7 @@ def check_station(cfg: AppConfig) -> Iterator[Found]:
     if cfg.bundle is not None:
         yield _tried("bundle", lambda: _bundle(cfg))
     yield _tried("page", lambda: _page(cfg))
+    yield _tried("backup", lambda: _backup(cfg))
 
 
 def _tried(what: str, look: Callable[[], str]) -> Found:
@@ -134,6 +135,18 @@ def _recipes(cfg: AppConfig, bundle: VerifiedBundle) -> list[Recipe]:
             require_fit(bundle.manifest, product=content.product or None)
             found.append(recipe_of(Revision(number, 1, content, 0, "check", "check"), bundle.manifest))
     return found
+
+
+def _backup(cfg: AppConfig) -> str:
+    """Whether there is a place for it, and a key that can be read."""
+    section = cfg.backup
+    if section.folder is None:
+        return "none: no [backup] folder is named"
+    if not section.folder.is_dir():
+        raise ConfigError(f"[backup] {section.folder} is not there: is the stick in, or the network folder mounted?")
+    if section.key is not None and not section.key.exists():
+        raise ConfigError(f"[backup] {section.key} is not there; `inspector backup-key` makes one")
+    return f"to {section.folder}, {'encrypted' if section.key is not None else 'without private keys'}"
 
 
 def _page(cfg: AppConfig) -> str:

@@ -10,6 +10,7 @@ import typer
 
 from inspector import retention_cli
 from inspector.core.errors import InspectorError
+from inspector.upkeep.cli import add_commands
 
 app = typer.Typer(help="Inspect parts: PLC trigger to pass or fail.", no_args_is_help=True, add_completion=False)
 camera = typer.Typer(help="Look at cameras: list them, take one picture.", no_args_is_help=True)
@@ -18,6 +19,7 @@ app.add_typer(camera, name="camera")
 audit = typer.Typer(help="The audit of accounts: who let whom in.", no_args_is_help=True)
 app.add_typer(audit, name="audit")
 app.add_typer(export, name="export")
+add_commands(app)
 SplitBy = Literal["lot", "part"]
 Config = Annotated[Path, typer.Argument(help="a configuration, e.g. configs/demo.toml")]
 retention_cli.add_to(app, export)

@@ -17,6 +17,7 @@ import structlog
 
 log = structlog.get_logger(__name__)
 STA_UNSYNC = 0x0040  # linux/timex.h
+STA_NANO = 0x2000  # offset is in ns, else in us
 TIME_ERROR = 5  # what adjtimex returns of a clock that is not kept
 TIMESYNCD = Path("/run/systemd/timesync/synchronized")  # touched at each answer of its server
 TIMESYNCD_AGE_S = 7200.0  # it asks every 34 minutes at the latest
@@ -52,14 +53,29 @@ def clock_unsynced(
 
 def kernel_says_unsynced() -> bool | None:
     """None: it cannot be asked, for the system is another or a filter refuses the call."""
+    asked = _ask_kernel()
+    if asked is None:
+        return None
+    state, found = asked
+    return state == TIME_ERROR or bool(found.status & STA_UNSYNC)
+
+
+def kernel_offset_ms() -> float | None:
+    """How far off the time service found the clock last; None: the kernel cannot be asked, or no service keeps it."""
+    asked = _ask_kernel()
+    if asked is None or asked[1].status & STA_UNSYNC:
+        return None
+    _, found = asked
+    return float(found.offset) / (1e6 if found.status & STA_NANO else 1e3)
+
+
+def _ask_kernel() -> tuple[int, _Timex] | None:
     ask = getattr(ctypes.CDLL(None), "adjtimex", None)
     if ask is None:
         return None
     found = _Timex()
     state = ask(ctypes.byref(found))
-    if state == -1:
-        return None
-    return state == TIME_ERROR or bool(found.status & STA_UNSYNC)
+    return None if state == -1 else (state, found)
 
 
 @dataclass(slots=True)

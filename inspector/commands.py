@@ -154,6 +154,7 @@ def _require_size(picture: Image, file: Path, manifest: Manifest) -> None:
 
 def _table(rows: Sequence[dict[str, Any]], manifest: Manifest) -> Table:
     table = Table("picture", "verdict", "reason", "class", "confidence", "novelty", "ms", title=manifest.bundle_id)
+    table.columns[0].overflow = "fold"  # names of one folder differ at their end
     for row in rows:
         figures = (f"{row['confidence']:.3f}", f"{row['novelty_score']:.3f}", f"{row['infer_ms']:.1f}")
         table.add_row(row["file"], row["verdict"], row["reason"], row["class"], *figures)

@@ -7,11 +7,13 @@ import signal
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 
 import structlog
 
 from inspector.alarm_keeper import AlarmKeeper, conditions_of
+from inspector.backup.places import require_whole
 from inspector.board import Message, status_of_box
 from inspector.changeover import obey_forever
 from inspector.config import AppConfig
@@ -20,11 +22,13 @@ from inspector.controls import Controls, all_offline
 from inspector.core.alarm_kinds import Kind
 from inspector.core.clock import SystemClock
 from inspector.core.errors import StoreError
+from inspector.count_commands import count_handlers
 from inspector.dry_run import DryRun
 from inspector.failpoints import Failpoints
 from inspector.health import Watchdog
 from inspector.judging import Judges
 from inspector.line import inspect_forever
+from inspector.looking import look_method
 from inspector.plc_links import open_link
 from inspector.retention import Retention, RetentionSettings
 from inspector.sdnotify import notify
@@ -35,7 +39,11 @@ from inspector.store.images import ArchiveSettings, ImageArchive
 from inspector.store.journal import Journal
 from inspector.store.record_files import RecordFiles
 from inspector.store.shelf import Bounds
+from inspector.support.daemon import support_view
 from inspector.threads import DeviceThread
+from inspector.upkeep.trends import FILE as HEALTH_DB
+from inspector.upkeep.trends import TrendBook
+from inspector.upkeep.watch import Upkeep
 from plc.station import Link
 
 log = structlog.get_logger(__name__)
@@ -55,6 +63,7 @@ class Box:
     filing: Filing
     retention: Retention
     alarms: AlarmKeeper
+    upkeep: Upkeep
 
     def status(self) -> Message:
         """What the page is told; `alarms` is what is wrong now, `alarm_list` what people have to see to."""
@@ -78,6 +87,7 @@ async def run(cfg: AppConfig) -> None:
             turning.append(tasks.create_task(box.filing.run_forever(), name="filing"))
             turning.append(tasks.create_task(box.retention.run_forever(), name="retention"))
             turning.append(tasks.create_task(box.alarms.look_forever(), name="alarms"))
+            turning.append(tasks.create_task(box.upkeep.run_forever(), name="upkeep"))
             for running in box.stations:
                 turning.append(tasks.create_task(running.tell_health_forever(), name="health"))
                 turning.append(tasks.create_task(obey_forever(running), name="commands"))
@@ -129,21 +139,33 @@ async def _tell_status(box: Box) -> None:
         archive = box.archive.state
         first.health.warn(Kind.ARCHIVE, None if archive.ok else {"detail": archive.text})
         broken = ", ".join(box.shared.journal.broken)
-        first.health.warn(Kind.BROKEN_RECORD, {"files": broken} if broken else None)
+        _tell_broken(box, broken)
         first.health.warn(Kind.FILING, None if box.filing.fault is None else {"detail": str(box.filing.fault)})
         box.retention.warn(first.health)
         for running in box.stations:
+            running.results.turn()
             running.warn()
         first.board.push("status", box.status())
         await asyncio.sleep(STATUS_PERIOD_S)
+
+
+def _tell_broken(box: Box, files: str) -> None:
+    """A record that broke lies there still: which, and how much of it came back."""
+    health, regained = box.stations[0].health, box.filing.regained
+    if files and regained is not None:
+        until = f"{datetime.fromtimestamp(regained.copied_utc_ms / 1000, UTC):%Y-%m-%d %H:%M} UTC"
+        health.warn(Kind.BROKEN_RECORD_REGAINED, {"files": files, "count": regained.rows, "until": until})
+    else:
+        health.warn(Kind.BROKEN_RECORD, {"files": files} if files else None)
 
 
 @asynccontextmanager
 async def open_box(cfg: AppConfig) -> AsyncIterator[Box]:
     """Build everything in order; closes in reverse, even when half-built."""
     clock = SystemClock()
+    require_whole(cfg.paths.state)
     async with AsyncExitStack() as stack:
-        threads = {name: DeviceThread(name) for name in ("store", "model", "loader", "filing", "retention")}
+        threads = {name: DeviceThread(name) for name in ("store", "model", "loader", "filing", "look", "retention")}
         for thread in threads.values():
             stack.callback(thread.close)
         cfg.paths.run.mkdir(parents=True, exist_ok=True)
@@ -171,14 +193,21 @@ async def open_box(cfg: AppConfig) -> AsyncIterator[Box]:
         links, stations = _linked(cfg, begun, archive)
         alarms = AlarmKeeper(clock, journal, conditions_of({s.section.id: s.health for s in stations}))
         await alarms.recall()
-        box, board = Box(shared, stations, links, archive, filing, retention, alarms), stations[0].board
+        trends = TrendBook(cfg.paths.state / HEALTH_DB)
+        upkeep = Upkeep(cfg, clock, stations, trends, DeviceThread("upkeep"), DeviceThread("backups"))
+        stack.callback(upkeep.close)
+        box, board = Box(shared, stations, links, archive, filing, retention, alarms, upkeep), stations[0].board
         dry_run = DryRun(cfg, partial(all_offline, stations))
         stack.push_async_callback(dry_run.close)
         control = ControlServer(
             cfg.paths.run / "control.sock",
             _all_of(
-                {"status": lambda *_: box.status(), "recent": lambda *_: board.recent()}, alarms.handlers(),
-                retention.handlers(), Controls(stations, dry_run).handlers(),
+                {
+                    "status": lambda *_: box.status(), "recent": lambda *_: board.recent(),
+                    "look": look_method(stations, threads["look"]), "support": lambda *_: support_view(stations),
+                },
+                alarms.handlers(), retention.handlers(), Controls(stations, dry_run).handlers(),
+                count_handlers(stations),
             ),
         )  # fmt: skip
         await control.start()

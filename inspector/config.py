@@ -11,6 +11,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from inspector.config_rules import check, link_of
+from inspector.count_section import CountsConfig
 from inspector.office.section import ReviewConfig
 from inspector.sections import (
     PACKAGED_DEMO,
@@ -31,6 +32,7 @@ from inspector.sections import (
     WebConfig,
 )
 from inspector.toml_file import read_model
+from inspector.upkeep.section import BackupConfig, UpkeepConfig
 
 __all__ = ["PACKAGED_DEMO", "AppConfig", "load_config"]
 
@@ -47,10 +49,13 @@ class AppConfig(Section):
     recipes: tuple[RecipeConfig, ...] = Field(default=(RecipeConfig(),), min_length=1, max_length=64)
     store: StoreConfig = StoreConfig()
     archive: ArchiveConfig = ArchiveConfig()
+    counts: CountsConfig = CountsConfig()
     model: ModelConfig = ModelConfig()
     health: HealthConfig = HealthConfig()
     web: WebConfig = WebConfig()
     review: ReviewConfig = ReviewConfig()
+    upkeep: UpkeepConfig = UpkeepConfig()
+    backup: BackupConfig = BackupConfig()
     log: LogConfig = LogConfig()
     test: TestConfig = TestConfig()
 

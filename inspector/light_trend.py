@@ -27,11 +27,16 @@ class LightTrend:
             before = self._places.get(name, place)
             self._places[name] = before + (place - before) / min(self._seen, TREND_PICTURES)
 
+    @property
+    def places(self) -> Mapping[str, float]:
+        """Of each figure, 0 at its lower limit and 1 at its upper; none while there are too few pictures."""
+        return dict(self._places) if self._seen >= TREND_PICTURES else {}
+
     def text(self) -> str | None:
         """Which figure nears a limit; None: none, or too few pictures yet."""
-        if self._seen < TREND_PICTURES or not self._places:
+        if not (places := self.places):
             return None
-        name, place = max(self._places.items(), key=lambda item: abs(item[1] - 0.5))
+        name, place = max(places.items(), key=lambda item: abs(item[1] - 0.5))
         if NEAR_LIMIT <= place <= 1 - NEAR_LIMIT:
             return None
         limit = "lower" if place < 0.5 else "upper"

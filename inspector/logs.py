@@ -4,8 +4,23 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections import deque
+from typing import Any
 
 import structlog
+
+MOST_LINES, MOST_CHARACTERS = 1000, 2000  # of the newest lines, kept in memory for who looks for a fault
+_recent: deque[str] = deque(maxlen=MOST_LINES)
+
+
+def recent() -> list[str]:
+    """The newest lines of this process, oldest first; long ones are cut."""
+    return list(_recent)
+
+
+def _remember(_: Any, __: str, line: Any) -> Any:
+    _recent.append(str(line)[:MOST_CHARACTERS])
+    return line
 
 
 def log_json() -> None:
@@ -17,6 +32,7 @@ def log_json() -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(),
+            _remember,
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )

@@ -26,12 +26,14 @@ from inspector.health import Health, watched
 from inspector.judging import Judges, Judging, open_judging
 from inspector.line import Station
 from inspector.link import PlcLink
+from inspector.part_check import PartCheck
 from inspector.plc_links import handshake_config, place_of
 from inspector.sections import StationConfig
 from inspector.store.images import ImageArchive, StationArchive, View
 from inspector.store.journal import Journal
 from inspector.store.results import SqliteResults
 from inspector.threads import DeviceThread
+from inspector.upkeep.watch import LostFrames
 from inspector.wrong_accepts import WrongAcceptNotes
 from plc.handshake import Handshake, HealthInput
 from plc.station import StationPlace, StationPort
@@ -86,8 +88,11 @@ class Running:
     judging: Judging
     gate: FrameGate
     wrong_accepts: WrongAcceptNotes
+    results: SqliteResults
+    part_check: PartCheck
     offline_by: str = ""  # who set it Offline on the page; "": nobody
     forced_by: str = ""  # who forced the newest value
+    lost: LostFrames = field(default_factory=LostFrames)
     _gaps_seen: int = 0  # lost triggers that a person took note of
 
     def take(self, judging: Judging) -> None:
@@ -112,6 +117,15 @@ class Running:
             )
         )  # fmt: skip
 
+    @property
+    def name(self) -> str:
+        return self.section.id
+
+    def figures(self) -> tuple[int, float | None, dict[str, float]]:
+        """As upkeep.watch.Tended has it."""
+        lost = self.lost.within_an_hour(self.shared.clock.monotonic_s())
+        return lost, self.station.camera.temperature_c, dict(self.gate.trend.places)
+
     def acknowledged(self) -> None:
         """The PLC said CLEAR_ERROR."""
         journal = self.shared.journal
@@ -130,6 +144,7 @@ class Running:
                 errors_cleared = hs.clear_errors
                 self.acknowledged()
             self.tell_health()
+            self.part_check.look()
             await asyncio.sleep(HEALTH_PERIOD_S)
 
     def warn(self) -> None:
@@ -146,6 +161,10 @@ class Running:
         health.warn(Kind.OFFLINE, {"actor": self.offline_by} if self.offline_by else None)
         forced = ", ".join(f"{name} = {value}" for name, value in hs.forcing.values.items())
         health.warn(Kind.FORCED, {"actor": self.forced_by, "values": forced} if forced else None)
+        parts = self.part_check.parts
+        health.warn(
+            Kind.PARTS_UNTRIGGERED if parts > 0 else Kind.TRIGGERS_UNCOUNTED, {"count": abs(parts)} if parts else None
+        )
         bundle = self.judging.bundle
         unproven = bundle is not None and bundle.manifest.training.no_negatives
         health.warn(Kind.NEGATIVES, {} if unproven else None)
@@ -154,7 +173,8 @@ class Running:
 async def begin_station(section: StationConfig, shared: Shared, stack: AsyncExitStack) -> Begun:
     """Recipe, bundle, camera and handshake. What fails of the first two is told, and the station runs on, NOT READY."""
     cfg, clock = shared.cfg, shared.clock
-    results = SqliteResults(shared.journal, section.id, clock)
+    results = SqliteResults(shared.journal, section.id, clock, cfg.counts.starts)
+    results.turn()  # before the PLC may trigger
     health = Health(clock, watched(cfg.health.max_age_s, model=cfg.bundle is not None))
     judging = await open_judging(shared.judges, section, health)
     camera_section = cfg.camera_of(section)
@@ -164,6 +184,7 @@ async def begin_station(section: StationConfig, shared: Shared, stack: AsyncExit
     camera = await stack.enter_async_context(open_camera(camera_section, judging.recipe.camera, clock, thread, faults))
     recipe, checksum = judging.recipe.number, judging.settings_checksum
     handshake = Handshake(handshake_config(section, cfg.link_of(section), recipe, checksum), results.known)
+    handshake.part_count = results.counting.plc
     try:
         standing = await shared.store.call(shared.journal.wrong_accepts.standing, section.id)
         handshake.recall_wrong_parts(standing, clock.monotonic_s())
@@ -181,12 +202,13 @@ def finish_station(begun: Begun, port: StationPort, archive: ImageArchive) -> Ru
     link.judged_with(judging.recipe.number, judging.limits, judging.anomaly_median)
     board = Board(
         about_of(shared.cfg, section, judging, begun.camera.simulated), shared.clock, begun.health,
-        lambda: begun.results.counts, link.state, lambda: archive.state, shared.cfg.paths.state,
+        lambda: begun.results.tallies, link.state, lambda: archive.state, shared.cfg.paths.state,
     )  # fmt: skip
     health = begun.health
 
     def watch(done: Inspection, error: BaseException | None) -> None:
         health.saw(done, error)
+        running.lost.saw(error, shared.clock.monotonic_s())
         board.saw(done)
         running.tell_health()  # at once: a part that drops READY must not be followed by another trigger
 
@@ -197,7 +219,11 @@ def finish_station(begun: Begun, port: StationPort, archive: ImageArchive) -> Ru
         failpoint=shared.failpoint, watch=watch,
     )  # fmt: skip
     notes = WrongAcceptNotes(shared.clock, partial(note_wrong_accept, shared, section.id), port.handshake.wrong_parts)
-    running = Running(section, shared, station, port, link, health, board, view, judging, gate, notes)
+    check = PartCheck(begun.results, port.handshake, shared.clock)
+    board.part_difference = lambda: check.parts
+    running = Running(
+        section, shared, station, port, link, health, board, view, judging, gate, notes, begun.results, check
+    )
     return running
 
 

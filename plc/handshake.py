@@ -83,6 +83,7 @@ class Handshake(Publishing):
             self._link_step(LinkStep.DOUBTED, Reason.LINK_LOST)
             self._compose(received_s)
             return
+        self.part_count.see(ctrl["PLC_PART_COUNT"])
         doubt = session.doubted(ctrl, sent_s, received_s)
         if doubt is not None:
             self._triggers.new_plc_session()

@@ -12,6 +12,7 @@ from plc.errors import ErrorQueue
 from plc.forcing import ALIVE, Forcing
 from plc.images import Image
 from plc.inflight import InFlight
+from plc.part_count import PartCount
 from plc.parts import HandshakeConfig, HealthInput, Part
 from plc.registers import SIGNATURE, STAT, Command, Control, OfflineReason, Reason, Status, Status2, VisionState
 from plc.session import Session
@@ -29,6 +30,7 @@ class Standing:
         self.cfg, self._known = cfg, known
         self.stat = Image(STAT, word_order=cfg.word_order)
         self.counts = dict.fromkeys(COUNTED.split(), 0)
+        self.part_count = PartCount()  # of the PLC's own parts
         self.clear_errors = 0  # how often the PLC asked; health watches it
         self.wrong_parts: deque[tuple[int, int]] = deque(maxlen=WRONG_IDS)  # (trigger, part) taken as good unasked
         self.active_recipe, self.settings_checksum = cfg.active_recipe, cfg.settings_checksum  # as the PLC is told
@@ -66,6 +68,11 @@ class Standing:
         return self._flight.events
 
     @property
+    def quiet(self) -> bool:
+        """No part is under way and none is announced: what PLC and appliance have counted can be compared."""
+        return self._flight.idle and not self._session.control & Control.TRIGGER
+
+    @property
     def requests(self) -> deque[CommandRequest]:
         """Commands for the appliance, each to be taken and answered."""
         return self._commands.requests
@@ -94,6 +101,12 @@ class Standing:
     def simulator(self) -> bool | None:
         """Does the PLC show the simulator's signature? None: this connection has not shown the right one yet."""
         return self._session.simulator
+
+    @property
+    def armed(self) -> bool:
+        """The PLC may trigger: now, or as soon as what is under way is done."""
+        wanted = bool(self._session.control & Control.TRIGGER_ENABLE)
+        return wanted and self.stat["OFFLINE_REASON"] == OfflineReason.NONE
 
     @property
     def owner_doubted(self) -> bool:

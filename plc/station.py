@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from plc.changes import Changes
 from plc.commands import CommandRequest
+from plc.cycle import Cycle
 from plc.cycle import Link as LinkState
 from plc.handshake import Handshake
 from plc.images import Image, WordOrder
@@ -86,6 +88,15 @@ class StationPort(Protocol):
 
     def set_health(self, health: HealthInput) -> None: ...
 
+    @property
+    def spare(self) -> bool:
+        """No part is under way, and the PLC may not trigger now: the camera may be used for something else."""
+        ...
+
+    def occupied(self) -> AbstractContextManager[None]:
+        """READY stays 0 as long as this lasts, whatever the PLC does: no part can come and find the camera busy."""
+        ...
+
 
 class Link(Protocol):
     """One connection to a PLC, or one listening address: up to 8 stations share it."""
@@ -137,6 +148,7 @@ class StationBase:
         self._commanded = asyncio.Event()
         self.loaded: Callable[[], None] = _nothing  # the record is in the PLC, its flags are not: tests break it here
         self._identity: tuple[Part | None, str, str] = (None, "", "")  # of the newest accepted part
+        self._waits, self._occupied = False, 0  # the line waits for a part; so many others use its camera
         cfg = self.handshake.cfg
         self._log = SparseLog(logging.getLogger(f"plc.station{cfg.number}"), monotonic_s)
         if cfg.word_order != word_order:
@@ -147,11 +159,31 @@ class StationBase:
     async def next(self) -> Part:
         if not self._parts.empty():
             return self._parts.get_nowait()
-        self.handshake.line_free(True, self._now())
+        self._waits = True
+        self._tell_free()
         try:
             return await self._parts.get()
         finally:
-            self.handshake.line_free(False, self._now())
+            self._waits = False
+            self._tell_free()
+
+    @property
+    def spare(self) -> bool:
+        hs = self.handshake
+        return self._waits and self._parts.empty() and hs.cycle is Cycle.IDLE and not hs.armed
+
+    @contextmanager
+    def occupied(self) -> Iterator[None]:
+        self._occupied += 1
+        self._tell_free()
+        try:
+            yield
+        finally:
+            self._occupied -= 1
+            self._tell_free()
+
+    def _tell_free(self) -> None:
+        self.handshake.line_free(self._waits and not self._occupied, self._now())
 
     async def command(self) -> CommandRequest:
         while not self.handshake.requests:

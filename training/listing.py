@@ -86,6 +86,12 @@ def _is_class(folder: Path) -> bool:
 
 
 def _picture(file: Path) -> Path:
+    if file.is_dir():  # the folder above the one that was meant, as often as not
+        above = file.parent
+        raise DataError(
+            f"{above} is taken for a class and may hold pictures only, not the folder {file.name}: give the "
+            f"folder right above the class folders (perhaps {above} itself), or move {file.name} elsewhere"
+        )
     if not file.is_file() or file.suffix.lower() not in SUFFIXES:
         raise DataError(f"{file} is no {FORMATS} picture: remove it from the class folder")
     return file

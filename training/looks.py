@@ -57,7 +57,8 @@ def look_at(root: Path, paths: Sequence[str], *, quiet: bool = True) -> list[Loo
     ]
     if bad:
         more = "\n".join(["", *bad[1:20], *([f"and {len(bad) - 20} more"] if len(bad) > 20 else [])])
-        what = f"{len(bad)} pictures cannot be used: replace or remove them.\n" if len(bad) > 1 else ""
+        one = "one picture cannot be used: replace or remove it.\n"
+        what = f"{len(bad)} pictures cannot be used: replace or remove them.\n" if len(bad) > 1 else one
         raise DataError(what + bad[0] + more.rstrip())
     return looks
 

@@ -88,6 +88,9 @@ def write_run(directory: Path, run: Run) -> None:
 def read_run(directory: Path) -> Run:
     """The run in `directory`. Raises RunError: there is none, it is not finished, or it is not ours."""
     path = directory / RUN
+    if not path.is_file() and (directory / SPLITS).is_file():
+        begun = "a training that is not finished: wait for it, or give the same inspector-train command again"
+        raise RunError(f"{directory} holds {begun}, which goes on ({RUN} is missing)")
     if not path.is_file():
         raise RunError(f"{directory} holds no finished run ({RUN} is missing); make one with: inspector-train fit")
     try:

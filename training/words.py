@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from training.choices import Augment, stop_after
+from training.region import exported_region
 
 if TYPE_CHECKING:
     from training.config import FitConfig
@@ -29,7 +30,12 @@ GroupBy = Annotated[
         " on the file name whose first parenthesis is the group."
     ),
 ]
-RoiText = Annotated[str | None, typer.Option("--roi", help="Region to judge, in camera pixels: x,y,width,height.")]
+RoiText = Annotated[
+    str | None,
+    typer.Option(
+        "--roi", help="Region to judge, in camera pixels: x,y,width,height. Left out: what an appliance's export names."
+    ),
+]
 Size = Annotated[str, typer.Option(help="Network input: pixels of a square, or HEIGHTxWIDTH.")]
 Classes = Annotated[
     Path | None, typer.Option(help="Class map (rows of class_id, class_name), instead of DATA/classes.json.")
@@ -46,7 +52,7 @@ def config_of(options: dict[str, Any]) -> FitConfig:
     values |= {name: tuple(options.get(name) or ()) for name in ("augment", "acceptable")}
     size = options["size"] if "x" in options["size"] else f"{options['size']}x{options['size']}"
     values["network_size"] = _numbers(size, "x", 2)
-    values["roi"] = _numbers(options["roi"], ",", 4) if options["roi"] else None
+    values["roi"] = _numbers(options["roi"], ",", 4) if options["roi"] else exported_region(options["data"])
     if options.get("stop_after"):
         values["stop_after"] = stop_after(options["stop_after"])
     return FitConfig(**values)

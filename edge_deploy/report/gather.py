@@ -69,7 +69,7 @@ def heat_maps(
     places = np.linspace(0, len(passes) - 1, min(PASSES, len(passes))).round().astype(int)
     chosen["pass"] = [passes[place] for place in places]
     return tuple(
-        _heat_map(pictures.view(which[i]), kind, which[i].truth, predictions[i], outcomes[i])
+        _heat_map(pictures.view(which[i]), kind, which[i], predictions[i], outcomes[i])
         for kind, indices in chosen.items()
         for i in indices[:MOST_OF_A_KIND]
     )
@@ -81,9 +81,10 @@ def _kind(passed: bool, good: bool) -> Kind:
     return "miss" if passed else "false alarm"
 
 
-def _heat_map(view: Image, kind: Kind, truth: str, p: Prediction, o: Outcome) -> HeatMap:
+def _heat_map(view: Image, kind: Kind, shown: Picture, p: Prediction, o: Outcome) -> HeatMap:
     said = f"{o.verdict.name} / {o.reason.name}, {p.label} {p.confidence:.3f}".lower().replace("_", " ")
-    return HeatMap(view, p.anomaly_map, kind, _score(p), truth, said)
+    file = f"{shown.file.parent.name}/{shown.file.name}"
+    return HeatMap(view, p.anomaly_map, kind, _score(p), shown.truth, said, file)
 
 
 def _score(p: Prediction) -> float:

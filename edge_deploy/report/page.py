@@ -118,6 +118,7 @@ def _heat(h: HeatMap, scale: HeatScale | None) -> dict[str, Any]:
         "heat": heat,
         "text": f"{h.truth}, score {number(h.score)}",
         "said": h.said,
+        "file": h.file,
     }
 
 

@@ -48,6 +48,7 @@ class HeatMap:
     score: float  # of the strangest spot; of the whole picture where there is no map
     truth: str
     said: str = ""  # verdict and reason
+    file: str = ""  # class folder and name, for a person to find it
 
 
 @dataclass(frozen=True, slots=True, eq=False)

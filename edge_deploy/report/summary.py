@@ -26,6 +26,7 @@ SAME_PICTURES = Finding(
 )
 Worst = Literal["stop", "look", "good"]
 FEW = 30  # pictures of one kind; below, even a kind that never escapes is shown to about 10 % only
+MOST_ESCAPES = 0.2  # the coarsest promise; what surely escapes more often is no inspection, whatever was asked for
 FEWEST_LOTS = 5  # for a promise between lots
 FEWEST_NEGATIVES = 10  # of a kind: what the build asks for
 
@@ -158,7 +159,13 @@ def _of_promises(promises: Sequence[Promise]) -> list[Finding]:
             found.append(Finding("stop" if p.level == "stop" else "look", f"{p.name}:", text))
         elif p.key == "escape" and p.failures:
             text = f"{p.failures} of {p.of} {p.unit} would pass; they are shown below."
-            found.append(Finding("look", "Escapes seen.", text))
+            most = clopper_pearson(p.failures, p.of, side="lower").low > MOST_ESCAPES
+            if most:
+                text += (
+                    f" With 95 % confidence that is above {percent(MOST_ESCAPES)}: it does not see these defects. Look "
+                    "at them; more pictures, a larger --size or more epochs may help."
+                )
+            found.append(Finding("stop" if most else "look", "Escapes seen.", text))
     return found
 
 

@@ -66,7 +66,7 @@ def verify(bundle: Path, trusted: Sequence[TrustedKey], destination: Path) -> Ve
                 shutil.rmtree(staging, ignore_errors=True)
             fsync_directory(destination.parent)
     except OSError as exc:
-        raise BundleError(f"{bundle} cannot be read or unpacked: {exc}") from exc
+        raise BundleError(f"{bundle} cannot be read or unpacked: {exc.strerror or exc}") from exc
     return VerifiedBundle(destination, manifest, _MADE_HERE)
 
 
@@ -127,7 +127,10 @@ def fsync_directory(directory: Path) -> None:
 def _head(source: int, members: Sequence[Member]) -> tuple[bytes, bytes]:
     """The raw manifest and its signature."""
     if [m.name for m in members[:2]] != [MANIFEST, SIGNATURE]:
-        raise BundleError("the bundle is not approved: manifest.json and manifest.sig must come first")
+        raise BundleError(
+            "the bundle is not approved: read its report, then inspector-deploy approve BUNDLE --key KEY "
+            "(manifest.json and manifest.sig must come first)"
+        )
     if members[0].size > MAX_MANIFEST or members[1].size != SIGNATURE_SIZE:
         raise BundleError("manifest.json is too large, or manifest.sig is no Ed25519 signature")
     raw, signature = (os.pread(source, m.size, m.offset) for m in members[:2])

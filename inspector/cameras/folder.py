@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -65,6 +65,7 @@ class FolderCamera:
     max_megapixels: float = 64
     grab_timeout_s: float = 0.1
     simulated: bool = True
+    temperature_c: float | None = None
     _frame_id: int = 0
     _shown: str = ""  # the name before: files that come later find their place behind it
     _shelf: Shelf = field(init=False)
@@ -74,15 +75,21 @@ class FolderCamera:
 
     async def grab(self, trigger: Trigger) -> Frame:
         """Raises CameraTimeout; CameraLost: no pictures at all; CameraError: this part has none that can be read."""
-        exposed_s = self.clock.monotonic_s()
         self._frame_id += 1
-        frame_id = self._frame_id
+        return await self._frame_of(trigger.seq, self._frame_id, lambda: self._read(self._choose(trigger.part_id)))
+
+    async def look(self) -> Frame:
+        """The picture that the next part gets (pick = "part_id": that the last one got), and it stays the next."""
+        return await self._frame_of(0, self._frame_id, lambda: self._read(self._coming()))
+
+    async def _frame_of(self, seq: int, frame_id: int, read: Callable[[], Image]) -> Frame:
+        exposed_s = self.clock.monotonic_s()
         try:
             async with self.clock.deadline(exposed_s + self.grab_timeout_s):
-                image = await self.thread.call(self._read, trigger.part_id)
+                image = await self.thread.call(read)
         except TimeoutError as exc:
             raise CameraTimeout(f"folder camera: no picture within {self.grab_timeout_s:g} s") from exc
-        return Frame(image, trigger.seq, exposed_s, 0, Proof.SIMULATED, frame_id)
+        return Frame(image, seq, exposed_s, 0, Proof.SIMULATED, frame_id)
 
     async def set_up(self, settings: Mapping[str, float]) -> None:
         """A recipe has no settings for it."""
@@ -90,16 +97,25 @@ class FolderCamera:
     async def alive(self) -> None:
         await self.thread.call(self._shelf.names)
 
-    def _read(self, part_id: int) -> Image:
+    def _choose(self, part_id: int) -> str:
         names = self._shelf.names()
         if self.pick == "next":
-            self._shown = names[bisect_right(names, self._shown) % len(names)]
+            self._shown = self._coming()
         elif 1 <= part_id <= len(names):
             self._shown = names[part_id - 1]
         else:
             raise CameraError(f"folder camera: no picture for PART_ID {part_id}; {self.folder} holds {len(names)}")
+        return self._shown
+
+    def _coming(self) -> str:
+        names = self._shelf.names()
+        if self.pick == "next":
+            return names[bisect_right(names, self._shown) % len(names)]
+        return self._shown or names[0]
+
+    def _read(self, name: str) -> Image:
         try:
-            image = read_picture(self.folder / self._shown, max_megapixels=self.max_megapixels)
+            image = read_picture(self.folder / name, max_megapixels=self.max_megapixels)
         except PictureError as exc:
             raise CameraError(f"folder camera: {exc}") from exc
         image.flags.writeable = False

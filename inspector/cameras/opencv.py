@@ -56,6 +56,7 @@ class OpenCvCamera:
     fourcc: str | None = None
     grab_timeout_s: float = 0.1
     simulated: bool = field(init=False)
+    temperature_c: float | None = None  # V4L2 has no word for it
     _capture: Any = None
     _why: str = "not connected yet"  # what is wrong while there is no capture
     _untold: bool = False  # lost since `alive` was asked last
@@ -72,6 +73,13 @@ class OpenCvCamera:
 
         Raises CameraTimeout; CameraLost: the device or stream is gone, or `alive` has not connected it; CameraError.
         """
+        return await self._frame_of(trigger.seq)
+
+    async def look(self) -> Frame:
+        """As `grab`; a video file moves on by it."""
+        return await self._frame_of(0)
+
+    async def _frame_of(self, seq: int) -> Frame:
         begun_s = self.clock.monotonic_s()
         try:
             async with self.clock.deadline(begun_s + self.grab_timeout_s):
@@ -80,7 +88,7 @@ class OpenCvCamera:
             text = f"{self}: no two frames within {self.grab_timeout_s:g} s, and the first may be too old"
             raise CameraTimeout(text) from exc
         self._frame_id += 1
-        return Frame(image, trigger.seq, at_s, 0, Proof.NONE, self._frame_id)
+        return Frame(image, seq, at_s, 0, Proof.NONE, self._frame_id)
 
     async def alive(self) -> None:
         """Connect where needed; a live source has to give a frame then. A loss is told once before it reconnects."""

@@ -38,10 +38,12 @@ class RenderedCamera:
     grab_timeout_s: float = 0.1
     faults: FaultScript = field(default_factory=FaultScript)
     simulated: bool = True
+    temperature_c: float | None = 36.0
     _unplugged: bool = False
     _rebooted: bool = False
     _closed: threading.Event = field(default_factory=threading.Event)  # ends a hang, for tests in one process
     _frame_id: int = 0
+    _part_id: int = 1  # of the last trigger
     _last: Frame | None = None
 
     async def grab(self, trigger: Trigger) -> Frame:
@@ -63,6 +65,13 @@ class RenderedCamera:
         self._frame_id += 1
         self._last = Frame(image, trigger.seq, exposed_s, self.exposure_us, Proof.SIMULATED, self._frame_id)
         return self._last
+
+    async def look(self) -> Frame:
+        """The part of the last trigger once more, in the light of now; no fault of the script is used up."""
+        self._check_link()
+        exposed_s = self.clock.monotonic_s()
+        image = await self.thread.call(self._draw, self._part_id, self._light())
+        return Frame(image, 0, exposed_s, self.exposure_us, Proof.SIMULATED, self._frame_id)
 
     async def set_up(self, settings: Mapping[str, float]) -> None:
         """A recipe has no settings for it."""
@@ -96,8 +105,16 @@ class RenderedCamera:
             time.sleep(max(0.0, trigger.deadline_mono_s - self.clock.monotonic_s()) + LATE_S)
         if fault is Fault.HALF_FRAME:
             raise CameraError("rendered camera: frame incomplete")
-        image = render(trigger.part_id, light=_LIGHT.get(fault, Light())).image
-        if fault is Fault.WRONG_SIZE:
+        self._part_id = trigger.part_id
+        return self._draw(trigger.part_id, _LIGHT.get(fault, Light()), half=fault is Fault.WRONG_SIZE)
+
+    def _light(self) -> Light:
+        return next((light for fault, light in _LIGHT.items() if self.faults.stands(fault)), Light())
+
+    @staticmethod
+    def _draw(part_id: int, light: Light, *, half: bool = False) -> Image:
+        image = render(part_id, light=light).image
+        if half:
             image = np.ascontiguousarray(image[::2, ::2])
         image.flags.writeable = False
         return image

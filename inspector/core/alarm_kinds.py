@@ -62,6 +62,10 @@ class Kind(Enum):
     NEGATIVES = LOW, "the bundle was built without golden negatives"
     ARCHIVE = MEDIUM, "pictures are not kept: {detail}", "", 1.0, 10.0
     BROKEN_RECORD = HIGH, "the record was broken and a new one was begun: {files}"
+    BROKEN_RECORD_REGAINED = (
+        HIGH, "the record was broken and a new one was begun: {files}; {count} rows up to {until} came back",
+        "broken_record",
+    )  # fmt: skip
     FILING = LOW, "rows of past months are not filed: {detail}"
     # what the PLC counts beside us
     PARTS_UNTRIGGERED = MEDIUM, "the PLC counted {count} parts more than it triggered", "part_count"
@@ -77,6 +81,7 @@ class Kind(Enum):
     STORAGE_DOUBT = MEDIUM, "{detail}: too many to be believed, nothing was done"
     STORAGE_ASIDE = LOW, "{count} pictures without a row are set aside in {folder} for {days} days"
     # what wears out
+    UPKEEP = MEDIUM, "the state of the box is not watched: {detail}"
     FRAMES_LOST = MEDIUM, "{value} pictures did not come from the camera within an hour, {limit} are allowed"
     CAMERA_TEMP = MEDIUM, "the camera has {value} °C, {limit} are allowed"
     CPU_TEMP = HIGH, "the processor has {value} °C, {limit} are allowed"

@@ -36,12 +36,17 @@ class Clock(Protocol):
 
 class Camera(Protocol):
     simulated: bool  # pictures are not of this moment (contract, P12)
+    temperature_c: float | None  # as it last told; None: it does not tell
 
     async def grab(self, trigger: Trigger) -> Frame:
         """Return the exposure caused by `trigger`, never an older one.
 
         Raises CameraTimeout (this part only) or CameraLost (drop READY, reconnect).
         """
+        ...
+
+    async def look(self) -> Frame:
+        """What it sees now, for who sets it up; takes no picture from the parts that come. Raises as `grab`."""
         ...
 
     async def alive(self) -> None:

@@ -148,6 +148,7 @@ def _write(path: Path, content: bytes, mode: int) -> None:
     staged.unlink(missing_ok=True)
     fd = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     with open(fd, "wb") as file:
+        os.fchmod(fd, mode)  # whatever the umask: a certificate is for everybody, and the daemon watches its end
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

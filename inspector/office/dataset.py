@@ -7,7 +7,7 @@ import io
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import apsw
 from inspector.core.dealing import Split, deal_groups, join
 from inspector.core.errors import InspectorError
 from inspector.likeness import Likeness, near_copies
+from inspector.office.collecting import Region, regions
 from inspector.office.labels import labels_between, truths_of
 from inspector.office.settling import UNSURE, Label, Settled, State, Truth, settle, standing
 from inspector.pictures import PictureError, opened, pixels_of
@@ -92,6 +93,7 @@ class Plan:
 
     pictures: tuple[Picture, ...]
     left_out: Mapping[LeftOut, tuple[int, ...]]  # numbers of inspections
+    regions: Mapping[str, Region | None] = field(default_factory=dict)  # by station, as chosen; None: the whole picture
 
     @property
     def classes(self) -> tuple[tuple[str, bool], ...]:
@@ -109,25 +111,27 @@ def plan(
     Raises ExportError: nothing is settled, one class only, too few lots, or a database cannot be read.
     """
     out: defaultdict[LeftOut, list[int]] = defaultdict(list)
-    rows, labels, truths, tests = _read(sources)
+    rows, labels, truths, tests, chosen_regions = _read(sources)
     chosen = [(row, settled) for row in rows if (settled := _usable(row, labels, truths, two_people, out))]
     looked, held = _look(sources, chosen, tests, out, watch)
     looked = _without_copies(looked, held, out)
     pictures = _dealt([_picture(row, settled, labels, sha, split_by) for row, settled, sha, _ in looked], before)
     return Plan(
-        tuple(sorted(pictures, key=lambda picture: picture.path)), {why: tuple(nos) for why, nos in out.items()}
-    )
+        tuple(sorted(pictures, key=lambda picture: picture.path)), {why: tuple(nos) for why, nos in out.items()},
+        {st: chosen_regions.get(st) for st in sorted({picture.row["station"] for picture in pictures})},
+    )  # fmt: skip
 
 
-def _read(
-    sources: Sources,
-) -> tuple[list[Row], Mapping[int, tuple[Label, ...]], Mapping[str, tuple[Truth, ...]], list[str]]:
+Read = tuple[list[Row], Mapping[int, tuple[Label, ...]], Mapping[str, tuple[Truth, ...]], list[str], dict[str, Region]]
+
+
+def _read(sources: Sources) -> Read:
     """results.db first: a row only ever moves from there into its month's file, and one that is in both counts once."""
     rows: dict[int, Row] = {}
     tests: dict[str, None] = {}
     try:
         with closing(_reading(sources.office_db)) as office:
-            labels = labels_between(office, 0, 2**63 - 1)
+            labels, chosen = labels_between(office, 0, 2**63 - 1), regions(office)
             for path in (sources.results_db, *month_files(sources.results_db)):
                 with closing(_reading(path)) as record:
                     if path != sources.results_db and not _is_begun(record):
@@ -137,7 +141,7 @@ def _read(
             truths = truths_of(office, (row["serial"] for row in rows.values()))
     except (apsw.Error, OSError) as exc:
         raise ExportError(f"labels or records cannot be read: {exc}; has `inspector web` run here?") from exc
-    return [rows[no] for no in sorted(rows)], labels, truths, list(tests)
+    return [rows[no] for no in sorted(rows)], labels, truths, list(tests), chosen
 
 
 def _reading(path: Path) -> apsw.Connection:

@@ -19,6 +19,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from inspector.core.dealing import Split
 from inspector.office.dataset import ExportError, Picture, Plan, Watch, counts_of
@@ -36,21 +37,55 @@ def write_dataset(plan: Plan, pictures: Path, out: Path, watch: Watch = lambda d
     Raises ExportError: `out` exists, the disk failed, or a picture changed since it was planned.
     """
     with _new_zip(out) if out.suffix.lower() == ".zip" else _new_folder(out) as put:
-        sums: dict[str, str] = {}
-        for done, picture in enumerate(plan.pictures, 1):
-            try:
-                data, _ = read_below(pictures, picture.row["image"])
-            except NoPicture as exc:
-                raise ExportError(f"{picture.row['image']} went away meanwhile: export again") from exc
-            if hashlib.sha256(data).hexdigest() != picture.sha256:
-                raise ExportError(f"{picture.row['image']} changed meanwhile: export again")
-            put(picture.path, data)
-            sums[picture.path] = picture.sha256
-            watch(done, len(plan.pictures))
-        for name, text in _tables(plan).items():
-            put(name, text.encode())
-            sums[name] = hashlib.sha256(text.encode()).hexdigest()
-        put(SUMS, "".join(f"{digest}  {path}\n" for path, digest in sums.items()).encode())
+        for name, data in files_of(plan, pictures, watch):
+            put(name, data)
+
+
+def zip_pieces(plan: Plan, pictures: Path) -> Iterator[bytes]:
+    """The same as the bytes of a ZIP, picture by picture, for who sends it on. Raises ExportError."""
+    sent = _Pieces()
+    with zipfile.ZipFile(sent, "w", zipfile.ZIP_STORED) as held:
+        for name, data in files_of(plan, pictures):
+            held.writestr(zipfile.ZipInfo(name), data)
+            yield sent.take()
+    yield sent.take()
+
+
+def files_of(plan: Plan, pictures: Path, watch: Watch = lambda done, of: None) -> Iterator[tuple[str, bytes]]:
+    """Name and content of each file of a dataset. Raises ExportError: a picture changed since it was planned."""
+    sums: dict[str, str] = {}
+    for done, picture in enumerate(plan.pictures, 1):
+        try:
+            data, _ = read_below(pictures, picture.row["image"])
+        except NoPicture as exc:
+            raise ExportError(f"{picture.row['image']} went away meanwhile: export again") from exc
+        if hashlib.sha256(data).hexdigest() != picture.sha256:
+            raise ExportError(f"{picture.row['image']} changed meanwhile: export again")
+        yield picture.path, data
+        sums[picture.path] = picture.sha256
+        watch(done, len(plan.pictures))
+    for name, text in _tables(plan).items():
+        yield name, text.encode()
+        sums[name] = hashlib.sha256(text.encode()).hexdigest()
+    yield SUMS, "".join(f"{digest}  {path}\n" for path, digest in sums.items()).encode()
+
+
+class _Pieces(io.RawIOBase):
+    """What a ZIP is written to where nobody can go back in it."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any, /) -> int:
+        self._pieces.append(bytes(data))
+        return len(data)
+
+    def take(self) -> bytes:
+        taken, self._pieces = b"".join(self._pieces), []
+        return taken
 
 
 def splits_of(earlier: Path) -> Mapping[str, Split]:
@@ -89,6 +124,7 @@ def _tables(plan: Plan) -> Mapping[str, str]:
         "dataset_sha256": dataset_sha256(plan.pictures),
         "pictures": len(plan.pictures),
         "counts": counts_of(plan.pictures),
+        "regions": plan.regions,  # x, y, width, height of what is judged
         "left_out": {str(why): list(numbers) for why, numbers in plan.left_out.items()},
     }
     manifest = [(p.path, p.label, p.split, p.group) for p in plan.pictures]

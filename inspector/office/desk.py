@@ -85,14 +85,19 @@ class Said:
     settled: Settled
 
 
+async def _nobody() -> Sequence[str]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """two_people: a picture is settled once two of them agree."""
+    """two_people: a picture is settled once two of them agree. named: classes that people want to collect."""
 
     labels: Labels
     ask: Ask
     two_people: bool = False
     utc_s: Callable[[], float] = time.time
+    named: Callable[[], Awaitable[Sequence[str]]] = _nobody
 
     async def waiting(self, person: str, wanted: Wanted, limit: int) -> Waiting:
         """The next pictures for `person`. Raises Unreadable, StoreError."""
@@ -117,11 +122,12 @@ class Desk:
         return Said(kept, rows[0], settle(await self.labels.of(no), self.two_people))
 
     async def classes(self) -> tuple[str, ...]:
-        """Names that a picture may be given, without good and unsure: those of models, then those that people made.
+        """Names that a picture may be given, without good and unsure: of models, of what is collected, then others.
 
         In an order that changes little, for each has its key and people learn it.
         """
-        names = (*await self.ask(lambda files: WholeRecord(files).class_names()), *await self.labels.classes())
+        named = await self.ask(lambda files: WholeRecord(files).class_names())
+        names = (*named, *await self.named(), *await self.labels.classes())
         return tuple(name for name in dict.fromkeys(names) if name not in (GOOD, UNSURE))
 
     async def figures(self, from_utc_ms: int, to_utc_ms: int) -> Figures:

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from inspector.bundle.keys import load_keys
-from inspector.bundle.verify import verify
 from inspector.config import AppConfig
 from inspector.core.dealing import FRACTIONS
 from inspector.office.dataset import ExportError, Plan, Sources, SplitBy, counts_of, plan
 from inspector.office.dataset_files import splits_of, write_dataset
+from inspector.office.golden import SLOTS, golden_pictures
 from inspector.pictures import SUFFIXES
-
-SLOTS = "bundles"
 
 
 def export_dataset(
@@ -28,7 +23,7 @@ def export_dataset(
     """Write the settled pictures of a box. Raises ExportError, BundleError."""
     before = splits_of(like) if like is not None else None
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with golden_pictures(cfg) as golden, Progress(
+    with golden_pictures(cfg.paths.state / SLOTS, cfg.bundle) as golden, Progress(
         *columns, console=console, disable=not console.is_terminal, transient=True
     ) as bar:  # fmt: skip
         task = bar.add_task("looking at the pictures", total=None)
@@ -43,20 +38,6 @@ def export_dataset(
         bar.update(task, description="writing", completed=0)
         write_dataset(planned, sources.pictures, out, lambda done, of: bar.update(task, completed=done, total=of))
     tell(planned, out, console)
-
-
-@contextmanager
-def golden_pictures(cfg: AppConfig) -> Iterator[tuple[Path, ...]]:
-    """Those of the bundles in the slots, active or not, and of the configured one, whose signature must hold."""
-    installed = tuple(sorted((cfg.paths.state / SLOTS).glob("*/[ab]/golden_*.png")))
-    if cfg.bundle is None:
-        yield installed
-        return
-    with TemporaryDirectory(prefix="inspector-golden-") as folder:
-        bundle = verify(
-            cfg.bundle.path, load_keys(cfg.bundle.trusted_keys, cfg.bundle.revoked_keys), Path(folder) / "b"
-        )
-        yield (*installed, *sorted(bundle.directory.glob("golden_*.png")))
 
 
 def pictures_in(folders: Sequence[Path]) -> Iterator[Path]:

@@ -93,6 +93,17 @@ class Labels:
         """What to call it with the next time, and the inspections that were labelled, or not any more, since then."""
         return await self._thread.call(self._changed, labels, undos)
 
+    async def in_queue(self, queue: Queue, after_n: int = 0) -> Mapping[int, tuple[Label, ...]]:
+        """All that was said in one queue, by the number of the inspection, oldest first.
+
+        after_n: only of those inspections that got a label after this one.
+        """
+        return await self._thread.call(self._in_queue, queue, after_n)
+
+    async def state(self) -> tuple[int, int]:
+        """The newest label's n, and how many were taken back: while both are the same, nothing was said."""
+        return await self._thread.call(self._state)
+
     async def classes(self) -> tuple[str, ...]:
         """Every label that was ever given, in the order in which they came up."""
         return await self._thread.call(self._classes)
@@ -150,6 +161,17 @@ class Labels:
                 found |= {no for (no,) in db.execute("SELECT no FROM label_undos JOIN labels ON n = undone")}
         return (newest, undone), tuple(sorted(found))
 
+    def _in_queue(self, queue: Queue, after_n: int) -> dict[int, tuple[Label, ...]]:
+        of = "queue = ? AND labels.no IN (SELECT no FROM labels WHERE n > ?)" if after_n else "queue = ?"
+        values = (str(queue), after_n) if after_n else (str(queue),)
+        with self._database.reading() as db:
+            return _by_number(db.execute(f"{_LABELS} WHERE {of} ORDER BY labels.n", values))
+
+    def _state(self) -> tuple[int, int]:
+        with self._database.reading() as db:
+            labels, undos = db.execute("SELECT (SELECT max(n) FROM labels), (SELECT count(*) FROM label_undos)").get
+        return labels or 0, undos
+
     def _classes(self) -> tuple[str, ...]:
         with self._database.reading() as db:
             return tuple(name for (name,) in db.execute("SELECT label FROM labels GROUP BY label ORDER BY min(n)"))
@@ -180,8 +202,14 @@ class Labels:
 
 def labels_between(db: apsw.Connection, first_no: int, last_no: int) -> dict[int, tuple[Label, ...]]:
     """As Labels.between, on an open office.db. Raises apsw.Error."""
+    return _by_number(
+        db.execute(f"{_LABELS} WHERE labels.no BETWEEN ? AND ? ORDER BY labels.n", (first_no, last_no))
+    )  # fmt: skip
+
+
+def _by_number(rows: Iterable[tuple[Any, ...]]) -> dict[int, tuple[Label, ...]]:
     found: defaultdict[int, list[Label]] = defaultdict(list)
-    for row in db.execute(f"{_LABELS} WHERE labels.no BETWEEN ? AND ? ORDER BY labels.n", (first_no, last_no)):
+    for row in rows:
         found[row[1]].append(_label(row))
     return {no: tuple(labels) for no, labels in found.items()}
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from inspector.office import audit, labels, people, sessions
+from inspector.office import audit, collecting, labels, people, sessions
 
-STEPS = (people.STEP, sessions.STEP, audit.STEP, labels.STEP)
+STEPS = (people.STEP, sessions.STEP, audit.STEP, labels.STEP, collecting.STEP)

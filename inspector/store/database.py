@@ -42,7 +42,7 @@ class Database:
         """Open for writing, by one process at a time, and bring the schema up to date."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock()
+            self._lock_fd = take_lock(self.path)
             db = apsw.Connection(str(self.path), vfs=self.vfs)
             self._db = db
             db.set_busy_timeout(BUSY_MS)
@@ -130,13 +130,19 @@ class Database:
                 db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
         return apsw.SQLITE_OK
 
-    def _lock(self) -> None:
-        """A lock file of our own (closing any descriptor of the database would drop SQLite's locks)."""
-        self._lock_fd = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-        try:
-            fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
-            raise StoreError("another process writes it: is the daemon running twice?") from exc
+
+def take_lock(path: Path) -> int:
+    """Be the only one that writes the database at `path`, until the descriptor is closed. Raises StoreError, OSError.
+
+    A lock file of our own: closing any descriptor of the database would drop SQLite's locks.
+    """
+    fd = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as exc:
+        os.close(fd)
+        raise StoreError("another process writes it: is the daemon running twice?") from exc
+    return fd
 
 
 def sync_directory(folder: Path) -> None:

@@ -15,6 +15,7 @@ import structlog
 
 from inspector.core.errors import StoreError
 from inspector.core.ports import Clock
+from inspector.store import regain
 from inspector.store.farewell import FarewellError, Month, look, remove
 from inspector.store.journal import RECENT, Journal
 from inspector.store.months import MonthFile, Schema, begin_of_month_ms, is_settled, month_files, month_of, month_path
@@ -48,6 +49,7 @@ class Filing:
         self._keep_from: dict[str, int] = {}  # station -> its newest rows begin here; in this round
         self._begun = False
         self._copied_s = 0.0  # what the last copy took
+        self.regained: regain.Regained | None = None  # of a record that broke
         self.fault: str | None = None  # why nothing is moved now
 
     async def run_forever(self) -> None:
@@ -85,7 +87,10 @@ class Filing:
             return len(filed)
         if late := await self._thread.call(self._guarded_late):
             await self._journal.images_taken(late)
-        return len(late)
+            return len(late)
+        regained = await self._thread.call(self._guarded_regain)
+        self._copied_s = self._clock.monotonic_s() - begun_s
+        return regained
 
     async def forget(self, month: str, sha256: str, actor: str, reason: str, *, with_pictures: bool) -> Month:
         """Let a month go of which there is an export with this checksum. Raises FarewellError, StoreError."""
@@ -135,6 +140,12 @@ class Filing:
             remove(month)
         except OSError as exc:
             raise StoreError(f"{month.path} cannot be removed: {exc.strerror}") from exc
+
+    def _guarded_regain(self) -> int:
+        try:
+            return self._regain()
+        except (apsw.Error, OSError, StoreError) as exc:
+            raise self._failed(exc) from exc
 
     def _failed(self, exc: Exception) -> StoreError:
         """Forget all that is open, so that the next turn begins anew."""
@@ -213,6 +224,26 @@ class Filing:
                 self._writing(path, db).note_images(here)
         self._rest()
         return late
+
+    def _regain(self) -> int:
+        """Take the next rows of a record that broke from its copy; 0: there are none, or no more."""
+        results = self._journal.path
+        batch = regain.next_batch(results)
+        if batch is None:
+            self.regained = regain.state_of(results)
+            return 0
+        self._journal.check_room(ROOM_BYTES)
+        if batch.rows:
+            path = month_path(results, batch.month)
+            have = _those_in(path, dict.fromkeys(row["no"] for row in batch.rows)) if path.exists() else {}
+            rows = [row for row in batch.rows if row["no"] not in have]
+            if rows:
+                earlier = [one for one in batch.earlier if one[0] not in have]
+                self._writing(path, self._reading()).put(rows, earlier)
+        regain.note(results, batch)
+        self._rest()
+        self.regained = batch.then
+        return max(1, len(batch.rows))
 
     def _settle(self, db: apsw.Connection) -> None:
         """What a former life left half-written or an older version wrote is brought up to date and to rest."""

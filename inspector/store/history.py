@@ -9,12 +9,10 @@ from typing import Any, TypeVar
 
 import apsw
 
-from inspector.store.counts import Counts, read_counts
 from inspector.store.record_files import RecordFiles
 from inspector.store.search import rows_of, search
 from inspector.threads import DeviceThread
 from inspector.web.records import Filters, Found, Row, Unreadable
-from plc.registers import TEST_AS_EXPECTED, Verdict
 
 R = TypeVar("R")
 
@@ -64,20 +62,6 @@ class SqliteHistory:
     async def neighbours(self, no: int) -> tuple[int | None, int | None]:
         """The numbers just before and just after `no`."""
         return await self._call(lambda: self._neighbours(no))
-
-    async def top_reasons(self, since_utc_ms: int, limit: int) -> Sequence[tuple[int, int]]:
-        """(reason, count) of what was rejected in the counting periods begun since then, most frequent first."""
-        sql = (
-            "SELECT reason, sum(n) AS total FROM counts JOIN periods USING (period)"
-            " WHERE since_utc_ms >= ? AND code != ? AND code < ? GROUP BY reason HAVING total > 0"
-            " ORDER BY total DESC, reason LIMIT ?"
-        )
-        values = (since_utc_ms, int(Verdict.PASS), TEST_AS_EXPECTED, limit)
-        return [(r["reason"], r["total"]) for r in await self._ask(lambda db: rows_of(db, sql, values))]
-
-    async def counts(self) -> Counts:
-        """Of the running counting period."""
-        return await self._ask(read_counts)
 
     async def ask(self, question: Callable[[apsw.Connection], R]) -> R:
         """A short question of another subject to results.db."""

@@ -68,8 +68,11 @@ class StationArchive:
 
     archive: ImageArchive
     view: View
+    last: tuple[int, Frame] | None = None  # number and frame of the last part that had one; the gate holds it too
 
     def offer(self, decided: Inspection, frame: Frame | None) -> None:
+        if frame is not None:
+            self.last = decided.no, frame
         self.archive.offer(decided, frame, self.view)
 
 

@@ -16,8 +16,8 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 
 from inspector.core.errors import StoreError
 from inspector.core.ports import Clock
+from inspector.store import regain
 from inspector.store.alarm_book import AlarmBook
-from inspector.store.counts import begin_period
 from inspector.store.database import Database
 from inspector.store.farewell import Month, note
 from inspector.store.holds import Holds
@@ -106,6 +106,11 @@ class Journal:
         return no
 
     @property
+    def next_no(self) -> int:
+        """The number that the next row gets."""
+        return self._next_no
+
+    @property
     def boot(self) -> int:
         return self.recovered.boot
 
@@ -158,10 +163,6 @@ class Journal:
         except TimeoutError as exc:
             raise StoreError(f"the record is behind: no commit within {BEHIND_S} s") from exc
         self._turn = None
-
-    async def begin_period(self, actor: str, why: str) -> None:
-        """Count anew from the next row on; nothing is deleted. Raises StoreError."""
-        await self.call(self._begin_period, self._next_no, actor, why)
 
     # -- of the filing -------------------------------------------------------------------------------------------------
 
@@ -226,6 +227,8 @@ class Journal:
         self._reserved_no = reserve(self.path, recovered.next_no)
         self.broken = tuple(set_aside(self.path))
         self.holds.load()
+        if not self.broken:
+            regain.forget(self.path)
         return recovered
 
     def _commit_waiting(self) -> None:
@@ -260,11 +263,6 @@ class Journal:
     def _note_gone(self, month: Month, actor: str, reason: str) -> None:
         with self._database.transaction() as db:
             note(db, month, actor, reason, self._utc_ms())
-
-    def _begin_period(self, from_no: int, actor: str, why: str) -> None:
-        with self._database.transaction() as db:
-            begin_period(db, from_no, self._utc_ms(), actor, why)
-        self.ledger.recount()
 
     def _close(self) -> None:
         try:

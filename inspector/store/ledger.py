@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
+
+import apsw
 
 from inspector.core.errors import StoreError
 from inspector.core.types import DeliveryState
 from inspector.store import rows
-from inspector.store.counts import Counts, begin_period, read_counts
+from inspector.store.counts import Begin, Heads, Scope, Tallies, begin_period, read_heads, read_tallies, stations_of
 from inspector.store.database import Database
 from plc.registers import Reason, Verdict
 
@@ -34,7 +36,13 @@ class Ledger:
         self._database = database
         self._waiting: dict[int, rows.Columns] = {}
         self._boot = 0
-        self.counts = Counts(0)  # as of the last commit; replaced whole, so that any thread may read it
+        self._begins: list[Begin] = []  # wait for the same commit as the rows that they are about
+        self._told: set[str] = set()  # stations of which a row that waits changes the counts
+        self._heads: dict[str, Heads] = {}
+        self._growth: dict[tuple[str, Scope, str], int] = {}
+        self._plc_parts: dict[str, int] = {}  # of which no heartbeat has told the disk
+        self.tallies: dict[str, Tallies] = {}  # by station, as of the last commit; replaced whole: any thread reads it
+        self.plc_parts: dict[str, int] = {}  # PLC_PART_COUNT as the former life saw it last
 
     def recover(self, utc_ms: int, recent: int) -> Recovered:
         """Begin a life: count it, and settle the rows of the former one.
@@ -48,8 +56,6 @@ class Ledger:
             next_no = newest + 1 if clean in (None, 1) else newest + 1 + MAX_WAITING
             db.execute("INSERT INTO boots (started_utc_ms) VALUES (?)", (utc_ms,))
             self._boot = db.last_insert_rowid()
-            if db.execute("SELECT count(*) FROM periods").get == 0:
-                begin_period(db, 1, utc_ms, "inspector", "first start")
             db.execute(
                 "UPDATE inspections SET decided_code = ?, decided_reason = ?, delivery = 'unknown'"
                 " WHERE decided_code IS NULL",
@@ -61,14 +67,33 @@ class Ledger:
             ids = list(db.execute(
                 "SELECT station, trigger_id, no FROM inspections ORDER BY no DESC LIMIT ?", (MAX_STATIONS * recent,)
             ))  # fmt: skip
-        self.recount()
+            self.plc_parts = dict(list(db.execute("SELECT station, raw FROM plc_parts")))
+            self._heads = {station: read_heads(db, station) for station in stations_of(db)}
+        self._recount(self._heads)
         return Recovered(self._boot, undecided, unstamped, next_no, tuple(reversed(ids)))
 
-    def keep(self, no: int, columns: rows.Columns) -> None:
-        """Take changes of a row; they go with the next commit."""
+    def keep(self, no: int, columns: rows.Columns, station: str = "", begins: Sequence[Begin] = ()) -> None:
+        """Take changes of a row, and the periods that begin with it; they go with the next commit.
+
+        station: of a row whose delivery changes, and with it what is counted.
+        """
+        if begins:
+            self.begin(begins)
         if no not in self._waiting and len(self._waiting) >= MAX_WAITING:
             raise StoreError(f"{MAX_WAITING} rows wait for a commit already")
         self._waiting.setdefault(no, {}).update(columns)
+        if "delivery" in columns:
+            self._told.add(station)
+
+    def begin(self, begins: Sequence[Begin]) -> None:
+        """Take periods that begin; they go with the next commit. Of too many the oldest are merged into their next."""
+        self._begins = [*self._begins, *begins][-MAX_WAITING:]
+
+    def begin_now(self, begin: Begin) -> None:
+        """The same, on the disk on return or not at all."""
+        with self._database.transaction() as db:
+            begin_period(db, begin)
+        self._refresh({begin.station})
 
     def change(self, no: int, columns: rows.Columns) -> None:
         """Take changes of a row and commit all that waits."""
@@ -77,22 +102,48 @@ class Ledger:
 
     def commit(self) -> None:
         """All that waits, in one transaction."""
-        if not self._waiting:
+        if not self._waiting and not self._begins:
             return
         with self._database.transaction() as db:
+            for begin in self._begins:
+                begin_period(db, begin)
             for no, columns in self._waiting.items():
                 rows.write(db, no, columns)
-        told = any("delivery" in columns for columns in self._waiting.values())
+        begun = {begin.station for begin in self._begins}
+        told, self._told = self._told, set()
         self._waiting.clear()
-        if told:
-            self.recount()
+        self._begins.clear()
+        if begun:
+            self._refresh(begun)
+        if told - begun:
+            self._recount(told - begun)
+
+    def grew(self, station: str, raw: int, grown: Mapping[tuple[Scope, str], int]) -> None:
+        """PLC_PART_COUNT now, and the parts by which it grew in each period; on the disk with the next beat."""
+        self._plc_parts[station] = raw
+        for (scope, key), parts in grown.items():
+            which = (station, scope, key)
+            self._growth[which] = self._growth.get(which, 0) + parts
 
     def beat(self, utc_ms: int) -> None:
         """A write that is sure to reach the disk; then the housekeeping that no part shall wait for."""
         self.commit()
         with self._database.transaction() as db:
             db.execute("INSERT OR REPLACE INTO heartbeat (id, utc_ms) VALUES (1, ?)", (utc_ms,))
+            self._write_growth(db)
+        grown = set(self._plc_parts)
+        self._growth.clear()
+        self._plc_parts.clear()
+        if grown:
+            self._refresh(grown)
         self._database.checkpoint()
+
+    def _write_growth(self, db: apsw.Connection) -> None:
+        db.executemany("INSERT OR REPLACE INTO plc_parts VALUES (?, ?)", list(self._plc_parts.items()))
+        db.executemany(
+            "UPDATE periods SET plc_parts = plc_parts + ? WHERE (station, kind, key) = (?, ?, ?)",
+            [(parts, *which) for which, parts in self._growth.items()],
+        )
 
     def was_told(self, no: int) -> bool:
         """True if the PLC was told something of this row, or may have been."""
@@ -114,12 +165,20 @@ class Ledger:
             taken = [(no, image) for no, (image, *_) in images.items()]
             db.executemany("DELETE FROM late_images WHERE no = ? AND image IS ?", taken)
 
-    def recount(self) -> None:
+    def _refresh(self, stations: Iterable[str]) -> None:
+        """Other periods run, or say more of themselves."""
         with self._database.reading() as db:
-            self.counts = read_counts(db)
+            self._heads |= {station: read_heads(db, station) for station in stations}
+        self._recount(stations)
+
+    def _recount(self, stations: Iterable[str]) -> None:
+        with self._database.reading() as db:
+            counted = {name: read_tallies(db, self._heads[name]) for name in stations if name in self._heads}
+        self.tallies = {**self.tallies, **counted}
 
     def end(self, utc_ms: int) -> None:
         """End this life in order: nothing waits, nothing is skipped at the next start."""
         self.commit()
         with self._database.transaction() as db:
+            self._write_growth(db)
             db.execute("UPDATE boots SET ended_utc_ms = ? WHERE boot = ?", (utc_ms, self._boot))

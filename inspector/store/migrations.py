@@ -28,6 +28,28 @@ def _uncount(row: str) -> str:
     return f"UPDATE counts SET n = n - 1 WHERE (period, code, reason) = ({_KEY.format(row=row)});"
 
 
+def _periods_of(row: str) -> str:
+    """The period of each kind that a row counts in; NULL where its station has none of that kind."""
+    newest = (
+        "(SELECT period FROM spans WHERE station = {row}.station AND kind = '{kind}' AND from_no <= {row}.no"
+        " ORDER BY from_no DESC LIMIT 1)"
+    )
+    return ", ".join(newest.format(row=row, kind=kind) for kind in ("reset", "shift", "lot"))
+
+
+def _count_in_spans(row: str) -> str:
+    return (
+        f"INSERT INTO counts (period, code, reason, n) SELECT period, {_CODE}, {_REASON}, 1 FROM periods"
+        f" WHERE period IN ({_periods_of(row)}) ON CONFLICT DO UPDATE SET n = n + 1;"
+    ).format(row=row)
+
+
+def _uncount_in_spans(row: str) -> str:
+    return (
+        f"UPDATE counts SET n = n - 1 WHERE period IN ({_periods_of(row)}) AND (code, reason) = ({_CODE}, {_REASON});"
+    ).format(row=row)
+
+
 STEPS = (
     f"""
     CREATE TABLE boots (
@@ -162,6 +184,44 @@ STEPS = (
     ON alarm_changes (utc_ms, priority, key) WHERE event = 'raised' AND shelved_until_utc_ms IS NULL;
     CREATE TRIGGER alarm_changes_stay BEFORE UPDATE ON alarm_changes
     BEGIN SELECT RAISE(ABORT, 'a change of an alarm is kept as it was'); END;
+    """,
+    f"""
+    DROP TRIGGER count_new; DROP TRIGGER uncount_old; DROP TRIGGER count_changed;
+    ALTER TABLE periods RENAME TO former_periods;
+    ALTER TABLE counts RENAME TO former_counts;
+    CREATE TABLE periods (  -- what a station's rows are counted for: since a reset, a shift, a lot; rows stay
+        period INTEGER PRIMARY KEY,
+        station TEXT NOT NULL, kind TEXT NOT NULL CHECK (kind IN ('reset', 'shift', 'lot')),
+        key TEXT NOT NULL,  -- resets: counted; shifts: their begin in ms UTC; lots: their name
+        since_utc_ms INTEGER NOT NULL, actor TEXT NOT NULL, why TEXT NOT NULL,
+        plc_parts INTEGER NOT NULL DEFAULT 0,  -- by how much PLC_PART_COUNT grew in it
+        UNIQUE (station, kind, key)
+    );
+    CREATE TABLE spans (  -- from this row of the station on, each counts in that period of this kind
+        station TEXT NOT NULL, kind TEXT NOT NULL, from_no INTEGER NOT NULL,
+        period INTEGER NOT NULL REFERENCES periods (period),
+        PRIMARY KEY (station, kind, from_no)
+    ) WITHOUT ROWID;
+    CREATE TABLE counts (  -- kept by the triggers below, so it is always what the rows say
+        period INTEGER NOT NULL, code INTEGER NOT NULL, reason INTEGER NOT NULL, n INTEGER NOT NULL,
+        PRIMARY KEY (period, code, reason)
+    ) WITHOUT ROWID;
+    CREATE TABLE plc_parts (  -- PLC_PART_COUNT as it was last seen
+        station TEXT PRIMARY KEY, raw INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    INSERT INTO periods (period, station, kind, key, since_utc_ms, actor, why)
+    SELECT period, (SELECT min(station) FROM inspections), 'reset', period, since_utc_ms, actor, why
+    FROM former_periods WHERE (SELECT count(DISTINCT station) FROM inspections) = 1;
+    INSERT OR REPLACE INTO spans
+    SELECT station, kind, from_no, period FROM periods JOIN former_periods USING (period) ORDER BY period;
+    INSERT INTO counts SELECT * FROM former_counts WHERE period IN (SELECT period FROM periods);
+    DROP TABLE former_counts; DROP TABLE former_periods;
+    CREATE TRIGGER count_new AFTER INSERT
+    ON inspections WHEN NEW.delivery IS NOT NULL BEGIN {_count_in_spans("NEW")} END;
+    CREATE TRIGGER uncount_old BEFORE UPDATE OF {_COUNTED}
+    ON inspections WHEN OLD.delivery IS NOT NULL BEGIN {_uncount_in_spans("OLD")} END;
+    CREATE TRIGGER count_changed AFTER UPDATE OF {_COUNTED}
+    ON inspections WHEN NEW.delivery IS NOT NULL BEGIN {_count_in_spans("NEW")} END;
     """,
     """
     CREATE TABLE lot_holds (  -- a lot is on hold where its newest entry says so

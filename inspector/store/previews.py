@@ -56,8 +56,8 @@ class PreviewRing:
         scale: None: nothing says what is strange, and the map is black. roi: x, y, width, height of the view in the
         camera picture; None: all of it.
         """
-        size = size_within(LONGEST_SIDE, image.shape)
-        small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+        small = shrunk(image, LONGEST_SIDE)
+        size = small.shape[1], small.shape[0]
         preview = Preview(no, picture_name(no), heat_name(no) if heat is not None else None)
         self._files.append(preview)  # before the files, so that a half-written pair leaves with the ring too
         if preview.heat is not None and heat is not None:
@@ -86,6 +86,11 @@ def size_within(longest: int, shape: tuple[int, ...]) -> tuple[int, int]:
     """(width, height) of a picture of `shape` (height, width, ...) made no longer than `longest`."""
     shrink = min(1.0, longest / max(shape[:2]))
     return max(1, round(shape[1] * shrink)), max(1, round(shape[0] * shrink))
+
+
+def shrunk(image: Image, longest: int) -> Image:
+    """A copy no longer than `longest` pixels. image: (H, W, 3) uint8 RGB. Raises cv2.error."""
+    return np.asarray(cv2.resize(image, size_within(longest, image.shape), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def jpeg_of(image: Image) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import apsw
 import structlog
 
 from inspector.core.errors import StoreError
+from inspector.store import regain
 from inspector.store.database import Database, sync_directory
 from inspector.store.months import month_files
 
@@ -44,8 +45,10 @@ def rescue(database: Database, utc_ms: int) -> None:
     database.open()
     try:
         with database.transaction() as db:
-            db.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('inspections', ?)", (_highest(path, aside),))
-            _take_over(aside, db)
+            highest = highest_given(path, [aside])
+            db.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('inspections', ?)", (highest,))
+            comes_back = regain.begin(path, highest)
+            _take_over([aside, regain.copy_of(path)] if comes_back else [aside], db)
     finally:
         database.close()
 
@@ -127,36 +130,50 @@ def _set_aside(path: Path, utc_ms: int) -> Path:
     return aside
 
 
-def _highest(path: Path, aside: Path) -> int:
-    """No number above this one was ever given out, by all that is left to tell."""
+def highest_given(path: Path, files: Sequence[Path]) -> int:
+    """No number above it was ever given out, by all that is left to tell: `files`, and what lies beside `path`."""
     found = [0]
     try:
         found.append(int(_numbers(path).read_text(encoding="ascii")))
     except (OSError, ValueError) as exc:
         log.warning("which numbers were given out is not on record", error=str(exc))
-    for file in (aside, *month_files(path)):
+    for file in (*(one for one in files if one.exists()), *month_files(path)):
         for sql in ("SELECT max(no) FROM inspections", "SELECT seq FROM sqlite_sequence WHERE name = 'inspections'"):
             found += [int(no) for (no,) in _readable(file, sql) if no is not None]
     return max(found)
 
 
-def _take_over(aside: Path, new: apsw.Connection) -> None:
-    """Table by table, each as far as it can be read and the new schema takes it."""
+def _take_over(sources: Sequence[Path], new: apsw.Connection) -> None:
+    """Table by table, each as far as it can be read and the new schema takes it.
+
+    sources: the broken record, and its copy where there is one, for the tables of which nothing can be read.
+    """
     sql = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
     for (table,) in list(new.execute(sql)):
         if table in _ROWS:
             continue
         names = [name for _, name, *_ in new.execute(f"PRAGMA table_info({table})")]
         marks = ", ".join("?" * len(names))
-        taken = 0
-        for row in _readable(aside, f"SELECT {', '.join(names)} FROM {table}"):
-            try:
-                new.execute(f"INSERT OR IGNORE INTO {table} ({', '.join(names)}) VALUES ({marks})", row)
-            except apsw.ConstraintError as exc:  # a row before it is lost: what counts one by one ends there
-                log.error("a row of the broken record is not taken over", table=table, error=str(exc))
+        for source in sources:
+            taken = 0
+            for row in _readable(source, f"SELECT {', '.join(names)} FROM {table}"):
+                try:
+                    new.execute(f"INSERT OR IGNORE INTO {table} ({', '.join(names)}) VALUES ({marks})", row)
+                except apsw.ConstraintError as exc:  # a row before it is lost: what counts one by one ends there
+                    log.error("a row of the broken record is not taken over", table=table, error=str(exc))
+                    break
+                taken += 1
+            log.warning("taken over", file=source.name, table=table, rows=taken)
+            if taken:
                 break
-            taken += 1
-        log.warning("taken over from the broken record", table=table, rows=taken)
+
+
+def _opened_for_reading(file: Path) -> apsw.Connection:
+    """A WAL beside it can be read where we may write; a copy that another user made has none."""
+    try:
+        return apsw.Connection(str(file), flags=apsw.SQLITE_OPEN_READWRITE)
+    except apsw.CantOpenError:
+        return apsw.Connection(str(file), flags=apsw.SQLITE_OPEN_READONLY)
 
 
 def _readable(file: Path, sql: str) -> Iterator[tuple[Any, ...]]:
@@ -165,7 +182,7 @@ def _readable(file: Path, sql: str) -> Iterator[tuple[Any, ...]]:
         return
     db: apsw.Connection | None = None
     try:
-        db = apsw.Connection(str(file), flags=apsw.SQLITE_OPEN_READWRITE)
+        db = _opened_for_reading(file)
         yield from db.execute(sql)
     except apsw.Error as exc:
         log.warning("cannot be read any further", file=file.name, error=str(exc))

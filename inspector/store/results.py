@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
+from datetime import time
 from pathlib import Path
 
 import structlog
@@ -23,7 +25,8 @@ from inspector.core.types import (
     Trigger,
 )
 from inspector.store import rows
-from inspector.store.counts import Counts
+from inspector.store.counting import Counting
+from inspector.store.counts import Begin, Counts, Scope, Tallies
 from inspector.store.journal import BEHIND_S, MIN_FREE_BYTES, RECENT, Journal
 from inspector.store.ledger import Recovered
 from inspector.store.recipe_book import RecipeBook
@@ -51,20 +54,22 @@ class SqliteResults:
     A row that could not be committed stays in memory, bounded, and goes along with the next commit that succeeds.
     """
 
-    def __init__(self, journal: Journal, station: str, clock: Clock) -> None:
-        self._journal, self._station, self._clock = journal, station, clock
+    def __init__(self, journal: Journal, station: str, clock: Clock, shifts: Sequence[time] = ()) -> None:
+        """shifts: local times at which one begins, for the counts."""
+        self._journal, self._station, self._clock, self._shifts = journal, station, clock, shifts
         self._opening: dict[int, _Opening] = {}
         self._recent: dict[int, int] = {}  # trigger id -> no of its newest row, oldest first
+        self._plc_told: int | None = None  # PLC_PART_COUNT as the ledger knows it
         self.recall()
         journal.holders.append(self)
 
     @classmethod
     def of_file(
         cls, path: Path, station: str, clock: Clock, thread: DeviceThread, *,
-        min_free_bytes: int = MIN_FREE_BYTES, vfs: str | None = None,
+        min_free_bytes: int = MIN_FREE_BYTES, vfs: str | None = None, shifts: Sequence[time] = (),
     ) -> SqliteResults:  # fmt: skip
         """A station with a journal of its own; `start` it."""
-        return cls(Journal(path, clock, thread, min_free_bytes=min_free_bytes, vfs=vfs), station, clock)
+        return cls(Journal(path, clock, thread, min_free_bytes=min_free_bytes, vfs=vfs), station, clock, shifts)
 
     async def start(self) -> Recovered:
         """Open the journal where this station is its only one. Raises StoreError."""
@@ -73,7 +78,11 @@ class SqliteResults:
         return recovered
 
     def recall(self) -> None:
-        """Take the ids that a PLC may still hold from what the journal found at its start."""
+        """Take from what the journal found at its start: the ids that a PLC may still hold, and what is counted."""
+        ledger = self._journal.ledger
+        self.counting = Counting(self._station, self._shifts, ledger.tallies.get(self._station, {}))
+        if self._station in ledger.plc_parts:
+            self.counting.plc.recall(ledger.plc_parts[self._station])
         for station, trigger_id, no in self._journal.recovered.recent:
             if station == self._station:
                 self._remember(trigger_id, no)
@@ -89,7 +98,8 @@ class SqliteResults:
         """Begin the row of an accepted trigger. A failure surfaces in decide()."""
         no = self._new_no(trigger.seq)
         utc_ms = self._utc_ms()
-        self._opening[no] = _Opening(self._journal.change(lambda: self._open(no, trigger, utc_ms)), self._clock)
+        begins = self.counting.row(no, utc_ms, trigger.lot)
+        self._opening[no] = _Opening(self._journal.change(lambda: self._open(no, trigger, utc_ms, begins)), self._clock)
         return OpenRow(trigger, no)
 
     async def decide(
@@ -125,7 +135,8 @@ class SqliteResults:
         if standing is None:
             refused = self._ended(replace(refused, stamps={"trigger": refusal.accepted_mono_s}))
             utc_ms = self._utc_ms()
-            writing = self._journal.change(lambda: self._refuse(refused, utc_ms))
+            begins = self.counting.row(no, utc_ms)
+            writing = self._journal.change(lambda: self._refuse(refused, utc_ms, begins))
         else:
             writing = self._journal.change(lambda: None)
         try:
@@ -156,7 +167,22 @@ class SqliteResults:
 
     async def begin_period(self, actor: str, why: str) -> None:
         """Count anew from the next row on; nothing is deleted. Raises StoreError."""
-        await self._journal.begin_period(actor, why)
+        begin, undo = self.counting.reset(self._journal.next_no, self._utc_ms(), actor, why)
+        try:
+            await asyncio.wrap_future(self._journal.submit(self._journal.ledger.begin_now, begin))
+        except StoreError:
+            undo()
+            raise
+
+    def turn(self) -> None:
+        """From time to time: a shift may have begun, and the PLC may have counted parts; written by and by."""
+        ledger, counting = self._journal.ledger, self.counting
+        if begins := counting.turn(self._journal.next_no, self._utc_ms()):
+            self._journal.change(lambda: ledger.begin(begins))
+        raw, grown = counting.plc.raw, counting.take_growth()
+        if raw is not None and (grown or raw != self._plc_told):
+            self._plc_told = raw
+            self._journal.submit(ledger.grew, self._station, raw, grown)
 
     @property
     def recipes(self) -> RecipeBook:
@@ -167,9 +193,14 @@ class SqliteResults:
         return self._journal.boot
 
     @property
+    def tallies(self) -> Tallies:
+        """Of this station's counting periods that run, as of the last commit."""
+        return self._journal.ledger.tallies.get(self._station, {})
+
+    @property
     def counts(self) -> Counts:
-        """Of the running period, as of the last commit; of the whole box."""
-        return self._journal.ledger.counts
+        """Since the last reset."""
+        return self.tallies.get(Scope.RESET, Counts())
 
     def held(self) -> list[int]:
         """Numbers of rows that a PLC may still ask for, whatever their age; from any thread."""
@@ -210,8 +241,8 @@ class SqliteResults:
 
     # -- on the store's thread -----------------------------------------------------------------------------------------
 
-    def _open(self, no: int, trigger: Trigger, utc_ms: int) -> None:
-        self._keep(no, rows.opened(trigger, "accepted", self._station, self.boot, utc_ms))
+    def _open(self, no: int, trigger: Trigger, utc_ms: int, begins: Sequence[Begin]) -> None:
+        self._keep(no, rows.opened(trigger, "accepted", self._station, self.boot, utc_ms), begins)
 
     def _decide(self, judged: Inspection, opening: _Opening) -> Inspection:
         """The opening ran before us on this thread; where it failed, the part is 4/112 whatever comes now.
@@ -228,14 +259,14 @@ class SqliteResults:
         self._keep(judged.no, rows.decided(self._ended(judged)))
         return judged
 
-    def _refuse(self, refused: Inspection, utc_ms: int) -> None:
+    def _refuse(self, refused: Inspection, utc_ms: int, begins: Sequence[Begin]) -> None:
         row = rows.opened(refused.trigger, "refused", self._station, self.boot, utc_ms)
-        self._keep(refused.no, {**row, **rows.decided(refused)})
+        self._keep(refused.no, {**row, **rows.decided(refused)}, begins)
 
     def _stamp(self, decided: Inspection, delivery: Delivery, utc_ms: int) -> None:
         if delivery.state is DeliveryState.NONE and self._journal.ledger.was_told(decided.no):
             return  # nothing new reached the PLC: what it was told before stands
         self._keep(decided.no, rows.told(decided, delivery, utc_ms))
 
-    def _keep(self, no: int, columns: rows.Columns) -> None:
-        self._journal.ledger.keep(no, columns)
+    def _keep(self, no: int, columns: rows.Columns, begins: Sequence[Begin] = ()) -> None:
+        self._journal.ledger.keep(no, columns, self._station, begins)

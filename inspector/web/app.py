@@ -19,9 +19,11 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
+from inspector.backup.places import require_whole
 from inspector.config import AppConfig
 from inspector.control import connect_control
 from inspector.core.errors import StoreError
+from inspector.office import collecting
 from inspector.office.certificate import context_of, ensure_own, own_pair
 from inspector.office.desk import Desk
 from inspector.office.labels import Labels
@@ -32,10 +34,14 @@ from inspector.web import (
     accounts,
     admin,
     alarms,
+    collect,
+    collect_export,
     controls,
     cycles,
     export_pages,
     history,
+    line_actions,
+    maintenance,
     pages,
     review,
     rows,
@@ -45,6 +51,7 @@ from inspector.web import (
 from inspector.web.access import Access
 from inspector.web.feed import Feed
 from inspector.web.guard import Guard
+from inspector.web.look import Looks
 from inspector.web.records import Filters, Unreadable
 from inspector.web.reviewed import ReviewTeller
 from inspector.web.roles import methods_of
@@ -56,15 +63,31 @@ from plc.registers import Verdict
 
 log = structlog.get_logger(__name__)
 
-REASONS_EVERY_S = 1.0
-TOP_REASONS = 3
+SUBJECTS = (
+    pages,
+    line_actions,
+    alarms,
+    history,
+    export_pages,
+    cycles,
+    review,
+    collect,
+    collect_export,
+    controls,
+    maintenance,
+    accounts,
+    admin,
+    speech,
+    storage,
+)
+LOOK_EVERY_S = 1.0
 
 
 def create_app(site: Site) -> ASGIApp:
     """The whole page as one ASGI application; the tasks that feed it are the runner's."""
     app = FastAPI(title="Inspector", docs_url=None, redoc_url=None, openapi_url=None, telemetry=NO_TELEMETRY)
     app.state.site = site
-    for subject in (pages, alarms, history, export_pages, cycles, review, storage, controls, accounts, admin, speech):
+    for subject in SUBJECTS:
         app.include_router(subject.router)
     app.mount("/static", StaticFiles(directory=STATIC))
 
@@ -90,7 +113,7 @@ def create_app(site: Site) -> ASGIApp:
 
 
 async def watch_records(site: Site) -> None:
-    """Keep the most frequent reasons, and the last FAIL where the daemon's memory holds none. Runs for ever."""
+    """The last parts and the last FAIL from the record where the daemon's memory is too short. Runs for ever."""
     readable = True
     while True:
         try:
@@ -100,15 +123,17 @@ async def watch_records(site: Site) -> None:
             if readable:
                 log.warning("records unreadable", error=str(exc))
             readable = False
-        await asyncio.sleep(REASONS_EVERY_S)
+        await asyncio.sleep(LOOK_EVERY_S)
 
 
 async def _read_records(site: Site) -> None:
-    since = site.feed.status.get("since_utc_ms")
-    if isinstance(since, int):
-        site.feed.set_reasons(await site.records.top_reasons(since, TOP_REASONS))
-    if site.feed.last_fail is None:
-        failed = await site.records.page(Filters(verdict=int(Verdict.FAIL)), None, 1)
+    station = site.feed.status.get("station")
+    before_no, count = site.feed.lacks
+    if count:
+        found = await site.records.page(Filters(station=station), before_no, count)
+        site.feed.set_earlier([partial(rows.screen_part, row) for row in found if row["delivery"] is not None])
+    if site.feed.up and site.feed.last_fail is None:
+        failed = await site.records.page(Filters(verdict=int(Verdict.FAIL), station=station), None, 1)
         if failed and failed[0]["published_code"] is not None:
             site.feed.set_last_fail(partial(rows.screen_part, failed[0]))
 
@@ -116,6 +141,7 @@ async def _read_records(site: Site) -> None:
 def run(cfg: AppConfig) -> None:
     """Serve the page until SIGTERM or SIGINT. Raises ConfigError: the address cannot be had, or must not be."""
     settings = settings_of(cfg)
+    require_whole(cfg.paths.state)
     if settings.tls == own_pair(settings.office):
         ensure_own(settings.office, settings.more_names, datetime.now(UTC))
     with listen(settings) as sock:
@@ -125,11 +151,13 @@ def run(cfg: AppConfig) -> None:
 
 def site_of(settings: WebSettings) -> Site:
     """The page's collaborators: the daemon's socket, its record, its pictures; people, and what they said."""
-    feed = Feed(lambda: connect_control(settings.socket, "web"), assets=assets_hash())
+    connect = partial(connect_control, settings.socket, "web")
+    feed = Feed(connect, assets=assets_hash())
     records = TracedHistory(settings.results_db, DeviceThread("records"))
     office = Office(settings.office / "office.db", settings.life)
-    desk = Desk(Labels(office, office.thread), records.ask_all, settings.two_people)
-    return Site(settings, feed, records, office, desk)
+    named = partial(office.read, collecting.named)
+    desk = Desk(Labels(office, office.thread), records.ask_all, settings.two_people, named=named)
+    return Site(settings, feed, records, office, desk, looks=Looks(connect))
 
 
 async def serve(site: Site, sock: socket.socket) -> None:

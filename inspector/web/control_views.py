@@ -78,7 +78,7 @@ def state_view(found: Message) -> View:
 def _age(age_ms: int | None) -> str:
     if age_ms is None:
         return word("controls.never")
-    return word("controls.age", seconds=f"{age_ms / 1000:.1f}")
+    return word("controls.ago", seconds=f"{age_ms / 1000:.1f}")
 
 
 def changes_of(found: Message) -> tuple[list[Change], WordOrder]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -96,8 +97,7 @@ class Feed:
         self._screens: set[Screen] = set()
         self._parts: deque[Views] = deque(maxlen=KEEP)  # newest first
         self._last_fail: Views | None = None
-        self._counted: Sequence[tuple[int, int]] = ()
-        self._reasons: Mapping[str, list[View]] = {each: [] for each in LANGUAGES}
+        self._earlier_asked = False
         self._status: Views | None = None
         self._raw: Mapping[str, Any] = {}
         self._status_at_s = float("-inf")
@@ -140,12 +140,22 @@ class Feed:
         for screen in list(self._screens):
             screen.close()
 
-    def set_reasons(self, counted: Sequence[tuple[int, int]]) -> None:
-        """(reason, count), most frequent first."""
-        if counted != self._counted:
-            self._counted = counted
-            self._reasons = in_each(partial(present.reasons_view, counted))
-            self._push("reasons", self._reasons.__getitem__)
+    @property
+    def lacks(self) -> tuple[int | None, int]:
+        """(before number, how many) of earlier parts to be taken from the record, once after each daemon's start."""
+        if not self.up or self._earlier_asked:
+            return None, 0
+        oldest = _plain(self._parts[-1])["no"] if self._parts else None
+        return oldest, KEEP - len(self._parts)
+
+    def set_earlier(self, views: Sequence[Callable[[], View]]) -> None:
+        """What `lacks` asked for, newest first; each view is made in the language of the task."""
+        self._earlier_asked = True
+        oldest = _plain(self._parts[-1])["no"] if self._parts else math.inf
+        earlier = [part for part in map(in_each, views) if _plain(part)["no"] < oldest]
+        self._parts.extend(earlier[: KEEP - len(self._parts)])
+        if earlier:
+            self._push("hello", self._hello)
 
     def set_last_fail(self, view: Callable[[], View]) -> None:
         """From the record, where the daemon's memory is too short; view: makes it, in the language of the task."""
@@ -159,9 +169,10 @@ class Feed:
         newest = map(_plain, list(self._parts)[:NEWEST])
         return any(name in (part["preview"], part["heat"]) for part in newest)
 
-    @property
-    def reasons(self) -> list[View]:
-        return self._reasons[language()]
+    def preview_of(self, no: int) -> str | None:
+        """The name of the small picture of one of the last parts."""
+        name: str | None = next((p["preview"] for p in map(_plain, self._parts) if p["no"] == no), None)
+        return name
 
     @property
     def last_fail(self) -> View | None:
@@ -205,6 +216,7 @@ class Feed:
         """Begin again from the daemon's memory; it knows best after a restart of either."""
         self._parts.clear()
         self._parts.extend(parts[:KEEP])
+        self._earlier_asked = len(parts) >= KEEP
         for part in reversed(parts):
             if _plain(part)["sign"] == "fail":
                 self._last_fail = part
@@ -238,7 +250,6 @@ class Feed:
             "assets": f"{self._assets} {spoken}",  # a screen whose person chose another language loads itself again
             "parts": [part[spoken] for part in self._parts],
             "last_fail": None if self._last_fail is None else self._last_fail[spoken],
-            "reasons": self._reasons[spoken],
         }
 
     def _status_age_ms(self) -> int:

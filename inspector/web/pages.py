@@ -45,13 +45,30 @@ async def events(request: Request) -> Response:
 
 @readable("/preview/{name}")
 async def preview(request: Request, name: str) -> Response:
-    """A small picture; that of a part that was told of just now is waited for, as the archive writes it last."""
+    """A small picture of one of the last parts."""
+    return _shown(*await _preview(site_of(request), name))
+
+
+@readable("/thumb/{no}")
+async def thumb(request: Request, no: int) -> Response:
+    """A part's picture as small as the filmstrip shows it, kept in memory."""
     site = site_of(request)
+    if (known := site.thumbs.get(no)) is None:
+        name = site.feed.preview_of(no)
+        data, _ = await _preview(site, name) if name is not None else await _kept(request, no, str)
+        try:
+            known = await site.pictures.call(site.thumbs.make, no, data)
+        except media.NoPicture as exc:
+            raise HTTPException(404) from exc
+    return _shown(known, "image/jpeg")
+
+
+async def _preview(site: Site, name: str) -> tuple[bytes, str]:
+    """That of a part that was told of just now is waited for, as the archive writes it last."""
     left = ON_ITS_WAY if site.feed.expects(name) else 0
     while True:
         try:
-            body, kind = await site.pictures.call(media.read_named, site.settings.previews, name)
-            return Response(body, media_type=kind, headers={"cache-control": "private, max-age=600"})
+            return await site.pictures.call(media.read_named, site.settings.previews, name)
         except media.NoPicture as exc:
             if not left:
                 raise HTTPException(404) from exc
@@ -62,27 +79,30 @@ async def preview(request: Request, name: str) -> Response:
 @readable("/picture/{no}")
 async def picture(request: Request, no: int) -> Response:
     """The kept picture of a part, under the name that its row holds; no name comes from the browser."""
-    return await _kept(request, no, str)
+    return _shown(*await _kept(request, no, str))
 
 
 @readable("/heat/{no}")
 async def heat(request: Request, no: int) -> Response:
     """The heat map that was kept beside it."""
-    return await _kept(request, no, heat_beside)
+    return _shown(*await _kept(request, no, heat_beside))
 
 
-async def _kept(request: Request, no: int, path_of: Callable[[str], str]) -> Response:
+def _shown(body: bytes, kind: str) -> Response:
+    return Response(body, media_type=kind, headers={"cache-control": "private, max-age=600"})
+
+
+async def _kept(request: Request, no: int, path_of: Callable[[str], str]) -> tuple[bytes, str]:
     site = site_of(request)
     try:
         row = await site.records.row(no)
         if row is None or not row["image"]:
             raise HTTPException(404)
-        body, kind = await site.pictures.call(media.read_below, site.settings.archive, path_of(row["image"]))
+        return await site.pictures.call(media.read_below, site.settings.archive, path_of(row["image"]))
     except Unreadable as exc:
         raise HTTPException(503) from exc
     except media.NoPicture as exc:
         raise HTTPException(404) from exc
-    return Response(body, media_type=kind, headers={"cache-control": "private, max-age=600"})
 
 
 @readable("/healthz")

@@ -26,6 +26,7 @@ SIGNS = {
 }
 UNKNOWN = "\N{EN DASH}"
 PARTS = ("camera", "plc", "model", "store", "disk")
+SCOPES = ("shift", "lot", "reset")
 COUNTS = ("pass", "fail", "uncertain", "not_inspected", "test")
 
 
@@ -89,8 +90,7 @@ def status_view(status: Message) -> View:
         "hint": word("waiting.hint") if ready else why.hint,
         "clock": clock_time(status.get("utc_ms")),
         "simulated": status.get("simulated") is not False,  # not known to be real: say so
-        "counts": counts_view(status.get("counts") or {}),
-        "since": word("counts.since", time=date_time(status.get("since_utc_ms"))),
+        "tallies": tallies_view(status),
         "states": [state_view(name, (status.get("parts") or {}).get(name)) for name in PARTS],
         "facts": facts(status),
     }
@@ -102,6 +102,27 @@ def counts_view(counts: Message) -> View:
     product = sum(n for name, n in numbers.items() if name != "test")
     share = numbers["pass"] / product if product else None
     return {"total": int(counts.get("triggers", 0)), **numbers, "yield": percent(share, digits=1)}
+
+
+def tallies_view(status: Message) -> list[View]:
+    """The counting periods that run, in the order in which they are shown."""
+    told = {str(tally["scope"]): tally for tally in status.get("tallies") or []}
+    differs = int(status.get("part_difference") or 0)
+    return [tally_view(scope, told[scope], differs) for scope in SCOPES if scope in told]
+
+
+def tally_view(scope: str, tally: Message, differs: int = 0) -> View:
+    """One of them. differs: parts that the PLC counted beyond ours since the last reset."""
+    counts, plc_parts = counts_view(tally["counts"]), int(tally.get("plc_parts") or 0)
+    counts["plc"] = plc_parts if plc_parts or not counts["total"] else UNKNOWN  # a program that keeps no count
+    return {
+        "scope": scope,
+        "name": word("tally.lot.name", lot=tally["key"]) if scope == "lot" else word(f"tally.{scope}"),
+        "since": word("counts.since", time=date_or_time(tally.get("since_utc_ms"))),
+        "counts": counts,
+        "differs": word("tally.differs", parts=f"{differs:+d}") if differs and scope == "reset" else "",
+        "reasons": reasons_view([(r["reason"], r["count"]) for r in tally.get("reasons") or []]),
+    }
 
 
 def state_view(name: str, state: Message | None) -> View:
@@ -159,6 +180,15 @@ def duration(seconds: float) -> str:
 def clock_time(utc_ms: int | None) -> str:
     """Time of day at the station."""
     return time.strftime("%H:%M:%S", time.localtime(utc_ms / 1000)) if utc_ms else UNKNOWN
+
+
+def date_or_time(utc_ms: int | None) -> str:
+    """Hours and minutes at the station, with the date where it is not today's."""
+    if not utc_ms:
+        return UNKNOWN
+    when = time.localtime(utc_ms / 1000)
+    today = when[:3] == time.localtime()[:3]
+    return time.strftime("%H:%M" if today else "%Y-%m-%d %H:%M", when)
 
 
 def date_time(utc_ms: int | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -63,10 +63,6 @@ class Records(Protocol):
 
     async def neighbours(self, no: int) -> tuple[int | None, int | None]:
         """The numbers just before and just after `no`."""
-        ...
-
-    async def top_reasons(self, since_utc_ms: int, limit: int) -> Sequence[tuple[int, int]]:
-        """(reason, count) of what was rejected since then, most frequent first."""
         ...
 
     def export(self, filters: Filters) -> AsyncIterator[Row]:

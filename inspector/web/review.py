@@ -47,7 +47,7 @@ async def review(request: Request) -> Response:
     days = _days(request)
     try:
         figures = await desk.figures(*_since(desk, days))
-        classes = await _classes(desk, site.feed.status)
+        classes = await classes_of(desk, site.feed.status)
     except (Unreadable, StoreError):
         figures, classes = None, ()
     problem = word("history.unreadable") if figures is None else ""
@@ -69,13 +69,13 @@ async def queue(request: Request) -> Response:
     asked = request.query_params
     name = asked.get("queue", str(Queue.REJECT))
     if name not in SHOWN_QUEUES:
-        return _refused(400, "review.bad")
+        return refused(400, "review.bad")
     queues = frozenset({Queue.REJECT, Queue.NEAR, Queue.SAMPLE} if name == MIXED else {Queue(name)})
     wanted = Wanted(queues, *_since(desk, _days(request)), suspects=asked.get("first") == "suspects")
     try:
         found = await desk.waiting(known_person(request).name, wanted, AT_ONCE)
     except (Unreadable, StoreError):
-        return _refused(503, "history.unreadable")
+        return refused(503, "history.unreadable")
     blind = asked.get("blind") == "1"
     items = await _viewed(site, lambda: [views.item_view(row, site.settings.archive, blind) for row in found.rows])
     return JSONResponse({"items": items, "done": found.done, "total": found.total})
@@ -93,11 +93,11 @@ async def label(request: Request) -> Response:
             str(sent.get("note") or "").strip(), _box(sent.get("box")),
         )  # fmt: skip
     except (ValueError, TypeError):
-        return _refused(400, "review.bad")
+        return refused(400, "review.bad")
     except NotForReview:
-        return _refused(404, "review.gone")
+        return refused(404, "review.gone")
     except (Unreadable, StoreError):
-        return _refused(503, "review.notkept")
+        return refused(503, "review.notkept")
     return JSONResponse(await _viewed(site, lambda: views.said_view(said, site.settings.archive)))
 
 
@@ -109,9 +109,9 @@ async def undo(request: Request) -> Response:
         taken = await desk.labels.undo(known_person(request).name)
         row = await site.records.row(taken.said.no)
     except NothingToUndo:
-        return _refused(409, "review.nothing")
+        return refused(409, "review.nothing")
     except (Unreadable, StoreError):
-        return _refused(503, "review.notkept")
+        return refused(503, "review.notkept")
     item = None if row is None or not row["image"] else _again(row)
     blind = request.query_params.get("blind") == "1"
     return JSONResponse(
@@ -137,9 +137,9 @@ async def truth(request: Request) -> Response:
         )
         await desk.labels.add_truth(said)
     except (ValueError, TypeError):
-        return _refused(400, "review.bad")
+        return refused(400, "review.bad")
     except StoreError:
-        return _refused(503, "review.notkept")
+        return refused(503, "review.notkept")
     return JSONResponse({"told": word("review.truth.kept", serial=said.serial)})
 
 
@@ -184,7 +184,7 @@ def _days(request: Request) -> int:
     return int(asked) if asked in map(str, DAYS) else DAYS[1]
 
 
-async def _classes(desk: Desk, status: Mapping[str, Any]) -> tuple[str, ...]:
+async def classes_of(desk: Desk, status: Mapping[str, Any]) -> tuple[str, ...]:
     """What may pass first, then what models and people named; a name keeps its key until a model brings others."""
     return tuple(name for name in dict.fromkeys((*_may_pass(status), *await desk.classes())) if name != GOOD)
 
@@ -215,5 +215,5 @@ def _box(sent: object) -> Box | None:
     return Box(*sent)
 
 
-def _refused(status: int, key: str) -> Response:
+def refused(status: int, key: str) -> Response:
     return JSONResponse({"error": word(key)}, status)

@@ -33,6 +33,8 @@ QUALITY = frozenset({Role.QUALITY, Role.ADMIN})
 CONTROLLERS = frozenset({Role.CONTROLS, Role.ADMIN})
 ON_THE_LINE = frozenset(set(Role) - {Role.ML})  # who sees to the line: what is done there is in their name
 REVIEWERS = frozenset({Role.QUALITY, Role.ML, Role.ADMIN})
+SETTERS = frozenset({Role.CONTROLS, Role.MAINTENANCE, Role.ML, Role.ADMIN})  # who sets a station up
+MAINTAINERS = frozenset({Role.MAINTENANCE, Role.ADMIN})
 
 ROUTES: Mapping[tuple[str, str], Rule] = {
     ("GET", "/static/{path:path}"): Open.ASSET,
@@ -44,6 +46,8 @@ ROUTES: Mapping[tuple[str, str], Rule] = {
     ("GET", "/"): Open.LOOK,
     ("GET", "/events"): Open.LOOK,
     ("GET", "/preview/{name}"): Open.LOOK,
+    ("GET", "/thumb/{no}"): Open.LOOK,
+    ("POST", "/counts/reset"): ON_THE_LINE,
     ("GET", "/picture/{no}"): Open.LOOK,
     ("GET", "/heat/{no}"): Open.LOOK,
     ("GET", "/alarms"): Open.LOOK,
@@ -77,6 +81,18 @@ ROUTES: Mapping[tuple[str, str], Rule] = {
     ("POST", "/controls/release"): CONTROLLERS,
     ("POST", "/controls/run"): CONTROLLERS,
     ("POST", "/controls/abort"): CONTROLLERS,
+    # collect
+    ("GET", "/collect"): Open.KNOWN,
+    ("GET", "/collect/look"): Open.KNOWN,
+    ("GET", "/collect/look/{name}"): Open.KNOWN,
+    ("GET", "/collect/progress"): Open.KNOWN,
+    ("POST", "/collect/target"): REVIEWERS,
+    ("POST", "/collect/region"): SETTERS,
+    ("POST", "/collect/dataset"): REVIEWERS,
+    # the box itself
+    ("GET", "/maintenance"): Open.KNOWN,
+    ("GET", "/maintenance/support.zip"): MAINTAINERS,
+    ("POST", "/maintenance/backup"): MAINTAINERS,
     # coming and going
     ("GET", "/first-start"): Open.DOOR,
     ("POST", "/first-start"): Open.DOOR,
@@ -97,7 +113,10 @@ ROUTES: Mapping[tuple[str, str], Rule] = {
     ("GET", "/admin/audit"): ADMIN,
 }
 # Asked by an open screen itself: they keep no session from ending of idleness.
-BY_ITSELF = frozenset({"/events", "/preview/{name}", "/alarms/record", "/controls/state"})
+BY_ITSELF = frozenset(
+    {"/events", "/preview/{name}", "/thumb/{no}", "/alarms/record", "/controls/state", "/review/queue"}
+    | {"/collect/look", "/collect/look/{name}", "/collect/progress"}
+)
 
 
 @dataclass(frozen=True, slots=True)

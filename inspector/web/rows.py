@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inspector.web.present import View, clock_time, date_time, explain, milliseconds, percent, sign_of
+from inspector.web.present import View, date_time, explain, milliseconds, part_view, percent, sign_of
 from inspector.web.records import Row
 from inspector.web.words import has_word, readable, word
 
@@ -35,18 +35,13 @@ def row_view(row: Row) -> View:
 
 
 def screen_part(row: Row) -> View:
-    """A row that was told to the PLC, for the filmstrip: the last FAIL where the daemon's memory is too short."""
-    view = row_view(row)
-    return {
-        "no": row["no"],
-        "sign": view["sign"],
-        "word": word(f"sign.{view['sign']}"),
-        "text": view["reason"],
-        "part_id": str(row["part_id"]),
-        "time": clock_time(row["opened_utc_ms"]),
-        "preview": None,
-        "image": f"/picture/{row['no']}" if row["image"] else None,
-    }
+    """A settled row, for the filmstrip: parts from before the daemon's memory began. `past`: no news to anyone."""
+    told = row["published_code"] is not None
+    part = {
+        **row, "code": row["published_code" if told else "decided_code"], "utc_ms": row["opened_utc_ms"],
+        "reason": row["published_reason" if told else "decided_reason"] or 0, "refused": row["kind"] == "refused",
+    }  # fmt: skip
+    return {**part_view(part), "preview": None, "heat": None, "past": True, "image": bool(row["image"])}
 
 
 def code_text(code: int | None) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from inspector.config import AppConfig
 from inspector.core.errors import ConfigError
 from inspector.office.certificate import KeyPair, own_pair
+from inspector.office.golden import SLOTS
 from inspector.office.sessions import Lifetime
+from inspector.sections import BundleConfig
 from inspector.web.guard import LOCAL_NAMES, is_loopback
 
 
@@ -29,7 +32,10 @@ class WebSettings:
     more_names: tuple[str, ...] = ()  # that a proxy on this box serves us under
     tls: KeyPair | None = None
     life: Lifetime = field(default_factory=Lifetime)
+    backups: Path | None = None  # folder of backups; listed alone
+    config: Mapping[str, Any] = field(default_factory=dict)  # as it was read, for the support bundle
     two_people: bool = False  # a label is settled once two people agree
+    bundle: BundleConfig | None = None  # whose golden pictures no dataset may hold
 
     def checked(self) -> WebSettings:
         """Raises ConfigError: an address that others can reach, without the permission written down."""
@@ -42,6 +48,11 @@ class WebSettings:
         if self.view == "logged_in" and not is_loopback(self.host) and self.tls is None:
             raise ConfigError(f'[web] host = {self.host!r} with view = "logged_in" needs tls = true to log in over')
         return self
+
+    @property
+    def slots(self) -> Path:
+        """Folder of the installed bundles."""
+        return self.results_db.with_name(SLOTS)
 
     @property
     def is_reached(self) -> bool:
@@ -81,6 +92,9 @@ def settings_of(cfg: AppConfig) -> WebSettings:
         tls=_pair_of(cfg),
         life=Lifetime(int(cfg.web.idle_min * 60_000), int(cfg.web.session_h * 3_600_000)),
         two_people=cfg.review.two_people,
+        bundle=cfg.bundle,
+        backups=cfg.backup.folder,
+        config=cfg.model_dump(mode="json", exclude_unset=True),
     ).checked()
 
 

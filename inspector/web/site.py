@@ -22,9 +22,12 @@ from inspector.web.access import visitor
 from inspector.web.alarm_views import alarm_words, shelf_times, unheeded
 from inspector.web.export import Exports
 from inspector.web.feed import Feed
+from inspector.web.look import Looks
 from inspector.web.present import UNKNOWN
 from inspector.web.settings import WebSettings
 from inspector.web.speech import choices
+from inspector.web.tally import Tallies
+from inspector.web.thumbs import Thumbs
 from inspector.web.traces import TracedRecords
 from inspector.web.words import FOLDER, has_word, language, word
 
@@ -54,7 +57,7 @@ def client_words() -> str:
     keys = {
         "part": "part.id", "class": "part.class", "confidence": "part.confidence", "time": "part.time",
         "elapsed": "part.elapsed", "picture": "part.id", "nopicture": "picture.none", "nopart": "part.none",
-        "nofail": "strip.nofail", "noreasons": "counts.noreasons", "colon": "colon",
+        "nofail": "strip.nofail", "noreasons": "counts.noreasons", "nolot": "tally.lot.none", "colon": "colon",
     }  # fmt: skip
     return json.dumps({**alone, **{name: word(key) for name, key in keys.items()}}, ensure_ascii=False)
 
@@ -84,8 +87,11 @@ class Site:
     office: Office
     desk: Desk | None = None  # where people review; None: this page keeps no labels
     pictures: DeviceThread = field(default_factory=lambda: DeviceThread("pictures"))
+    thumbs: Thumbs = field(default_factory=Thumbs)
     exports: Exports = field(default_factory=Exports)
     asking: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))  # the daemon has few places
+    looks: Looks | None = None  # None: nobody is asked what the cameras see
+    tallies: Tallies = field(default_factory=Tallies)
     aside: DeviceThread = field(default_factory=lambda: DeviceThread("aside"))
     favicon: bytes = field(default_factory=lambda: (STATIC / "favicon.svg").read_bytes())
     _templates: Environment = field(default_factory=environment)

@@ -71,8 +71,6 @@ QUESTIONS: dict[str, Ask] = {
     "one row": lambda history, record, luck: history.row(_any_no(record, luck)),
     "its neighbours": lambda history, record, luck: history.neighbours(_any_no(record, luck)),
     "its earlier deliveries": lambda history, record, luck: history.earlier_deliveries(_any_no(record, luck)),
-    "counts": lambda history, record, luck: history.counts(),
-    "top reasons": lambda history, record, luck: history.top_reasons(0, 3),
     "by serial": _page(serial=lambda record, luck: f"SN{_any_no(record, luck):09d}"),
     "by a serial that is not there": _page(serial=lambda record, luck: "SN-none"),
     "by lot": _page(lot=lambda record, luck: f"L-{_any_no(record, luck) // 5000:05d}"),

@@ -12,7 +12,7 @@ from typing import Any
 
 import apsw
 
-from inspector.store.counts import begin_period
+from inspector.store.counts import Begin, Scope, begin_period
 from inspector.store.database import Database
 from inspector.store.months import MonthFile, Schema, begin_of_month_ms, month_of, month_path
 
@@ -52,7 +52,7 @@ def generate(path: Path, count: int, say: Callable[[str], None]) -> Record:
     with contextlib.closing(Database(path)) as database:
         database.open()
         with database.transaction() as db:
-            begin_period(db, 1, 0, "bench", "first start")
+            begin_period(db, Begin("st1", Scope.RESET, "1", 1, 0, "bench", "first start"))
     live = apsw.Connection(str(path))
     schema = Schema.of(live)
     now_ms = round(time.time() * 1000)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 import pytest_asyncio
 
@@ -14,12 +17,36 @@ from inspector.demo.parts import Kind
 from tests.support.browser import Open, Watched
 from tests.support.fake_daemon import FakeDaemon
 from tests.support.page import page_process, site_in, until
+from tests.support.record import heat_map, line_of, write_record
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
 WIDE, PHONE = (1280, 800), (390, 844)
 STALE_WITHIN_S = 2.0
 RESULT_WITHIN_S = 0.3
+FILMSTRIP_WITHIN_MS = 200
+ALL_IN_SIGHT_DRAWN = """() => {
+    const strip = document.querySelector('#strip').getBoundingClientRect();
+    const near = [...document.querySelectorAll('#strip img')].filter((img) => {
+        const box = img.parentElement.getBoundingClientRect();
+        return box.right > strip.left && box.left < strip.right;
+    });
+    return near.length > 0 && near.every((img) => img.complete && img.naturalWidth > 0);
+}"""
+SECOND_OPENING = (
+    f"async () => {{ const drawn = {ALL_IN_SIGHT_DRAWN};"
+    """
+    const {strip} = await import('/static/draw.js'), words = JSON.parse(document.querySelector('#board').dataset.words);
+    const source = new EventSource('/events');
+    const told = await new Promise((done) => source.addEventListener('hello', (e) => done(JSON.parse(e.data))));
+    source.close();
+    document.querySelector('#strip').replaceChildren(); // emptied, and drawn anew as on a screen that just opened
+    const begun = performance.now();
+    strip(told.parts, told.last_fail, words);
+    while (!drawn()) await new Promise(requestAnimationFrame);
+    return performance.now() - begun;
+}"""
+)
 CAMERA_ALARM = {
     "id": "camera", "key": "camera", "params": {"detail": "link lost within 2 s"}, "priority": "high",
     "cause": "camera: link lost within 2 s", "phase": "unacknowledged", "event": "raised", "actor": "inspector",
@@ -85,6 +112,15 @@ def contrast(one: str, other: str) -> float:
     return (bright + 0.05) / (dark + 0.05)
 
 
+def saturated_areas(png: bytes) -> int:
+    """Areas of strong colour in a screenshot, those nearer than a finger's breadth together as one."""
+    hue_saturation_value = cv2.cvtColor(cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2HSV)
+    strong = (hue_saturation_value[..., 1] > 110) & (hue_saturation_value[..., 2] > 70)
+    merged = cv2.morphologyEx(strong.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((41, 41), np.uint8))
+    _, _, stats, _ = cv2.connectedComponentsWithStats(merged)
+    return int(np.count_nonzero(stats[1:, cv2.CC_STAT_AREA] > 60))
+
+
 def clean(seen: Watched) -> None:
     assert seen.errors == [] and seen.foreign == []
 
@@ -96,7 +132,8 @@ async def test_a_new_result_is_on_the_screen_with_word_shape_reason_and_picture(
     await shows(seen.page, "PASS")
     calm = await panel(seen.page)
     assert calm["shape"] == "#sign-pass" and saturation(calm["background"]) < 0.1
-    await seen.page.screenshot(path=shots / "line-pass.png")
+    await seen.page.wait_for_function(ALL_IN_SIGHT_DRAWN, timeout=5000)
+    assert saturated_areas(await seen.page.screenshot(path=shots / "line-pass.png")) == 1, "PASS, and rejects of before"
 
     part = daemon.part(Kind.SCRATCH)
     assert await shows(seen.page, "FAIL") < RESULT_WITHIN_S * 3  # the bar, on a busy machine
@@ -237,3 +274,67 @@ async def test_simulated_pictures_are_announced_and_real_ones_are_not(
     daemon.changes = {"simulated": False}
     await seen.page.wait_for_selector("#simulated", state="hidden", timeout=3000)
     clean(seen)
+
+
+async def test_a_hundred_results_open_at_once_and_lead_to_their_parts(
+    daemon: FakeDaemon, origin: str, open_page: Open, shots: Path
+) -> None:
+    for _ in range(90):
+        daemon.part(Kind.GOOD, seed=3)
+        await asyncio.sleep(0.002)  # the page takes them meanwhile
+    seen = await open_page(origin)
+    await shows(seen.page, "PASS")
+    await seen.page.wait_for_function(ALL_IN_SIGHT_DRAWN, timeout=5000)
+    took_ms = await seen.page.evaluate(SECOND_OPENING)
+    numbers = await seen.page.evaluate("[...document.querySelectorAll('#strip li')].map(li => Number(li.dataset.no))")
+    assert numbers == [part["no"] for part in daemon.parts[:100]]
+    assert took_ms <= 3 * FILMSTRIP_WITHIN_MS  # the bar, on a busy machine
+    assert await seen.page.get_attribute("#strip li:nth-child(7) a", "href") == f"/part/{numbers[6]}"
+    assert await seen.page.get_attribute("#pinned a", "href") == "/part/8"
+    await seen.page.focus("#strip li:last-child a")
+    await seen.page.wait_for_function(ALL_IN_SIGHT_DRAWN, timeout=5000)
+    await seen.page.screenshot(path=shots / "line-strip.png")
+    clean(seen)
+
+
+async def test_the_heat_map_is_set_by_keyboard_and_the_browser_remembers_it(
+    daemon: FakeDaemon, origin: str, open_page: Open, shots: Path
+) -> None:
+    (daemon.run / "previews" / "hot.jpg").write_bytes(heat_map())
+    daemon.part(Kind.SCRATCH, heat="hot.jpg")
+    seen = await open_page(origin)
+    await shows(seen.page, "FAIL")
+    assert not await seen.page.is_visible("#heat-opacity"), "nothing to set while it is off"
+    await seen.page.focus("#heat-toggle")
+    await seen.page.keyboard.press("Enter")
+    await seen.page.wait_for_selector("#picture-heat", state="visible")
+    await seen.page.focus("#heat-opacity")
+    for _ in range(3):
+        await seen.page.keyboard.press("ArrowRight")
+    strength = "Number(getComputedStyle(document.querySelector('#picture-heat')).opacity)"
+    assert await seen.page.evaluate(strength) == 0.7
+    await seen.page.screenshot(path=shots / "line-heat.png")
+    await seen.page.reload()
+    await seen.page.wait_for_selector("#picture-heat", state="visible")
+    assert await seen.page.evaluate(strength) == 0.7
+    clean(seen)
+
+
+async def test_a_part_from_before_the_daemons_start_is_in_the_filmstrip_and_no_news(
+    tmp_path: Path, open_page: Open
+) -> None:
+    await write_record(tmp_path, line_of(12))
+    fake = FakeDaemon(tmp_path)
+    fake.changes = {"station": "st1"}
+    await fake.start()
+    site = site_in(tmp_path)
+    async with page_process(site) as address:
+        seen = await open_page(address)
+        await shows(seen.page, "READY")
+        await seen.page.wait_for_function("() => document.querySelectorAll('#strip li').length === 12")
+        await seen.page.wait_for_function(ALL_IN_SIGHT_DRAWN, timeout=5000)
+        rejects = await seen.page.evaluate("document.querySelectorAll('#strip img').length")
+        assert rejects == len(list((tmp_path / "pictures").rglob("*.png"))) > 0
+        clean(seen)
+        await seen.page.close()
+    await fake.stop()

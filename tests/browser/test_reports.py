@@ -54,6 +54,9 @@ async def test_the_report_reads_in_light_and_dark_wide_and_narrow(
     top = await seen.page.locator(".verdict .word").bounding_box()
     assert top is not None
     assert top["y"] + top["height"] < size[1] / 2  # the answer is seen without scrolling
+    cut = "e => e.closest('.scroll').scrollWidth - e.closest('.scroll').clientWidth"
+    if size[0] >= 1280:
+        assert await seen.page.locator("#parity table.wide").evaluate(cut) <= 0  # what the gate found is not cut off
 
 
 @pytest.mark.parametrize(("size", "dark"), [((1280, 900), True), ((380, 800), False)])

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import cv2
 
-from inspector.control import ControlServer, Handler
+from inspector.control import ControlError, ControlServer, Handler
 from inspector.demo.parts import Kind, render
 from plc.registers import OfflineReason, Reason, Verdict
 
@@ -36,8 +37,14 @@ class FakeDaemon:
         self.started_utc_ms = int(time.time() * 1000)
         self._server = ControlServer(
             run / "control.sock",
-            {"status": lambda *_: self.status(), "recent": lambda *_: self.parts[:100], **(more or {})},
+            {
+                "status": lambda *_: self.status(),
+                "recent": lambda *_: self.parts[:100],
+                "reset_counts": self._reset_counts,
+                **(more or {}),
+            },
         )
+        self.resets: list[tuple[str, dict[str, Any]]] = []  # (actor, parameters)
         self._ticker: asyncio.Task[None] | None = None
         (run / "previews").mkdir(parents=True, exist_ok=True)
 
@@ -86,9 +93,26 @@ class FakeDaemon:
             "offline_reason": int(OfflineReason.NONE), "error_code": 0, "simulated": True, "parts": {
                 "camera": {**ok, "text": "rendered, 320 x 256"}, "plc": {**ok, "text": "127.0.0.1:5020"}, "model": ok,
                 "store": ok, "disk": {**ok, "text": "41 GB free"},
-            }, "counts": dict(self.counts), "since_utc_ms": self.started_utc_ms, "cycle_ms": {"p50": 31.4, "p99": 44.0},
+            }, "counts": dict(self.counts), "since_utc_ms": self.started_utc_ms,
+            "tallies": [self.tally("reset", "1"), self.tally("shift", "0"), self.tally("lot", "L-2026-47")],
+            "part_difference": 0, "cycle_ms": {"p50": 31.4, "p99": 44.0},
             "uptime_s": 4210, "alarms": [], "alarm_list": [], "utc_ms": int(time.time() * 1000), **self.changes,
         }  # fmt: skip
+
+    def tally(self, scope: str, key: str) -> dict[str, Any]:
+        """The same numbers for each, as of a daemon that has just begun."""
+        rejects = Counter(p["reason"] for p in self.parts if 1 < p["code"] < 5)
+        return {
+            "scope": scope, "key": key, "since_utc_ms": self.started_utc_ms, "counts": dict(self.counts),
+            "plc_parts": self.counts["triggers"],
+            "reasons": [{"reason": reason, "count": n} for reason, n in rejects.most_common(3)],
+        }  # fmt: skip
+
+    def _reset_counts(self, params: Mapping[str, Any], actor: str) -> dict[str, Any]:
+        if self.changes.get("refuses"):
+            raise ControlError("the disk is full")
+        self.resets.append((actor, dict(params)))
+        return {}
 
     def push(self, event: str, data: dict[str, Any]) -> None:
         self._server.push(event, data)

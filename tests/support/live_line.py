@@ -172,7 +172,7 @@ class LiveLine:
         sim, result = self.sim, SimResult(self.sim.next_id, part_id, edge_s=time.monotonic())
         sim.next_id += 1
         sim.ctrl["TRIGGER_ID"], sim.ctrl["TRIGGER_ID_INV"] = result.trigger_id, result.trigger_id ^ 0xFFFF
-        sim.ctrl["PART_ID"] = part_id
+        sim.ctrl["PART_ID"], sim.ctrl["PLC_PART_COUNT"] = part_id, sim.ctrl["PLC_PART_COUNT"] + 1
         sim.ctrl["CONTROL"] = Control.TRIGGER_ENABLE | Control.TRIGGER
         return result
 

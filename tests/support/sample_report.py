@@ -145,7 +145,13 @@ def sample_report(**overrides: Any) -> Report:
         isolated=tuple(Shown(view("good", 30 + i)[40:104, 60:124], f"part {i}, 3 parts near it") for i in range(8)),
         highest=tuple(Shown(view("good", 10 + i), f"good_{i:03d}.png, {2.8 - 0.05 * i:.3g}") for i in range(8)),
         parity=(
-            ParityRow("verdicts that flip, PyTorch to INT8, outside the guard band", 0, 0, True),
+            ParityRow(
+                "bundle, low precision off: verdicts that flip, of 12 golden pictures outside the guard band "
+                "(confidence 0.01, novelty 0.02, anomaly 0.02)",
+                0,
+                0,
+                True,
+            ),
             ParityRow("largest drift of the anomaly score", 0.041, 0.1, True),
             ParityRow("least cosine at tap layer2, low-precision on against off", 0.998, 0.99, True),
         ),

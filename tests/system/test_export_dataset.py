@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from inspector.cli import app
 from inspector.config import load_config
 from inspector.core.errors import InspectorError
-from inspector.office.export_command import golden_pictures
+from inspector.office.golden import SLOTS, golden_pictures
 from tests.support.live_line import DEMO, RENDERED, STATION
 from tests.unit.inspector.office.test_dataset import LOTS, as_drawn, reviewed
 
@@ -48,5 +48,6 @@ async def test_a_reviewed_station_gives_a_dataset_that_says_what_is_in_it(tmp_pa
 
 
 def test_the_golden_pictures_are_those_of_the_signed_bundle(tmp_path: Path) -> None:
-    with golden_pictures(load_config(station(tmp_path))) as golden:
+    cfg = load_config(station(tmp_path))
+    with golden_pictures(cfg.paths.state / SLOTS, cfg.bundle) as golden:
         assert len(golden) >= 3 and all(file.is_file() for file in golden)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median
 
-from training.pages.page import count, percent
+from inspector.core.stats import clopper_pearson, parts_needed
+from training.pages.page import count, percent, step
 
 OVERFIT_RISE = 0.10  # of the validation loss above its least, with the training loss still falling ...
 OVERFIT_EPOCHS = 3  # ... for so many epochs at least
@@ -21,6 +22,7 @@ IMBALANCE_GAP = 0.10  # ... and so much less recall of the small one than the me
 FEW_PICTURES = 30  # of a class to learn from
 WAITING_SHARE = 0.30  # of the learning time spent waiting for pictures
 GPU_USED_PERCENT = 50.0
+FEW_TESTED = 0.05  # a bound that even a split without a mistake would not fall below
 ECE_LIMIT = 0.05  # expected calibration error
 
 
@@ -31,6 +33,7 @@ class Evidence:
     history: Sequence[Mapping[str, float]] = ()
     train_counts: Mapping[str, int] = field(default_factory=dict)  # class -> pictures
     recall: Mapping[str, float] = field(default_factory=dict)  # class -> recall on the split measured
+    tested: tuple[int, int] | None = None  # pictures measured of parts that may pass, and of parts that may not
     ece: float = 0.0
     temperature: float = 1.0
     imbalance: str = ""  # what the run did about rare classes
@@ -49,8 +52,8 @@ class Advice:
 def advise(evidence: Evidence) -> tuple[Advice, ...]:
     """What the rules have to say; () where nothing speaks against the run."""
     rules = (
-        overfitting, memorising, unfinished, unsteady, imbalance, unjudged, few_pictures, slow_loader, idle_gpu,
-        overconfident,
+        overfitting, memorising, unfinished, unsteady, imbalance, unjudged, few_pictures, few_tested, slow_loader,
+        idle_gpu, overconfident,
     )  # fmt: skip
     return tuple(found for rule in rules if (found := rule(evidence)))
 
@@ -153,6 +156,24 @@ def few_pictures(e: Evidence) -> Advice | None:
     named = ", ".join(f"{k} ({n})" for k, n in sorted(few.items(), key=lambda item: item[1]))
     text = f"{named}: below {FEW_PICTURES} training pictures of a class its figures are luck. Collect more."
     return Advice("few-pictures", "note", "Few pictures of a class.", text)
+
+
+def few_tested(e: Evidence) -> Advice | None:
+    """So few pictures were measured that no result could bring the bounds down."""
+    if e.tested is None:
+        return None
+    kinds = (("overkill", "may pass", e.tested[0]), ("escape", "may not pass", e.tested[1]))
+    bounds = [(kind, role, n, clopper_pearson(0, n, side="upper").high) for kind, role, n in kinds if n]
+    told = [
+        f"{count(n)} of parts that {role}: even without one mistake {kind} is shown to {percent(bound)} only"
+        for kind, role, n, bound in bounds
+        if bound > FEW_TESTED
+    ]
+    if not told:
+        return None
+    need = ", ".join(f"{count(parts_needed(share))} without a mistake show {step(share)}" for share in (0.05, 0.01))
+    text = f"{'; '.join(told)}. Put more pictures into the split: {need}."
+    return Advice("few-tested", "note", "Few pictures to measure with.", text)
 
 
 def slow_loader(e: Evidence) -> Advice | None:

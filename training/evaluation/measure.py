@@ -128,8 +128,13 @@ def measure(
 
 
 def scale(val: Measured | None) -> float | None:
-    """The temperature that fits the validation pictures; None where there are none."""
-    return temperature(val.logits, val.truth) if val is not None else None
+    """The temperature that fits the validation pictures; None where there are none, or none that is judged wrong.
+
+    Without a mistake the fit is endless: the colder, the better.
+    """
+    if val is None or (val.logits.argmax(1) == val.truth).all():
+        return None
+    return temperature(val.logits, val.truth)
 
 
 @torch.no_grad()

@@ -30,7 +30,7 @@ class Worst:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluation:
-    """All that metrics.json and the page are made of. after and temperature: None where there are no val pictures."""
+    """All that metrics.json and the page are made of. after and temperature: None without a wrong val picture."""
 
     taught: Taught
     split: Split

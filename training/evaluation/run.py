@@ -83,8 +83,8 @@ def judge(
     report, scores = found.report(run), class_scores(found.report(run).confusion)
     before = reliability(p, found.truth)
     recall = dict(zip(run.labels, report.recall, strict=True))
-    evidence = Evidence(taught.history, taught.train_counts, recall, before.ece, t or 1.0,
-                        run.config.get("imbalance", ""))  # fmt: skip
+    evidence = Evidence(taught.history, taught.train_counts, recall, (report.overkill.of, report.escape.of),
+                        before.ece, t or 1.0, run.config.get("imbalance", ""))  # fmt: skip
     return Evaluation(
         taught=taught,
         split=split,

@@ -3,7 +3,7 @@ const START = 0.3; // of the picture, for a box that keys begin
 const STEP = 0.02;
 const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
-export function makeBox(stage, ink, rect, changed) {
+export function makeBox(stage, ink, rect, changed, moved = () => {}) {
   let width = 1;
   let height = 1;
   let sides = null; // x, y, w, h
@@ -13,6 +13,7 @@ export function makeBox(stage, ink, rect, changed) {
   function draw() {
     rect.toggleAttribute("hidden", !sides);
     ["x", "y", "width", "height"].forEach((name, i) => rect.setAttribute(name, sides ? sides[i] : 0));
+    moved(sides);
   }
 
   function set(x, y, w, h) {
@@ -54,6 +55,13 @@ export function makeBox(stage, ink, rect, changed) {
       ink.setAttribute("viewBox", `0 0 ${w} ${h}`);
     },
     value: () => sides,
+    put(given) { // x, y, w, h, or null; does not begin to draw
+      if (given) set(...given);
+      else {
+        sides = null;
+        draw();
+      }
+    },
     clear() {
       sides = from = null;
       draw();

@@ -1,4 +1,6 @@
 // Draws what it is given, as text; decides nothing. Nothing here writes HTML.
+import { isOn } from "./heat.js";
+
 const SVG = "http://www.w3.org/2000/svg";
 const $ = (id) => document.getElementById(id);
 
@@ -65,7 +67,7 @@ function clear(img) {
 }
 
 export function picture(part, words) {
-  const img = $("picture-img"), heat = $("picture-heat"), toggle = $("heat-toggle"), none = $("picture-none");
+  const img = $("picture-img"), heat = $("picture-heat"), none = $("picture-none");
   setText($("picture-caption"), part ? `${words.part} ${part.part_id}, ${part.time}` : "");
   none.textContent = part ? words.nopicture : words.nopart;
   none.hidden = Boolean(part && part.preview);
@@ -73,21 +75,16 @@ export function picture(part, words) {
     img.alt = `${words.picture} ${part.part_id}${words.colon}${part.word}`;
     load(img, `/preview/${part.preview}`, () => { none.hidden = false; });
   } else clear(img);
-  toggle.hidden = !(part && part.heat);
-  if (part && part.heat && toggle.getAttribute("aria-pressed") === "true") load(heat, `/preview/${part.heat}`);
+  $("heat-tools").hidden = !(part && part.heat);
+  if (part && part.heat && isOn()) load(heat, `/preview/${part.heat}`);
   else clear(heat);
-  toggle.onclick = () => {
-    toggle.setAttribute("aria-pressed", String(toggle.getAttribute("aria-pressed") !== "true"));
-    picture(part, words);
-  };
 }
 
 function thumb(part) {
   const shot = el("span", { class: "shot" });
-  const url = part.preview ? `/preview/${part.preview}` : part.image;
-  if (url) {
+  if (part.preview || part.image) {
     const img = el("img", { alt: "", loading: "lazy" });
-    load(img, url);
+    load(img, `/thumb/${part.no}`);
     shot.append(img);
   }
   const name = `${part.word}, ${part.part_id}, ${part.text}, ${part.time}`;
@@ -108,15 +105,6 @@ export function strip(parts, lastFail, words) {
     pinned.dataset.no = lastFail.no;
     pinned.replaceChildren(thumb(lastFail));
   }
-}
-
-export function counts(numbers) {
-  for (const [name, value] of Object.entries(numbers)) $(`count-${name}`).textContent = value;
-}
-
-export function reasons(list, words) {
-  const items = list.map((r) => el("li", {}, el("span", {}, r.text), el("b", {}, String(r.count))));
-  $("reasons").replaceChildren(...(items.length ? items : [el("li", { class: "quiet" }, words.noreasons)]));
 }
 
 const MARKS = { ok: "pass", bad: "fault", unknown: "waiting" };

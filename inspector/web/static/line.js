@@ -1,20 +1,26 @@
 import { follow } from "./live.js";
 import { alarms } from "./alarms.js";
-import { counts, facts, picture, reasons, states, strip, verdict } from "./draw.js";
+import { facts, picture, states, strip, verdict } from "./draw.js";
+import * as counts from "./counts.js";
+import * as heat from "./heat.js";
 
-const KEEP = 60; // thumbnails in the filmstrip
+const KEEP = 100; // thumbnails in the filmstrip
 const $ = (id) => document.getElementById(id);
 const board = $("board");
 const words = JSON.parse(board.dataset.words);
 const now = { freshness: "offline", status: null, parts: [], lastFail: null, assets: null };
 
 function show() {
-  const part = now.parts[0];
+  const part = newest();
   const old = now.freshness !== "live";
   board.toggleAttribute("data-old", old);
   if (old) verdict({ sign: now.freshness, ...words[now.freshness] }, null, words);
   else if (!now.status.ready || !part) verdict(now.status, null, words);
   else verdict(part, part, words);
+}
+
+function newest() { // of this life of the daemon: a part from before is in the filmstrip, and no news
+  return now.parts[0]?.past ? undefined : now.parts[0];
 }
 
 function addPart(part) {
@@ -25,17 +31,18 @@ function addPart(part) {
 }
 
 function showParts() {
-  picture(now.parts[0], words);
+  picture(newest(), words);
   strip(now.parts, now.lastFail, words);
 }
 
+heat.setUp(showParts);
+counts.setUp();
 follow("/events", {
   hello(data) {
     if (now.assets && data.assets !== now.assets) location.reload(); // the appliance was updated
     now.assets = data.assets;
     now.parts = data.parts.slice(0, KEEP);
     now.lastFail = data.last_fail;
-    reasons(data.reasons, words);
     showParts();
     if (now.status) show();
   },
@@ -43,9 +50,6 @@ follow("/events", {
     addPart(part);
     if (now.status) show();
     showParts();
-  },
-  reasons(list) {
-    reasons(list, words);
   },
   status(status) {
     now.status = status;
@@ -55,9 +59,8 @@ follow("/events", {
     $("mode").toggleAttribute("data-watch", status.mode !== "inspect");
     $("clock").textContent = status.clock;
     $("simulated").hidden = !status.simulated;
-    $("since").textContent = status.since;
     board.toggleAttribute("data-calm", status.alarms.length === 0);
-    counts(status.counts);
+    counts.counts(status.tallies, words);
     states(status.states, words);
     facts(status.facts);
     alarms(status);

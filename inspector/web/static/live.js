@@ -13,7 +13,6 @@ export function follow(url, on) {
     source = new EventSource(url);
     source.addEventListener("hello", (e) => on.hello(JSON.parse(e.data)));
     source.addEventListener("part", (e) => on.part(JSON.parse(e.data)));
-    source.addEventListener("reasons", (e) => on.reasons(JSON.parse(e.data)));
     source.addEventListener("status", (e) => {
       const status = JSON.parse(e.data);
       lastStatus = performance.now() - status.age_ms;

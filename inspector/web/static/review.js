@@ -1,11 +1,11 @@
 // Review by keyboard. A label counts once the server says that it is on its disk; until then the picture stays.
 import { makeBox } from "./box.js";
+import { filled, makePost, newTicket, pause } from "./post.js";
 
 const $ = (id) => document.getElementById(id);
 const stage = $("stage");
 const words = JSON.parse(stage.dataset.words);
 const may = stage.dataset.may === "1";
-const csrf = document.querySelector('meta[name="csrf"]')?.content ?? "";
 const asked = new URLSearchParams(location.search);
 const AHEAD = 3; // pictures that are loaded before they are wanted
 const LOW = 8; // pictures left at which more are asked for
@@ -16,9 +16,7 @@ const box = makeBox(stage, $("ink"), $("box"), (drawing) => {
 });
 const now = { items: [], given: new Set(), done: 0, total: 0, busy: false, asking: false, ended: false, ticket: "", moves: 0 };
 
-const pause = (ms) => new Promise((done) => setTimeout(done, ms));
-const newTicket = () => Array.from(crypto.getRandomValues(new Uint8Array(12)), (b) => b.toString(16).padStart(2, "0")).join("");
-const filled = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
+const post = makePost(() => tell(words.again, true));
 
 function tell(text, bad = false) {
   $("told").textContent = text;
@@ -96,22 +94,6 @@ async function more() {
     tell(problem.message || words.again, true);
     await pause(AGAIN_MS);
     more();
-  }
-}
-
-// Posts until there is an answer: a server that is starting again keeps what has this ticket already just once.
-async function post(path, body) {
-  for (;;) {
-    try {
-      const headers = { "content-type": "application/json", "x-csrf-token": csrf };
-      const answer = await fetch(path, { method: "POST", headers, body: JSON.stringify(body) });
-      const said = await answer.json();
-      if (answer.status !== 503) return { ok: answer.ok, ...said };
-    } catch (problem) {
-      if (!(problem instanceof TypeError || problem instanceof SyntaxError)) throw problem;
-    }
-    tell(words.again, true);
-    await pause(AGAIN_MS);
   }
 }
 

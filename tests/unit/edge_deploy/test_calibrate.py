@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edge_deploy.calibrate import CalibrationConfig, calibrate, default_limits
-from edge_deploy.errors import DeployError
+from edge_deploy.errors import DeployError, NegativesInside
 from inspector.core.decide import decide
 from inspector.core.types import Prediction
 from plc.registers import Verdict
@@ -35,8 +35,9 @@ def test_the_whole_decision_keeps_the_overkill_on_fresh_parts(target: float) -> 
 
 
 def test_a_negative_inside_the_limits_is_refused_by_name() -> None:
-    with pytest.raises(DeployError, match=r"1 of 2 empty \(scores 1\.7"):
-        calibrate(good_parts(0, 400), {"empty": [prediction(1.7), prediction(9.0)]}, GOOD)
+    with pytest.raises(NegativesInside, match=r"1 of 2 empty \(scores 1\.7") as caught:
+        calibrate(good_parts(0, 400), {"empty": [prediction(9.0), prediction(1.7)]}, GOOD)
+    assert caught.value.inside == {"empty": [1]}
 
 
 def test_a_negative_that_is_too_usual_is_outside_as_well() -> None:

@@ -93,6 +93,13 @@ def test_what_is_no_bundle_is_named(tmp_path: Path) -> None:
     assert "x.bundle is no bundle" in told.output
 
 
+def test_a_bundle_that_was_not_built_yet_is_not_called_a_bad_one(tmp_path: Path) -> None:
+    assert CliRunner().invoke(app, ["keygen", str(tmp_path)]).exit_code == 0
+    told = CliRunner().invoke(app, ["approve", str(tmp_path / "x.bundle"), "--key", str(tmp_path / "approve.key")])
+    assert told.exit_code == 1
+    assert re.search(r"there is no bundle \S*x\.bundle: inspector-deploy build writes one", told.output)
+
+
 def test_a_key_pair_is_never_overwritten(tmp_path: Path) -> None:
     assert CliRunner().invoke(app, ["keygen", str(tmp_path)]).exit_code == 0
     assert "never overwritten" in CliRunner().invoke(app, ["keygen", str(tmp_path)]).output

@@ -8,7 +8,7 @@ import pytest
 
 from edge_deploy.errors import DeployError
 from edge_deploy.held_out import load_held_out
-from edge_deploy.pictures import load_pictures, negatives_in
+from edge_deploy.pictures import load_pictures, names_of, negatives_in
 from inspector.core.manifest import ViewSpec
 from tests.support.drawn_run import draw
 
@@ -28,6 +28,12 @@ def test_negatives_of_every_format_count_by_kind(negatives: Path) -> None:
         ("empty", "a.png"), ("empty", "b.JPG"), ("wrong_part", "c.bmp"), ("wrong_part", "d.tiff"),
     ]  # fmt: skip
     assert negatives_in(negatives / "none") == ()
+
+
+def test_the_files_of_refused_negatives_are_named_by_kind_and_not_without_end(negatives: Path) -> None:
+    found = negatives_in(negatives)
+    assert names_of(found, {"empty": [1], "wrong_part": [0, 1]}) == "empty/b.JPG, wrong_part/c.bmp, wrong_part/d.tiff"
+    assert names_of(found, {"empty": [0] * 15}).endswith("empty/a.png and 3 more")
 
 
 def test_what_is_no_picture_among_the_negatives_is_refused_by_name(negatives: Path) -> None:

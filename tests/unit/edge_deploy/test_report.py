@@ -17,7 +17,7 @@ from edge_deploy.pictures import Picture, Pictures
 from edge_deploy.qualify import share
 from edge_deploy.report import Finding, ParityRow, Report, gather, write_report
 from edge_deploy.report.summary import summarise
-from inspector.core.manifest import ClassEntry, PromiseSpec
+from inspector.core.manifest import BoundSpec, ClassEntry, PromiseSpec
 from inspector.core.types import Image, Outcome
 from plc.registers import Reason, Verdict
 from tests.support.sample_report import sample_history, sample_manifest, sample_qualification, sample_report, say, spot
@@ -95,6 +95,34 @@ def test_an_aim_is_shown_as_an_aim_and_nothing_is_held_against_it(faultless: Rep
     overkill = summarise(report).promise("overkill")
     assert overkill is not None
     assert (overkill.level, overkill.state) == ("good", "aimed at: 0.5\u00a0% on average, not promised")
+
+
+def test_a_bundle_that_lets_most_of_the_shown_defects_pass_is_not_to_be_approved(faultless: Report) -> None:
+    def seen(escaped: int) -> Report:
+        promises = (share("overkill", 0, 700), share("escape", escaped, 9))
+        return replace(faultless, qualification=replace(faultless.qualification, promises=promises), targets={})
+
+    s = summarise(seen(5))
+    assert (s.level, s.findings[0].level, s.findings[0].title) == ("stop", "stop", "Escapes seen.")
+    assert "above 20.0\u00a0%: it does not see these defects" in s.findings[0].text
+    assert summarise(seen(3)).level == "look"  # a third, of nine: may be chance
+
+
+def test_a_missed_picture_is_named_for_a_person_to_find_it(whole: Report, tmp_path: Path) -> None:
+    missed = replace(whole.heat_maps[0], file="dent/0007.png")
+    write_report(replace(whole, heat_maps=(missed, *whole.heat_maps[1:])), tmp_path / "a.html")
+    assert "<br>dent/0007.png</span>" in (tmp_path / "a.html").read_text()
+
+
+def test_what_the_limits_were_set_on_is_told_in_words_and_a_class_keeps_its_name(
+    faultless: Report, tmp_path: Path
+) -> None:
+    bounds = tuple(BoundSpec(name, 0, 60, 0.0487) for name in ("overkill", "not_inspected", "escape:deep_scratch"))
+    chosen = PromiseSpec("aim", 0.005, "picture", bounds, None, None, None)
+    m = faultless.manifest
+    write_report(replace(faultless, manifest=replace(m, limits=replace(m.limits, promise=chosen))), tmp_path / "a.html")
+    page = (tmp_path / "a.html").read_text()
+    assert '"row">not inspected<' in page and '"row">escape, deep_scratch<' in page
 
 
 def test_where_groups_are_counted_the_page_says_so(faultless: Report, tmp_path: Path) -> None:

@@ -106,6 +106,7 @@ RULES: Mapping[str, Rule] = {
         LINK, RTU.replace("}", ", baud = 38400 }") + "\nrequest_timeout_ms = 50", "plc.links[1].request_timeout_ms",
         "at least 67, twice",
     ),
+    "a shift at no time of day": (END, '[counts]\nshifts = ["24:00"]', "counts.shifts[1]", "is a time of day"),
     "an any-address": (LINK, 'host = "0.0.0.0"', "plc.links[1].host", "is an any-address"),
     "an IPv6 any-address": (LINK, 'host = "[::]"', "plc.links[1].host", "is an any-address"),
     "a hasty heartbeat": (

@@ -9,6 +9,7 @@ from training.evaluation.advice import (
     Evidence,
     advise,
     few_pictures,
+    few_tested,
     idle_gpu,
     imbalance,
     memorising,
@@ -121,6 +122,15 @@ def test_a_gpu_that_is_idle_while_pictures_are_ready_asks_for_larger_steps() -> 
     starved = curve(waiting=[0.6, 0.5], gpu_used_percent=[20.0, 30.0])
     assert [a.rule for a in advise(starved)] == ["slow-loader"]
     assert idle_gpu(curve(waiting=[0.1, 0.1])) is None
+
+
+def test_a_test_split_too_small_for_any_bound_says_how_many_pictures_show_what() -> None:
+    found = few_tested(Evidence(tested=(12, 400)))
+    assert found is not None and "12 of parts that may pass: even without one mistake overkill" in found.text
+    assert "22.1\u00a0% only" in found.text and "escape" not in found.text
+    assert "59 without a mistake show 5\u00a0%, 299 without a mistake show 1\u00a0%" in found.text
+    assert few_tested(Evidence(tested=(59, 0))) is None
+    assert few_tested(Evidence()) is None
 
 
 def test_confidence_that_is_no_probability_is_said_which_way() -> None:

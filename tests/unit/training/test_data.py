@@ -150,6 +150,10 @@ def _one_part(data: Path) -> None:
         file.unlink()
 
 
+def _one_folder_too_high(data: Path) -> None:
+    shutil.copytree(data, data / "disc")
+
+
 def _nothing(data: Path) -> None:
     shutil.rmtree(data)
     data.mkdir()
@@ -163,12 +167,13 @@ def _nothing(data: Path) -> None:
         (_no_good, "no class may pass: say which of fine, scratch, stain with --acceptable"),
         (_text_file, "notes.txt is no JPEG, PNG, BMP or TIFF"),
         (_text_as_png, "not.png is not a JPEG, PNG"),
-        (_cut_short, "good1_0.png cannot be read"),
+        (_cut_short, "one picture cannot be used: replace or remove it.\n.*good1_0.png cannot be read"),
         (_sixteen_bits, "deep.png has more than 8 bits"),
         (_sixteen_bit_colour, "deep.png has more than 8 bits"),
         (_two_labels, "good/good1_0.png and stain/stain99_0.png are the same picture with two labels"),
         (_one_part, "class 'stain' has 1 part"),
         (_nothing, "holds no class folders"),
+        (_one_folder_too_high, "disc is taken for a class .* give the folder right above the class folders"),
     ],
 )
 def test_data_that_cannot_be_learned_from_is_named(pictures: Path, spoil: Callable[[Path], None], said: str) -> None:

@@ -24,7 +24,7 @@ from training.cli import app
 from training.config import FitConfig
 from training.errors import RunError, TrainingError
 from training.evaluation.curves import reliability
-from training.evaluation.measure import Measured, Speed, measure, network_of, open_run, speed
+from training.evaluation.measure import Measured, Speed, measure, network_of, open_run, scale, speed
 from training.evaluation.run import judge, metrics, worst_pictures
 from training.runs import WEIGHTS, read_run, write_run
 from training.train import fit
@@ -105,6 +105,10 @@ def _no_run(tiny: Tiny) -> None:
     shutil.rmtree(tiny.run)
 
 
+def _not_finished(tiny: Tiny) -> None:
+    (tiny.run / "run.json").unlink()
+
+
 def _no_pictures(tiny: Tiny) -> None:
     shutil.rmtree(tiny.data)
 
@@ -146,6 +150,7 @@ def _broken_history(tiny: Tiny) -> None:
     ("spoil", "said"),
     [
         (_no_run, "holds no finished run"),
+        (_not_finished, "holds a training that is not finished: wait for it, or give the same inspector-train command"),
         (_no_pictures, "are not here: say where, with --data FOLDER"),
         (_one_is_gone, "are not here: say where"),
         (_one_changed, "is not the picture that the run knows"),
@@ -218,6 +223,14 @@ def test_figures_that_do_not_exist_are_null_and_the_temperature_mends_only_confi
     assert done.trade is None
     assert m["calibration"]["temperature"] == 5.0
     assert m["calibration"]["ece_scaled"] == reliability(found.probabilities(5.0), truth).ece < m["calibration"]["ece"]
+
+
+def test_no_temperature_is_fitted_where_no_picture_is_judged_wrong(tiny: Tiny) -> None:
+    taught = open_run(tiny.run, None, "test")
+    truth, logits = np.zeros(6, np.int64), np.tile([8.0, 0.0], (6, 1)).astype(np.float32)
+    assert scale(Measured(taught.of("test"), logits, truth)) is None
+    logits[0] = (0.0, 8.0)
+    assert scale(Measured(taught.of("test"), logits, truth)) is not None
 
 
 def test_times_leave_the_warm_up_out(tiny: Tiny) -> None:

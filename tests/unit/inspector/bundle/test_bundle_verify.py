@@ -286,6 +286,11 @@ def test_what_a_crash_left_in_staging_does_not_stop_the_next_try(tar, tmp_path, 
     assert not staging.exists()
 
 
+def test_a_bundle_that_is_not_there_is_named_once_with_the_reason(tmp_path, trusted):
+    with pytest.raises(BundleError, match=r"x\.bundle cannot be read or unpacked: No such file or directory$"):
+        verify(tmp_path / "x.bundle", trusted, tmp_path / "slot")
+
+
 def test_nothing_is_unpacked_over_what_is_there(tar, tmp_path, trusted):
     (tmp_path / "slot").mkdir()
     with pytest.raises(BundleError, match="exists already"):

@@ -179,3 +179,17 @@ async def test_pixels_are_decoded_on_the_cameras_thread(
     monkeypatch.setattr(folder_module, "read_picture", noted)
     await camera_of(pictures, thread).grab(trigger())
     assert where == ["camera"]
+
+
+async def test_a_look_shows_what_the_next_part_gets_and_takes_nothing_from_it(
+    pictures: Path, thread: DeviceThread, trigger: MakeTrigger
+) -> None:
+    camera = camera_of(pictures, thread)
+    assert [int((await camera.look()).image[0, 0, 0]) for _ in range(3)] == [10, 10, 10]
+    assert await shown(camera, trigger, 1, 1) == [10, 20]
+    assert int((await camera.look()).image[0, 0, 0]) == 30
+    assert await shown(camera, trigger, 1) == [30]
+    by_id = camera_of(pictures, thread, pick="part_id")
+    assert int((await by_id.look()).image[0, 0, 0]) == 10
+    assert await shown(by_id, trigger, 2) == [20]
+    assert int((await by_id.look()).image[0, 0, 0]) == 20, "the part that was there last"

@@ -204,3 +204,19 @@ async def test_a_render_holds_up_the_loop_for_no_longer_than_a_beat(thread: Devi
 def test_a_script_that_cannot_be_played_is_refused(entry: str, text: str) -> None:
     with pytest.raises(ConfigError, match=text):
         FaultScript.parse([entry])
+
+
+async def test_a_look_uses_up_no_fault_and_shows_the_last_part_in_the_light_of_now(
+    thread: DeviceThread, trigger: MakeTrigger, tmp_path: Path
+) -> None:
+    dark = tmp_path / "dark"
+    camera = camera_of(thread, "none", "timeout", f"black while {dark}", f"lost while {tmp_path / 'unplugged'}")
+    first = await camera.grab(trigger(9))
+    assert (await camera.look()).image.tobytes() == first.image.tobytes()
+    with pytest.raises(CameraTimeout):
+        await camera.grab(trigger(9))
+    dark.touch()
+    assert (await camera.look()).image.max() < first.image.max() / 2
+    (tmp_path / "unplugged").touch()
+    with pytest.raises(CameraLost):
+        await camera.look()

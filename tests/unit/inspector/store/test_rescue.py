@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import apsw
 import pytest
 
+from inspector.backup.pace import Pace
+from inspector.backup.snapshot import snapshot
+from inspector.core.clock import SystemClock
 from inspector.core.errors import StoreError
 from inspector.recipes import RecipeContent
+from inspector.store import regain
+from inspector.store.filing import Filing
+from inspector.store.history import SqliteHistory
+from inspector.store.results import SqliteResults
+from inspector.threads import DeviceThread
+from inspector.web.records import Filters
+from tests.support.disks import quick_folder
 from tests.support.invariants import rows_of
 from tests.support.store import PASS, part, store
+
+
+@pytest.fixture
+def path() -> Iterator[Path]:
+    """In a folder of its own, as beside the state lies what backups leave."""
+    with quick_folder() as folder:
+        (folder / "state").mkdir()
+        yield folder / "state" / "results.db"
 
 
 async def write(path: Path, count: int) -> list[int]:
@@ -74,10 +93,17 @@ async def test_a_life_that_ended_in_order_is_not_read_through(path, monkeypatch)
         assert (await part(results, 7)).no == given[-1] + 1
 
 
+async def pages_of_an_empty_record(path: Path) -> int:
+    """Every table begins in them; rows of parts fill further ones."""
+    async with store(path) as results:
+        return int(results._journal._thread.submit(results._journal._database._db.pragma, "page_count").result())
+
+
 async def test_recipes_and_counts_that_can_be_read_are_taken_over(path):
+    first = await pages_of_an_empty_record(path.with_name("empty.db"))
     await write(path, 60)
     as_killed(path)
-    scribble(path, 30)
+    scribble(path, first)
     async with store(path) as results:
         (revision,) = results.recipes.revisions(1)
         assert revision.actor == "anna" and results.counts.passed == 60
@@ -113,6 +139,83 @@ async def test_a_disk_that_cannot_be_read_sets_nothing_aside(path, monkeypatch):
             pass
     monkeypatch.undo()
     assert not aside(path) and len(rows_of(path)) == 5
+
+
+async def copied(path: Path, count: int, more: int) -> tuple[list[int], list[int]]:
+    """A record with a copy of its first rows: their numbers, and those of the rows since; it broke behind page 30."""
+    first = await write(path, count)
+    regain.own_folder(path.parent).mkdir()
+    snapshot(path, regain.copy_of(path), Pace(10_000))
+    async with store(path) as results:
+        since = [(await part(results, seq)).no for seq in range(count + 1, count + more + 1)]
+    as_killed(path)
+    return first, since
+
+
+async def filed(results: SqliteResults) -> Filing:
+    """The filing, once nothing is left for it to do."""
+    thread = DeviceThread("filing")
+    filing = Filing(results._journal, SystemClock(), thread)
+    while await filing.turn():
+        pass
+    filing.close()
+    return filing
+
+
+async def seen(path: Path) -> list[int]:
+    history = SqliteHistory(path, DeviceThread("records"))
+    try:
+        return sorted(row["no"] for row in await history.page(Filters(), None, 1000))
+    finally:
+        history.close()
+
+
+@pytest.mark.parametrize("first_page", [0, 30])
+async def test_rows_of_a_broken_record_come_back_from_its_copy_and_numbers_go_on(path, first_page):
+    first, since = await copied(path, 60, 8)
+    scribble(path, first_page)
+    async with store(path) as results:
+        done = await part(results, 7)
+        assert done.no > since[-1] and regain.is_pending(path), "the line did not wait for them"
+        (revision,) = results.recipes.revisions(1)
+        assert revision.actor == "anna" and results.counts.passed >= 60
+        filing = await filed(results)
+        assert filing.regained is not None and filing.regained.done and filing.regained.rows == 60
+        assert await seen(path) == [*first, done.no]
+    assert not regain.is_pending(path)
+    (kept,) = aside(path)
+    kept.unlink()
+    async with store(path):
+        assert regain.state_of(path) is None
+
+
+async def test_a_copy_of_another_record_is_not_taken_for_ours(path):
+    await copied(path, 60, 1)
+    for file in path.parent.glob("results*"):
+        file.unlink()
+    given = await write(path, 5)
+    as_killed(path)
+    path.with_suffix(".numbers").write_text(str(given[-1]))
+    scribble(path, 0)
+    async with store(path) as results:
+        assert not regain.is_pending(path)
+        await filed(results)
+    assert not list(path.parent.glob("results-*.db"))
+
+
+async def test_a_restart_goes_on_with_what_is_still_to_come_back(path, monkeypatch):
+    monkeypatch.setattr(regain, "BATCH", 10)
+    first, _ = await copied(path, 35, 1)
+    scribble(path, 30)
+    async with store(path) as results:
+        thread = DeviceThread("filing")
+        filing = Filing(results._journal, SystemClock(), thread)
+        assert await filing.turn() == 10
+        filing.close()
+    async with store(path) as results:
+        filing = await filed(results)
+        assert filing.regained is not None and filing.regained.rows == 35
+    assert await seen(path) == first
 
 
 async def test_numbers_are_on_record_before_they_run_out(path, monkeypatch):

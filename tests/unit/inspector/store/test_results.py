@@ -231,7 +231,7 @@ async def test_a_reset_of_the_counts_begins_a_period_and_deletes_nothing(results
     assert len(rows_of(path)) == 3
     db = apsw.Connection(str(path))
     assert list(db.execute("SELECT period, sum(n) FROM counts GROUP BY 1")) == [(1, 2), (2, 1)]
-    assert db.execute("SELECT actor, why FROM periods WHERE period = 2").get == ("anna", "new shift")
+    assert db.execute("SELECT actor, why FROM periods WHERE (kind, key) = ('reset', '2')").get == ("anna", "new shift")
     db.close()
 
 

@@ -294,7 +294,7 @@ async def test_a_screen_of_a_log_in_that_ended_ends_too(tmp_path: Path, monkeypa
             lines = answer.aiter_lines()
             assert await anext(lines) == "event: hello"
             await site.office.log_out(token, "Anna")
-            site.feed.set_reasons([{"text": "new", "count": 1}])
+            site.feed.set_last_fail(lambda: {"no": 1, "word": "new"})
             async with asyncio.timeout(3):
                 assert not [line async for line in lines if "new" in line]
         assert (await client.get("/events")).status_code == 401

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import time
 from datetime import datetime
@@ -14,6 +15,8 @@ from inspector.core.types import DeliveryState
 from inspector.demo.parts import Kind
 from inspector.web import feed, history
 from inspector.web.filters import BadFilter, filters_of
+from inspector.web.present import sign_of
+from inspector.web.records import Filters
 from inspector.web.stages import stages_of, waterfall
 from plc.registers import Reason, Verdict
 from tests.support.fake_daemon import FakeDaemon
@@ -136,17 +139,25 @@ async def test_limits_are_shown_only_where_the_same_model_and_recipe_still_run(t
     assert "0.500 to 1.550" not in other.text and "not at hand any more" in other.text
 
 
-async def test_the_most_frequent_reasons_and_the_last_fail_come_from_the_record(tmp_path: Path) -> None:
+async def test_the_last_parts_and_the_last_fail_from_before_the_daemons_memory_come_from_the_record(
+    tmp_path: Path,
+) -> None:
     await write_record(tmp_path, MIX)
     site, daemon = site_in(tmp_path), FakeDaemon(tmp_path)
-    daemon.changes = {"since_utc_ms": 0}
+    daemon.changes = {"station": "st1"}
     await daemon.start()
     async with page_process(site):
-        await until(lambda: site.feed.last_fail is not None and bool(site.feed.reasons))
+        await until(lambda: site.feed.last_fail is not None)
+        screen = site.feed.open_screen()
+        hello = json.loads((await screen.next() or b"").decode().split("data: ")[1])
+        site.feed.close_screen(screen)
+        shown = [(part["no"], part["sign"], part["past"]) for part in hello["parts"]]
+        found = await site.records.page(Filters(), None, 100)
     await daemon.stop()
     assert site.feed.last_fail is not None and site.feed.last_fail["part_id"] == "105"
-    assert site.feed.last_fail["image"] == "/picture/5"
-    assert site.feed.reasons[0] == {"text": "Defect found", "count": 2}
+    assert shown == [
+        (row["no"], sign_of(row["published_code"], row["published_reason"]), True) for row in found
+    ]  # fmt: skip
 
 
 async def test_a_long_history_answers_quickly(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from inspector.demo.parts import Kind
 from inspector.office.person import Role
-from inspector.web import review
+from inspector.web.body import MAX_OBJECT
 from inspector.web.site import Site, environment
 from tests.support.office import make_hashes_cheap
 from tests.support.page import client_of, site_in
@@ -135,7 +135,7 @@ async def test_what_cannot_be_meant_is_refused_and_nothing_is_kept(
 async def test_a_body_that_is_no_object_or_too_large_is_refused(tmp_path: Path) -> None:
     await write_parts(tmp_path, MIX)
     async with page(tmp_path) as client:
-        padded = json.dumps(body(1)).encode() + b" " * review.MAX_BODY
+        padded = json.dumps(body(1)).encode() + b" " * MAX_OBJECT
         for content in (b"", b"[]", b"{", b"\xff", b"[" * 10_000, padded):
             assert (await client.post("/review/label", content=content)).status_code == 400
 

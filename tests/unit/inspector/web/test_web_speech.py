@@ -21,7 +21,7 @@ from inspector.serve.service import ServeSettings, Service
 from inspector.web import feed as feed_module
 from inspector.web.feed import Feed, encode
 from inspector.web.speech import own_path, preferred
-from inspector.web.words import Text, speaking
+from inspector.web.words import Text, speaking, word
 from tests.support.fake_daemon import FakeDaemon
 from tests.support.page import client_of, page_process, site_in, until
 from tests.support.record import Entry, write_record
@@ -157,12 +157,12 @@ async def test_a_message_is_encoded_once_for_each_language_that_a_screen_is_open
     with speaking("zh"):
         screens = [feed.open_screen() for _ in range(3)]
     made.clear()
-    feed.set_reasons([(10, 2)])
-    assert made == [[{"text": "发现缺陷", "count": 2}]]
+    feed.set_last_fail(lambda: {"no": 1, "word": word("sign.fail")})
+    assert [hello["last_fail"]["word"] for hello in made] == ["不合格"]  # type: ignore[index]
     screens.append(feed.open_screen())
     made.clear()
-    feed.set_reasons([(10, 3)])
-    assert sorted(reasons[0]["text"] for reasons in made) == ["Defect found", "发现缺陷"]  # type: ignore[index]
+    feed.set_last_fail(lambda: {"no": 2, "word": word("sign.fail")})
+    assert sorted(hello["last_fail"]["word"] for hello in made) == ["FAIL", "不合格"]  # type: ignore[index]
 
 
 async def test_the_page_of_the_prediction_service_follows_the_browser(tmp_path: Path) -> None:

@@ -1,0 +1,42 @@
+"""The pictures of the filmstrip: small, and kept in memory, so that a hundred of them open at once."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import cv2
+import numpy as np
+
+from inspector.store.previews import size_within
+from inspector.web.media import NoPicture
+
+LONGEST_SIDE = 196  # pixels; twice of what is shown, for fine screens
+KEPT = 256  # the filmstrip, the last FAIL, and what a second screen's older ones still ask for
+QUALITY = 80
+
+
+class Thumbs:
+    """By the part's number; the oldest gives way. `make` runs on the pictures' thread, `get` anywhere."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[int, bytes] = OrderedDict()
+
+    def get(self, no: int) -> bytes | None:
+        return self._kept.get(no)
+
+    def make(self, no: int, picture: bytes) -> bytes:
+        """picture: a JPEG or PNG that the daemon wrote. Returns the small JPEG. Raises NoPicture: it is none."""
+        try:
+            half = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_REDUCED_COLOR_2)
+            if half is None:
+                raise NoPicture(f"the picture of {no} cannot be read")
+            small = cv2.resize(half, size_within(LONGEST_SIDE, half.shape), interpolation=cv2.INTER_AREA)
+            ok, data = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+        except cv2.error as exc:
+            raise NoPicture(f"the picture of {no} cannot be read") from exc
+        if not ok:
+            raise NoPicture(f"the picture of {no} cannot be written")
+        self._kept[no] = found = data.tobytes()
+        while len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+        return found

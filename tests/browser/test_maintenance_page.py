@@ -1,0 +1,87 @@
+"""What maintenance does on its page, in a real browser."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from inspector.backup import shelf
+from inspector.backup.places import wanted_file
+from inspector.office.person import Role
+from inspector.store.regain import own_folder
+from inspector.upkeep.measures import Measure
+from inspector.upkeep.trends import FILE, TrendBook
+from tests.support.browser import Open
+from tests.support.office import PASSWORD, first_admin, make_hashes_cheap, someone
+from tests.support.page import page_process, site_in
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
+
+
+def write_figures(folder: Path) -> None:
+    book, now = TrendBook(folder / FILE), time.time_ns() // 1_000_000
+    for n in range(1, 240):
+        wave = 3 * ((n % 40) / 40)
+        book.put([
+            Measure("frames_lost.st1", float(n % 60 < 3), "per_hour", high=10),
+            Measure("camera_temp.st1", 41 + wave, "celsius", high=70),
+            Measure("light.st1.zone ring: brightness", 60 - n / 16, "percent", low=25, high=75),
+            Measure("disk_free", 12 - n / 40, "gb", low=0.5),
+            Measure("cpu_temp", 82 + n / 20, "celsius", high=90),
+            Measure("clock_offset", None, "ms", high=1000, text="no_kernel"),
+            Measure("clock_free", None, "hours", high=24, off=True, text="no_service"),
+            Measure("certificate_page", 212 - n / 1440, "days", low=30),
+            Measure("backup_age", n / 60, "hours", high=48),
+        ], now - (239 - n) * 60_000)  # fmt: skip
+    book.close()
+
+
+async def test_maintenance_sees_what_nears_its_limit_and_asks_for_a_backup_and_a_support_bundle(
+    open_page: Open, tmp_path: Path, shots: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_hashes_cheap(monkeypatch)
+    run, stick = tmp_path / "run", tmp_path / "stick"
+    run.mkdir()
+    stick.mkdir()
+    write_figures(run)
+    own_folder(run).mkdir()
+    (own_folder(run) / "last.json").write_text(
+        '{"ok": true, "utc_ms": 1790000000000, "size": 48200000, "took_s": 31.4, "left_out": ["/etc/plc.key: a key"]}'
+    )
+    for hours in (3, 27, 51):
+        name = shelf.name_of(time.time_ns() // 1_000_000 - hours * 3_600_000, encrypted=False)
+        (stick / name).write_bytes(b"x" * 48_200)
+    site = site_in(run, backups=stick)
+    async with page_process(site) as origin:
+        await first_admin(site.office)
+        await someone(site.office, "Fitz", [Role.MAINTENANCE])
+        seen = await open_page(origin, "/log-in")
+        page = seen.page
+        await page.fill("[name=name]", "Fitz")
+        await page.fill("[name=password]", PASSWORD)
+        await page.press("[name=password]", "Enter")
+        await page.wait_for_url(origin + "/")
+        await page.click("nav a >> text=Maintenance")
+        assert await page.inner_text("tr[data-key=cpu_temp] .mark") == "Alarm"
+        await page.screenshot(path=shots / "maintenance-light.png", full_page=True)
+        await page.emulate_media(color_scheme="dark")
+        await page.click("tr[data-key=disk_free] th a")
+        await page.wait_for_selector("#plot canvas")
+        await page.click(".spans a >> nth=0")
+        await page.wait_for_selector(".spans a[aria-current] >> text=24 hours")
+        await page.wait_for_selector("#plot canvas")
+        await page.screenshot(path=shots / "maintenance-dark.png", full_page=True)
+        await page.click("text=Back up now")
+        await page.wait_for_selector("text=A backup was asked for")
+        assert wanted_file(site.settings.office).read_text() == "Fitz\n"
+        async with page.expect_download() as begun:
+            await page.click("text=Download the support bundle")
+        assert (await (await begun.value).path()).read_bytes().startswith(b"PK")
+        await page.set_viewport_size({"width": 390, "height": 844})
+        await page.click("a.language[lang=zh]")
+        await page.wait_for_selector("html[lang=zh]")
+        await page.screenshot(path=shots / "maintenance-phone.png", full_page=True)
+        assert await page.evaluate("document.documentElement.scrollWidth") <= 390
+        assert seen.errors == [] and seen.foreign == []

@@ -1,0 +1,54 @@
+"""When a difference between the PLC's count and ours is one, and when it only looks like it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from inspector.part_check import DIFFERS_S, PartCheck
+from tests.support.clock import SimClock
+
+
+class Line:
+    """A handshake and a record that say what the test wants."""
+
+    def __init__(self) -> None:
+        self.clock, self.quiet, self.at_work, self.parts = SimClock(), True, False, 0
+        counting = SimpleNamespace(difference=lambda: self.parts)
+        results: Any = SimpleNamespace(busy=lambda: self.at_work, counting=counting)
+        self.check = PartCheck(results, self, self.clock)  # type: ignore[arg-type]
+
+    def look_for(self, seconds: float, *differences: int) -> int:
+        """Ten times a second, the differences in turns. Returns the largest that was ever told."""
+        told = [0]
+        for n in range(round(10 * seconds)):
+            self.parts = differences[n % len(differences)]
+            self.check.look()
+            told.append(self.check.parts)
+            self.clock.now_s += 0.1
+        return max(told, key=abs)
+
+
+@pytest.mark.parametrize(
+    ("differences", "found"), [((1,), 1), ((-2,), -2), ((0,), 0), ((1, 0), 0), ((1, 2), 2)],
+    ids=["missed", "extra", "none", "the PLC counts before it triggers", "one missed and one on its way"],
+)  # fmt: skip
+def test_a_difference_counts_that_no_moment_was_without(differences, found):
+    line = Line()
+    assert line.look_for(DIFFERS_S - 1, *differences) == 0
+    assert line.look_for(2, *differences) == found
+
+
+@pytest.mark.parametrize("what", ["quiet", "at_work"])
+def test_a_part_that_is_under_way_is_no_difference(what):
+    line = Line()
+    setattr(line, what, not getattr(line, what))
+    assert line.look_for(3 * DIFFERS_S, 1) == 0
+
+
+def test_it_is_over_once_the_counts_agree():
+    line = Line()
+    assert line.look_for(DIFFERS_S + 1, 3) == 3
+    assert line.look_for(0.1, 0) == 0
