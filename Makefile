@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 APPLIANCE := $(shell find inspector plc -type f -not -name '*.pyc' 2>/dev/null)
 
-.PHONY: help demo test test-fast check apt bench bench-screen bench-store bench-peers soak real demo-bundle clean python
+.PHONY: help demo test test-fast check apt bench bench-screen bench-store bench-peers soak soak-disk real demo-bundle clean python
 
 help:
 	@echo "make demo         install the appliance, play a whole line: simulated PLC, daemon, rendered parts"
@@ -24,6 +24,7 @@ help:
 	@echo "make bench-screen a result from the PLC to chromium, and the filmstrip, against their bars; writes docs/bench/screen.json"
 	@echo "make bench-peers  speed and AUROC beside anomalib's PatchCore, in an environment of its own (6.5 GB); writes docs/bench/peers.json"
 	@echo "make soak         the contract's rules against random faults, 60,000 parts, and without each of them (20 minutes)"
+	@echo "make soak-disk    a small disk filled for two minutes at 100 parts a second: what gives way; needs root"
 	@echo "make real         train, build and replay on public pictures in ../shared/data; writes docs/results.md"
 	@echo "make demo-bundle  render, train, quantise, fit, pack the demo's bundle (hours)"
 	@echo "make clean        remove all environments and all caches"
@@ -97,6 +98,9 @@ bench-peers: $(VENV)/.installed $(if $(TILES),$(PEERS)/.installed)
 soak: $(VENV)/.installed
 	$(BIN)/python -m tests.soak.rules $(PARTS)
 	HANDSHAKE_EXAMPLES=5000 $(BIN)/python -m pytest -q --timeout 0 tests/unit/plc/test_handshake_any.py
+
+soak-disk: $(VENV)/.installed
+	$(BIN)/python -m tests.soak.disk $(SECONDS)
 
 real: $(VENV)/.installed
 	$(BIN)/python -m tests.bench.real $(if $(WEIGHTS),--weights $(WEIGHTS))

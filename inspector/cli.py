@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from inspector import retention_cli
 from inspector.core.errors import InspectorError
 from inspector.upkeep.cli import add_commands
 
@@ -21,6 +22,7 @@ app.add_typer(export, name="export")
 add_commands(app)
 SplitBy = Literal["lot", "part"]
 Config = Annotated[Path, typer.Argument(help="a configuration, e.g. configs/demo.toml")]
+retention_cli.add_to(app, export)
 
 
 @app.command()

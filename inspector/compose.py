@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ from inspector.backup.places import require_whole
 from inspector.board import Message, status_of_box
 from inspector.changeover import obey_forever
 from inspector.config import AppConfig
-from inspector.control import ControlServer
+from inspector.control import ControlServer, Handler
 from inspector.controls import Controls, all_offline
 from inspector.core.alarm_kinds import Kind
 from inspector.core.clock import SystemClock
@@ -30,11 +30,14 @@ from inspector.judging import Judges
 from inspector.line import inspect_forever
 from inspector.looking import look_method
 from inspector.plc_links import open_link
+from inspector.retention import Retention, RetentionSettings
 from inspector.sdnotify import notify
 from inspector.stations import Begun, Running, Shared, begin_station, finish_station
+from inspector.store.claims import RecordClaims
 from inspector.store.filing import Filing
 from inspector.store.images import ArchiveSettings, ImageArchive
 from inspector.store.journal import Journal
+from inspector.store.record_files import RecordFiles
 from inspector.store.shelf import Bounds
 from inspector.support.daemon import support_view
 from inspector.threads import DeviceThread
@@ -58,6 +61,7 @@ class Box:
     links: tuple[Link, ...]
     archive: ImageArchive
     filing: Filing
+    retention: Retention
     alarms: AlarmKeeper
     upkeep: Upkeep
 
@@ -81,6 +85,7 @@ async def run(cfg: AppConfig) -> None:
             turning.append(tasks.create_task(_feed_systemd(watchdog), name="watchdog"))
             turning.append(tasks.create_task(_tell_status(box), name="status"))
             turning.append(tasks.create_task(box.filing.run_forever(), name="filing"))
+            turning.append(tasks.create_task(box.retention.run_forever(), name="retention"))
             turning.append(tasks.create_task(box.alarms.look_forever(), name="alarms"))
             turning.append(tasks.create_task(box.upkeep.run_forever(), name="upkeep"))
             for running in box.stations:
@@ -136,6 +141,7 @@ async def _tell_status(box: Box) -> None:
         broken = ", ".join(box.shared.journal.broken)
         _tell_broken(box, broken)
         first.health.warn(Kind.FILING, None if box.filing.fault is None else {"detail": str(box.filing.fault)})
+        box.retention.warn(first.health)
         for running in box.stations:
             running.results.turn()
             running.warn()
@@ -159,7 +165,7 @@ async def open_box(cfg: AppConfig) -> AsyncIterator[Box]:
     clock = SystemClock()
     require_whole(cfg.paths.state)
     async with AsyncExitStack() as stack:
-        threads = {name: DeviceThread(name) for name in ("store", "model", "loader", "filing", "look")}
+        threads = {name: DeviceThread(name) for name in ("store", "model", "loader", "filing", "look", "retention")}
         for thread in threads.values():
             stack.callback(thread.close)
         cfg.paths.run.mkdir(parents=True, exist_ok=True)
@@ -175,29 +181,49 @@ async def open_box(cfg: AppConfig) -> AsyncIterator[Box]:
         judges = Judges(cfg, journal.recipes, threads, clock)
         shared = Shared(cfg, clock, journal, threads["store"], judges, Failpoints(cfg.test.failpoints))
         begun = [await begin_station(section, shared, stack) for section in cfg.stations]
-        archive = ImageArchive(_archive_settings(cfg), noted=begun[0].results.note_image)
+        claims = RecordFiles(journal.path)
+        stack.callback(claims.forget)
+        note = begun[0].results.note_image
+        archive = ImageArchive(_archive_settings(cfg), noted=note, claims=RecordClaims(claims, journal.holds))
         stack.callback(archive.close)
+        retention = Retention(
+            _retention_settings(cfg), journal, begun[0].results, archive, filing, clock, threads["retention"]
+        )
+        stack.callback(retention.close)
         links, stations = _linked(cfg, begun, archive)
         alarms = AlarmKeeper(clock, journal, conditions_of({s.section.id: s.health for s in stations}))
         await alarms.recall()
         trends = TrendBook(cfg.paths.state / HEALTH_DB)
         upkeep = Upkeep(cfg, clock, stations, trends, DeviceThread("upkeep"), DeviceThread("backups"))
         stack.callback(upkeep.close)
-        box, board = Box(shared, stations, links, archive, filing, alarms, upkeep), stations[0].board
+        box, board = Box(shared, stations, links, archive, filing, retention, alarms, upkeep), stations[0].board
         dry_run = DryRun(cfg, partial(all_offline, stations))
         stack.push_async_callback(dry_run.close)
         control = ControlServer(
             cfg.paths.run / "control.sock",
-            {
-                "status": lambda *_: box.status(), "recent": lambda *_: board.recent(), **alarms.handlers(),
-                **Controls(stations, dry_run).handlers(), **count_handlers(stations),
-                "look": look_method(stations, threads["look"]), "support": lambda *_: support_view(stations),
-            },
+            _all_of(
+                {
+                    "status": lambda *_: box.status(), "recent": lambda *_: board.recent(),
+                    "look": look_method(stations, threads["look"]), "support": lambda *_: support_view(stations),
+                },
+                alarms.handlers(), retention.handlers(), Controls(stations, dry_run).handlers(),
+                count_handlers(stations),
+            ),
         )  # fmt: skip
         await control.start()
         stack.push_async_callback(control.close)
         board.push = control.push
         yield box
+
+
+def _all_of(*parts: Mapping[str, Handler]) -> dict[str, Handler]:
+    """One table of commands; of two that bear one name one would be done in place of the other."""
+    found: dict[str, Handler] = {}
+    for part in parts:
+        if twice := found.keys() & part.keys():
+            raise ValueError(f"two commands are called {', '.join(sorted(twice))}")
+        found |= part
+    return found
 
 
 def _linked(
@@ -224,10 +250,25 @@ async def _close(journal: Journal) -> None:
 
 
 def _archive_settings(cfg: AppConfig) -> ArchiveSettings:
-    section = cfg.archive
     return ArchiveSettings(
         pictures=cfg.paths.state / "pictures",
         previews=cfg.paths.run / "previews",
-        bounds=Bounds(*(round(gb * 1e9) for gb in (section.max_gb, section.min_free_gb, section.sample_gb))),
-        pass_share=section.pass_share,
+        bounds=_bounds(cfg),
+        pass_share=cfg.archive.pass_share,
     )
+
+
+def _bounds(cfg: AppConfig) -> Bounds:
+    section = cfg.archive
+    marks = (section.begin_free_gb, section.stop_free_gb)
+    return Bounds(
+        *(round(gb * 1e9) for gb in (section.max_gb, section.min_free_gb, section.sample_gb)),
+        *(None if gb is None else round(gb * 1e9) for gb in marks),
+    )
+
+
+def _retention_settings(cfg: AppConfig) -> RetentionSettings:
+    return RetentionSettings(
+        cfg.paths.state / "pictures", cfg.paths.state / "set-aside", _bounds(cfg), cfg.archive.set_aside_days,
+        round(cfg.store.min_free_mb * 2**20),
+    )  # fmt: skip

@@ -310,9 +310,24 @@ class ArchiveConfig(Section):
     """Pictures; they give way before anything else does."""
 
     max_gb: float = Field(default=50, gt=0, le=100_000)
-    min_free_gb: float = Field(default=1, ge=0.1, le=10_000)
+    min_free_gb: float = Field(default=1, ge=0.1, le=10_000, description="the floor: below it no picture is written")
+    begin_free_gb: float | None = Field(
+        default=None, le=10_000, description="less free: pictures give way; left out: by min_free_gb and the disk"
+    )
+    stop_free_gb: float | None = Field(default=None, le=10_000, description="until so much is free")
     sample_gb: float = Field(default=2, ge=0, le=10_000, description="room that only sampled passes may take")
     pass_share: float = Field(default=0.02, ge=0, le=1)
+    set_aside_days: float = Field(default=30, ge=1, le=3650, description="pictures without a row are kept so long")
+
+    @model_validator(mode="after")
+    def _rules(self) -> Self:
+        if (self.begin_free_gb is None) != (self.stop_free_gb is None):
+            raise wrong_key("begin_free_gb and stop_free_gb belong together; write both or none", "begin_free_gb")
+        if self.begin_free_gb is not None and not self.begin_free_gb > self.min_free_gb:
+            raise wrong_key("must be above min_free_gb, or pictures end before others give way", "begin_free_gb")
+        if not (self.stop_free_gb or 0) >= (self.begin_free_gb or 0):
+            raise wrong_key("must not be below begin_free_gb", "stop_free_gb")
+        return self
 
 
 class StoreConfig(Section):

@@ -8,8 +8,6 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
-import apsw
-
 from inspector.core.errors import InspectorError
 from inspector.core.estimates import Estimate, Reviewed, escapes, false_rejects, overkill
 from inspector.office.labels import Labels
@@ -26,8 +24,7 @@ from inspector.office.settling import (
     settle,
     standing,
 )
-from inspector.store import review_queue as questions
-from inspector.store.review_queue import Row
+from inspector.store.review_queue import Files, Row, WholeRecord
 from inspector.store.shelf import Kind
 from plc.registers import Reason, Verdict
 
@@ -44,7 +41,7 @@ class NotForReview(InspectorError):
 class Ask(Protocol):
     """A question to the record; raises inspector.web.records.Unreadable."""
 
-    def __call__(self, question: Callable[[apsw.Connection], R], /) -> Awaitable[R]: ...
+    def __call__(self, question: Callable[[Files], R], /) -> Awaitable[R]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +113,7 @@ class Desk:
         self, no: int, label: str, acceptable: bool | None, person: str, ticket: str, note: str, box: Box | None
     ) -> Said:
         """Keep a label; what queue it is of, the kept picture says. Raises NotForReview, ValueError, StoreError."""
-        rows = await self.ask(lambda db: questions.by_number(db, (no,)))
+        rows = await self.ask(lambda files: WholeRecord(files).by_number((no,)))
         queue = queue_of(rows[0]) if rows and not rows[0]["test_part"] else None
         if queue is None:
             raise NotForReview(f"inspection {no} has no picture to review")
@@ -129,28 +126,29 @@ class Desk:
 
         In an order that changes little, for each has its key and people learn it.
         """
-        names = (*await self.ask(questions.class_names), *await self.named(), *await self.labels.classes())
+        named = await self.ask(lambda files: WholeRecord(files).class_names())
+        names = (*named, *await self.named(), *await self.labels.classes())
         return tuple(name for name in dict.fromkeys(names) if name not in (GOOD, UNSURE))
 
     async def figures(self, from_utc_ms: int, to_utc_ms: int) -> Figures:
         """Of the parts opened in that time, by the labels that stand now. Raises Unreadable, StoreError."""
-        span = await self.ask(lambda db: questions.numbers_between(db, from_utc_ms, to_utc_ms))
+        span = await self.ask(lambda files: WholeRecord(files).numbers_between(from_utc_ms, to_utc_ms))
         if span is None:
             return figures_of((), {}, {}, self.two_people, 0, 0, 0)
         labels = await self.labels.between(*span)
         bad = await self.labels.bad_serials()
-        rows = await self.ask(lambda db: questions.by_number(db, labels))
-        rejected, passed = await self.ask(lambda db: questions.outcomes(db, *span))
-        known = await self.ask(lambda db: questions.passed_of(db, *span, bad)) if bad else 0
+        rows = await self.ask(lambda files: WholeRecord(files).by_number(labels))
+        rejected, passed = await self.ask(lambda files: WholeRecord(files).outcomes(*span))
+        known = await self.ask(lambda files: WholeRecord(files).passed_of(*span, bad)) if bad else 0
         truths = await self.labels.truths(row["serial"] for row in rows)
         return figures_of(rows, labels, truths, self.two_people, rejected, passed, known)
 
     async def _reviewable(self, wanted: Wanted) -> tuple[list[Row], Mapping[int, tuple[Label, ...]]]:
-        span = await self.ask(lambda db: questions.numbers_between(db, wanted.from_utc_ms, wanted.to_utc_ms))
+        span = await self.ask(lambda files: WholeRecord(files).numbers_between(wanted.from_utc_ms, wanted.to_utc_ms))
         if span is None:
             return [], {}
         kinds = [KINDS[queue] for queue in wanted.queues]
-        rows = await self.ask(lambda db: questions.kept(db, *span, kinds))
+        rows = await self.ask(lambda files: WholeRecord(files).kept(*span, kinds))
         return rows, await self.labels.between(*span)
 
     def _is_due(self, labels: Sequence[Label], person: str) -> bool:

@@ -89,6 +89,10 @@ class Labels:
         """The labels of the inspections `first_no` to `last_no`, both included, by number, oldest first."""
         return await self._thread.call(self._between, first_no, last_no)
 
+    async def changed(self, labels: int, undos: int) -> tuple[tuple[int, int], tuple[int, ...]]:
+        """What to call it with the next time, and the inspections that were labelled, or not any more, since then."""
+        return await self._thread.call(self._changed, labels, undos)
+
     async def in_queue(self, queue: Queue, after_n: int = 0) -> Mapping[int, tuple[Label, ...]]:
         """All that was said in one queue, by the number of the inspection, oldest first.
 
@@ -146,6 +150,16 @@ class Labels:
     def _between(self, first_no: int, last_no: int) -> dict[int, tuple[Label, ...]]:
         with self._database.reading() as db:
             return labels_between(db, first_no, last_no)
+
+    def _changed(self, labels: int, undos: int) -> tuple[tuple[int, int], tuple[int, ...]]:
+        with self._database.reading() as db:
+            newest, undone = db.execute(
+                "SELECT (SELECT coalesce(max(n), 0) FROM labels), (SELECT count(*) FROM label_undos)"
+            ).get
+            found = {no for (no,) in db.execute("SELECT no FROM labels WHERE n > ? AND n <= ?", (labels, newest))}
+            if undone != undos:  # few ever are, and any of them may be the new one
+                found |= {no for (no,) in db.execute("SELECT no FROM label_undos JOIN labels ON n = undone")}
+        return (newest, undone), tuple(sorted(found))
 
     def _in_queue(self, queue: Queue, after_n: int) -> dict[int, tuple[Label, ...]]:
         of = "queue = ? AND labels.no IN (SELECT no FROM labels WHERE n > ?)" if after_n else "queue = ?"

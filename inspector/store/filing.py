@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import apsw
 import structlog
@@ -16,9 +16,10 @@ import structlog
 from inspector.core.errors import StoreError
 from inspector.core.ports import Clock
 from inspector.store import regain
+from inspector.store.farewell import FarewellError, Month, look, remove
 from inspector.store.journal import RECENT, Journal
 from inspector.store.months import MonthFile, Schema, begin_of_month_ms, is_settled, month_files, month_of, month_path
-from inspector.store.rows import Filed
+from inspector.store.rows import Filed, Late
 from inspector.threads import DeviceThread
 
 log = structlog.get_logger(__name__)
@@ -34,6 +35,7 @@ PATIENT = 3  # failures in a row that a person is told of; a reader may have hel
 ROOM_BYTES = 64 << 20  # that must be free beyond what the line's own rows need
 END_S = 2.0
 Row = Mapping[str, Any]
+V = TypeVar("V")
 
 
 class Filing:
@@ -90,6 +92,20 @@ class Filing:
         self._copied_s = self._clock.monotonic_s() - begun_s
         return regained
 
+    async def forget(self, month: str, sha256: str, actor: str, reason: str, *, with_pictures: bool) -> Month:
+        """Let a month go of which there is an export with this checksum. Raises FarewellError, StoreError."""
+        found = await self._thread.call(self._look, month)
+        if found.sha256 != sha256:
+            raise FarewellError(f"the export is not what {found.path.name} is now: export it again")
+        if found.pictures and not with_pictures:
+            raise FarewellError(
+                f"{len(found.pictures)} pictures of {month} are still kept: let them go with it, or not"
+            )
+        await self._journal.note_gone(found, actor, reason)
+        await self._thread.call(self._remove, found)
+        log.warning("a month of the record went", month=month, rows=found.rows, sha256=sha256, actor=actor)
+        return found
+
     def close(self) -> None:
         """Bring the files to rest and end the thread. A file that is left open is brought to rest at the next start."""
         try:
@@ -106,11 +122,24 @@ class Filing:
         except (apsw.Error, OSError, StoreError) as exc:
             raise self._failed(exc) from exc
 
-    def _guarded_late(self) -> dict[int, str | None]:
+    def _guarded_late(self) -> dict[int, Late]:
         try:
             return self._take_late_images()
         except (apsw.Error, OSError, StoreError) as exc:
             raise self._failed(exc) from exc
+
+    def _look(self, month: str) -> Month:
+        try:
+            self._rest()
+            return look(self._journal.path, month, self._journal.holds.lots, Schema.of(self._reading()))
+        except (apsw.Error, OSError) as exc:
+            raise self._failed(exc) from exc
+
+    def _remove(self, month: Month) -> None:
+        try:
+            remove(month)
+        except OSError as exc:
+            raise StoreError(f"{month.path} cannot be removed: {exc.strerror}") from exc
 
     def _guarded_regain(self) -> int:
         try:
@@ -185,10 +214,11 @@ class Filing:
             )
         return self._keep_from[station]
 
-    def _take_late_images(self) -> dict[int, str | None]:
+    def _take_late_images(self) -> dict[int, Late]:
         """Note on filed rows where their pictures are now."""
         db = self._reading()
-        late: dict[int, str | None] = dict(list(db.execute("SELECT no, image FROM late_images LIMIT ?", (LATE,))))
+        sql = "SELECT no, image, gone_utc_ms, gone_why FROM late_images LIMIT ?"
+        late: dict[int, Late] = {no: (image, since, why) for no, image, since, why in db.execute(sql, (LATE,))}
         for path in month_files(self._journal.path) if late else []:
             if here := _those_in(path, late):
                 self._writing(path, db).note_images(here)
@@ -269,7 +299,7 @@ def _month_of_row(row: Row, last: str) -> str:
         return last
 
 
-def _those_in(path: Path, late: Mapping[int, str | None]) -> dict[int, str | None]:
+def _those_in(path: Path, late: Mapping[int, V]) -> dict[int, V]:
     db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
     try:
         marks = ", ".join("?" * len(late))

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import apsw
 
-from inspector.store.months import month_files
+from inspector.store.record_files import RecordFiles
 from inspector.store.search import rows_of, search
 from inspector.threads import DeviceThread
 from inspector.web.records import Filters, Found, Row, Unreadable
 
 R = TypeVar("R")
 
-BUSY_MS = 200
 LONGEST_S = 2.0  # a longer question would hold the WAL, and with it the disk
 SEARCH_S = 0.6  # then a search begins no further window, and says how far it came
-STEPS = 10_000  # of SQLite's machine between two looks at the clock
 EXPORTED = 500  # rows of an export in one question
 
 
@@ -31,12 +29,13 @@ class SqliteHistory:
 
     def __init__(self, path: Path, thread: DeviceThread) -> None:
         self._path, self._thread = path, thread
-        self._dbs: dict[Path, apsw.Connection] = {}
-        self._not_after_s = 0.0
+        self._files = RecordFiles(path)
 
     async def page(self, filters: Filters, before_no: int | None, limit: int) -> Found:
         """Rows older than `before_no`, newest first. What the PLC was told counts; before that, what was decided."""
-        return await self._call(lambda: search(self._files, filters, before_no, limit, time.monotonic() + SEARCH_S))
+        return await self._call(
+            lambda: search(self._files.every, filters, before_no, limit, time.monotonic() + SEARCH_S)
+        )
 
     async def export(self, filters: Filters) -> AsyncIterator[Row]:
         """All rows that match as of now, newest first, a page at a time; between two pages nothing is held."""
@@ -65,19 +64,23 @@ class SqliteHistory:
         return await self._call(lambda: self._neighbours(no))
 
     async def ask(self, question: Callable[[apsw.Connection], R]) -> R:
-        """A short question of another subject, on one connection, such as those of review_queue.py."""
+        """A short question of another subject to results.db."""
         return await self._ask(question)
+
+    async def ask_all(self, question: Callable[[RecordFiles], R]) -> R:
+        """A short question to all files, such as those of review_queue.py."""
+        return await self._call(lambda: question(self._files))
 
     def close(self) -> None:
         """Ends the thread; waits for a question that still runs."""
-        self._thread.submit(self._forget).result(timeout=2 * LONGEST_S)
+        self._thread.submit(self._files.forget).result(timeout=2 * LONGEST_S)
         self._thread.close()
 
     # -- on the thread -------------------------------------------------------------------------------------------------
 
     async def _ask(self, question: Callable[[apsw.Connection], R]) -> R:
         """Of results.db alone."""
-        return await self._call(lambda: question(self._open(self._path)))
+        return await self._call(lambda: question(self._files.live()))
 
     async def _call(self, question: Callable[[], R]) -> R:
         try:
@@ -86,55 +89,28 @@ class SqliteHistory:
             raise Unreadable("the record was closed") from exc
 
     def _answer(self, question: Callable[[], R]) -> R:
-        self._not_after_s = time.monotonic() + LONGEST_S
+        self._files.not_after_s = time.monotonic() + LONGEST_S
         try:
             return question()
         except (apsw.Error, OSError) as exc:
-            self._forget()
+            self._files.forget()
             raise Unreadable(f"{self._path} cannot be read: {exc}") from exc
 
     def _row(self, no: int) -> Row | None:
         sql = "SELECT * FROM inspections WHERE no = ?"
-        return next((row for db in self._files() for row in rows_of(db, sql, (no,))), None)
+        return next((row for db in self._files.every() for row in rows_of(db, sql, (no,))), None)
 
     def _earlier(self, no: int) -> list[tuple[Any, ...]]:
         """From the one file that has the row."""
         sql = "SELECT code, reason, utc_ms, delivery FROM earlier_deliveries WHERE no = ? ORDER BY rowid"
-        for db in self._files():
+        for db in self._files.every():
             if db.execute("SELECT count(*) FROM inspections WHERE no = ?", (no,)).get:
                 return list(db.execute(sql, (no,)))
         return []
 
     def _neighbours(self, no: int) -> tuple[int | None, int | None]:
         sql = "SELECT (SELECT max(no) FROM inspections WHERE no < ?1), (SELECT min(no) FROM inspections WHERE no > ?1)"
-        older, newer = zip(*(db.execute(sql, (no,)).get for db in self._files()), strict=True)
+        older, newer = zip(*(db.execute(sql, (no,)).get for db in self._files.every()), strict=True)
         return max((n for n in older if n is not None), default=None), min(
             (n for n in newer if n is not None), default=None
         )
-
-    def _files(self) -> Iterator[apsw.Connection]:
-        """results.db, and what months there are by the time that it was asked; newest first."""
-        yield self._open(self._path)
-        months = month_files(self._path)
-        for gone in set(self._dbs) - {self._path, *months}:
-            self._dbs.pop(gone).close()
-        for path in months:
-            known = path in self._dbs
-            db = self._open(path)
-            if known or db.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'inspections'").get:
-                yield db
-            else:  # begun a moment ago, or before a power cut: no row has left results.db for it
-                self._dbs.pop(path).close()
-
-    def _open(self, path: Path) -> apsw.Connection:
-        if path not in self._dbs:
-            db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
-            db.set_busy_timeout(BUSY_MS)
-            db.set_progress_handler(lambda: time.monotonic() > self._not_after_s, STEPS)
-            self._dbs[path] = db
-        return self._dbs[path]
-
-    def _forget(self) -> None:
-        dbs, self._dbs = self._dbs, {}
-        for db in dbs.values():
-            db.close()

@@ -6,11 +6,11 @@ import errno
 import math
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ParamSpec
+from typing import ParamSpec, TypeVar
 
 import cv2
 import structlog
@@ -18,13 +18,14 @@ import structlog
 from inspector.core.heat import HeatScale
 from inspector.core.types import Frame, Image, Inspection, Limits
 from inspector.store.previews import Heat, Preview, PreviewRing, kept_heat
-from inspector.store.shelf import Bounds, Kind, NoRoom, Shelf
+from inspector.store.shelf import Bounds, Claims, Kind, NoRoom, Pile, Shelf
 from inspector.threads import DeviceThread
 from plc.registers import Verdict
 
 log = structlog.get_logger(__name__)
 
 P = ParamSpec("P")
+R = TypeVar("R")
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 NEAR = 0.05  # of a limit's own range: nearer is a near-miss
 FASTEST_PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1]  # lossless at any level; the line's cores are wanted elsewhere
@@ -85,6 +86,17 @@ class ArchiveState:
     full: bool  # the last picture found no room
 
 
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """What is kept, as of the last turn of the archive's thread; replaced whole, so that any thread may read it."""
+
+    piles: Mapping[Kind, Pile] = field(default_factory=lambda: dict.fromkeys(Kind, Pile()))
+    giving_way: bool = False  # room is short, and pictures go
+    stuck: bool = False  # it is short, and all that is left stays
+    removed: int = 0  # since the start
+    loaded: bool = False  # all that lay there was counted
+
+
 def _nobody(*_: object) -> None:
     """Nobody listens."""
 
@@ -99,12 +111,13 @@ class ImageArchive:
     def __init__(
         self, settings: ArchiveSettings, limits: Limits | None = None, *,
         noted: Callable[[int, str | None], None] = _nobody, previewed: Callable[[Preview], None] = _nobody,
-        chance: Callable[[], float] = random.random,
+        chance: Callable[[], float] = random.random, claims: Claims | None = None,
     ) -> None:  # fmt: skip
         self._settings = settings
         self._view = View(limits, settings.roi, settings.keep_all)
         self._noted, self._previewed, self._chance = noted, previewed, chance
-        self._shelf = Shelf(settings.pictures, settings.bounds, lambda no: noted(no, None))
+        self._shelf = Shelf(settings.pictures, settings.bounds, self._gave_way, claims)
+        self.stock = Stock()
         self._ring = PreviewRing(settings.previews)
         self._lock = threading.Lock()  # for what follows
         self._waiting = self._waiting_bytes = self._dropped = 0
@@ -135,6 +148,14 @@ class ImageArchive:
         kind = kind_of(decided, seen, self._settings.pass_share, self._chance)
         self._begin(self._keep, decided, frame, kind, seen)
 
+    def tend(self) -> Future[None]:
+        """Let a few pictures give way where room is short; ends when it is done, behind what waits to be written."""
+        return self._begin(self._tend)
+
+    def begin(self, fn: Callable[[Shelf], R]) -> Future[R]:
+        """Do something else with the shelf, on the archive's thread. Raises RuntimeError: it was closed."""
+        return self._thread.submit(fn, self._shelf)
+
     def close(self) -> None:
         """Write what waits, but not for long; then end."""
         with self._lock:
@@ -146,8 +167,10 @@ class ImageArchive:
             log.warning("pictures dropped at the end", waiting=self._waiting)
         self._thread.close()
 
-    def _begin(self, fn: Callable[..., None], *args: object) -> None:
-        self._thread.submit(fn, *args).add_done_callback(self._isolate)
+    def _begin(self, fn: Callable[..., None], *args: object) -> Future[None]:
+        job = self._thread.submit(fn, *args)
+        job.add_done_callback(self._isolate)
+        return job
 
     def _isolate(self, job: Future[None]) -> None:
         """A bug in here is an alarm, and no reason to stop the line."""
@@ -160,6 +183,24 @@ class ImageArchive:
     def _load(self) -> None:
         self._try("previews", self._ring.load)
         self._try("pictures", self._shelf.load)
+        self._count(loaded=True)
+
+    def _tend(self) -> None:
+        self._try("room", self._give_way)
+        self._count()
+
+    def _give_way(self) -> None:
+        self._shelf.tend()
+
+    def _gave_way(self, no: int) -> None:
+        self.stock = replace(self.stock, removed=self.stock.removed + 1)
+        self._noted(no, None)
+
+    def _count(self, **changes: bool) -> None:
+        shelf = self._shelf
+        self.stock = replace(
+            self.stock, piles=dict(shelf.piles), giving_way=shelf.giving_way, stuck=shelf.stuck, **changes
+        )
 
     def _keep(self, decided: Inspection, frame: Frame, kind: Kind | None, view: View) -> None:
         try:
@@ -177,6 +218,7 @@ class ImageArchive:
     def _store(self, decided: Inspection, frame: Frame, kind: Kind, view: View) -> None:
         heat = kept_heat(_heat_of(decided), view.heat_scale, frame.image.shape, view.roi)
         self._noted(decided.no, self._shelf.put(kind, decided.no, png_of(frame.image), heat))
+        self._count()
         with self._lock:
             self._full = False
 

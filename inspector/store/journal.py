@@ -19,10 +19,12 @@ from inspector.core.ports import Clock
 from inspector.store import regain
 from inspector.store.alarm_book import AlarmBook
 from inspector.store.database import Database
+from inspector.store.farewell import Month, note
+from inspector.store.holds import Holds
 from inspector.store.ledger import Ledger, Recovered
 from inspector.store.recipe_book import RecipeBook
 from inspector.store.rescue import RESERVED, rescue, reserve, set_aside
-from inspector.store.rows import Filed
+from inspector.store.rows import Filed, Late
 from inspector.store.wrong_accepts import WrongAccepts
 from inspector.threads import DeviceThread
 from plc.registers import Reason
@@ -62,6 +64,7 @@ class Journal:
         self.ledger = Ledger(self._database)  # on the store's thread only
         self.recipes = RecipeBook(self._database)  # too
         self.wrong_accepts = WrongAccepts(self._database)  # too
+        self.holds = Holds(self._database)  # too
         self.alarms = AlarmBook(self._database)  # too
         self._changes: deque[_Change] = deque()
         self._turn: Future[None] | None = None
@@ -134,6 +137,10 @@ class Journal:
         future.add_done_callback(self._note_bug)
         return future
 
+    async def call(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run it on the store's thread for whoever waits for it; what it raises is theirs, and no bug of ours."""
+        return await self._thread.call(fn, *args, **kwargs)
+
     async def until(self, writing: Future[R], not_after_s: float) -> R:
         """Wait, but not longer. Raises TimeoutError; the write then goes on by itself."""
         async with self._clock.deadline(not_after_s):
@@ -178,10 +185,14 @@ class Journal:
         await self._between_parts()
         await asyncio.wrap_future(self.submit(self._drop, filed))
 
-    async def images_taken(self, images: Mapping[int, str | None]) -> None:
+    async def images_taken(self, images: Mapping[int, Late]) -> None:
         """Forget what was noted late and stands in the months' files now. Raises StoreError."""
         await self._between_parts()
         await asyncio.wrap_future(self.submit(self.ledger.images_taken, images))
+
+    async def note_gone(self, month: Month, actor: str, reason: str) -> None:
+        """Note that a month is about to go, before it does. Raises StoreError."""
+        await self.call(self._note_gone, month, actor, reason)
 
     def check_room(self, for_bytes: int = 0) -> None:
         """Raises StoreError: less is free than the rows of the refused need, and `for_bytes` more."""
@@ -215,6 +226,7 @@ class Journal:
         recovered = self.ledger.recover(self._utc_ms(), RECENT)
         self._reserved_no = reserve(self.path, recovered.next_no)
         self.broken = tuple(set_aside(self.path))
+        self.holds.load()
         if not self.broken:
             regain.forget(self.path)
         return recovered
@@ -247,6 +259,10 @@ class Journal:
 
     def _drop(self, filed: Sequence[Filed]) -> None:
         self.ledger.drop(filed, {no for holder in self.holders for no in holder.held()})
+
+    def _note_gone(self, month: Month, actor: str, reason: str) -> None:
+        with self._database.transaction() as db:
+            note(db, month, actor, reason, self._utc_ms())
 
     def _close(self) -> None:
         try:

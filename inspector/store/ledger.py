@@ -159,10 +159,11 @@ class Ledger:
                 if row.no not in held and row.no not in self._waiting:
                     rows.drop(db, row)
 
-    def images_taken(self, images: Mapping[int, str | None]) -> None:
+    def images_taken(self, images: Mapping[int, rows.Late]) -> None:
         """What was noted late stands in the months' files now."""
         with self._database.transaction() as db:
-            db.executemany("DELETE FROM late_images WHERE no = ? AND image IS ?", list(images.items()))
+            taken = [(no, image) for no, (image, *_) in images.items()]
+            db.executemany("DELETE FROM late_images WHERE no = ? AND image IS ?", taken)
 
     def _refresh(self, stations: Iterable[str]) -> None:
         """Other periods run, or say more of themselves."""

@@ -223,6 +223,32 @@ STEPS = (
     CREATE TRIGGER count_changed AFTER UPDATE OF {_COUNTED}
     ON inspections WHEN NEW.delivery IS NOT NULL BEGIN {_count_in_spans("NEW")} END;
     """,
+    """
+    CREATE TABLE lot_holds (  -- a lot is on hold where its newest entry says so
+        n INTEGER PRIMARY KEY AUTOINCREMENT,
+        lot TEXT NOT NULL CHECK (lot <> ''), held INTEGER NOT NULL CHECK (held IN (0, 1)),
+        actor TEXT NOT NULL, reason TEXT NOT NULL, utc_ms INTEGER NOT NULL
+    );
+    CREATE INDEX lot_holds_by_lot ON lot_holds (lot, n);
+    CREATE TRIGGER lot_holds_stay BEFORE UPDATE ON lot_holds
+    BEGIN SELECT RAISE(ABORT, 'a hold is kept as it was'); END;
+    CREATE TRIGGER lot_holds_remain BEFORE DELETE ON lot_holds
+    BEGIN SELECT RAISE(ABORT, 'a hold is kept for good'); END;
+    CREATE TABLE reviewed (no INTEGER PRIMARY KEY);  -- pictures that people have settled; told by the page
+    ALTER TABLE inspections ADD COLUMN picture_gone_utc_ms INTEGER;  -- when the kept picture was removed, or missed
+    ALTER TABLE inspections ADD COLUMN picture_gone_why TEXT;  -- 'room' or 'missing'
+    ALTER TABLE late_images ADD COLUMN gone_utc_ms INTEGER;
+    ALTER TABLE late_images ADD COLUMN gone_why TEXT;
+    CREATE TABLE months_gone (  -- months of the record that were exported, and then let go
+        n INTEGER PRIMARY KEY AUTOINCREMENT,
+        month TEXT NOT NULL, sha256 TEXT NOT NULL, rows INTEGER NOT NULL, bytes INTEGER NOT NULL,
+        actor TEXT NOT NULL, reason TEXT NOT NULL, utc_ms INTEGER NOT NULL
+    );
+    CREATE TRIGGER months_gone_stay BEFORE UPDATE ON months_gone
+    BEGIN SELECT RAISE(ABORT, 'what went is kept as it was'); END;
+    CREATE TRIGGER months_gone_remain BEFORE DELETE ON months_gone
+    BEGIN SELECT RAISE(ABORT, 'what went is kept for good'); END;
+    """,
 )
 
 

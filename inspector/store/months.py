@@ -20,6 +20,7 @@ import apsw
 
 from inspector.core.errors import StoreError
 from inspector.store.database import sync_directory
+from inspector.store.rows import Late
 
 BUSY_MS = 500  # a reader looks at it; nobody waits for us
 _TABLES = ("inspections", "earlier_deliveries")
@@ -114,10 +115,11 @@ class MonthFile:
             )
             db.executemany("INSERT INTO earlier_deliveries VALUES (?, ?, ?, ?, ?)", earlier)
 
-    def note_images(self, images: Mapping[int, str | None]) -> None:
+    def note_images(self, images: Mapping[int, Late]) -> None:
         """number -> where its picture lies now; numbers of other files do nothing."""
+        sql = "UPDATE inspections SET (image, picture_gone_utc_ms, picture_gone_why) = (?, ?, ?) WHERE no = ?"
         with self._errors(), self._usable() as db:
-            db.executemany("UPDATE inspections SET image = ? WHERE no = ?", [(i, no) for no, i in images.items()])
+            db.executemany(sql, [(*late, no) for no, late in images.items()])
 
     def close(self) -> None:
         """Make it one read-only file."""

@@ -36,6 +36,7 @@ from plc.registers import Reason, Verdict
 log = structlog.get_logger(__name__)
 
 STORAGE = Outcome(Verdict.NOT_INSPECTED, Reason.STORAGE)
+ROOM, MISSING = "room", "missing"  # why a picture is gone: it gave way, or others than we removed it
 GRACE_S = 0.25  # a reject waits so long for its row past the deadline: the PLC's own timer has rejected already
 
 
@@ -157,9 +158,12 @@ class SqliteResults:
     async def alive(self) -> None:
         await self._journal.alive()
 
-    def note_image(self, no: int, name: str | None) -> None:
-        """The archive keeps this row's picture under `name`, or dropped it. From any thread; written by and by."""
-        self._journal.submit(self._journal.ledger.keep, no, {"image": name})
+    def note_image(self, no: int, name: str | None, why: str = ROOM) -> None:
+        """The archive keeps this row's picture under `name`; None: it is gone, and why.
+
+        From any thread; written by and by.
+        """
+        self._journal.submit(self._journal.ledger.keep, no, rows.picture(name, why, self._utc_ms()))
 
     async def begin_period(self, actor: str, why: str) -> None:
         """Count anew from the next row on; nothing is deleted. Raises StoreError."""

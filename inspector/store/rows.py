@@ -12,6 +12,7 @@ import apsw
 from inspector.core.types import Delivery, Inspection, Outcome, Trigger
 
 Columns = dict[str, Any]
+Late = tuple[str | None, int | None, str | None]  # of a filed row's picture: where it is, since when it is gone, why
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,12 @@ def told(done: Inspection, delivery: Delivery, utc_ms: int) -> Columns:
     }  # fmt: skip
 
 
+def picture(name: str | None, why: str, utc_ms: int) -> Columns:
+    """Where the kept picture is; None: it is gone since `utc_ms`, and why."""
+    gone = (None, None) if name is not None else (utc_ms, why)
+    return {"image": name, "picture_gone_utc_ms": gone[0], "picture_gone_why": gone[1]}
+
+
 def stages(trigger: Trigger, stamps: Mapping[str, float]) -> str:
     """Milliseconds since accept at the end of each stage, as JSON."""
     begun = trigger.accepted_mono_s
@@ -81,7 +88,10 @@ def write(db: apsw.Connection, no: int, columns: Columns) -> None:
         changes = ", ".join(f"{name} = ?" for name in columns)
         db.execute(f"UPDATE inspections SET {changes} WHERE no = ?", (*columns.values(), no))
         if "image" in columns and db.changes() == 0:
-            db.execute("INSERT OR REPLACE INTO late_images VALUES (?, ?)", (no, columns["image"]))
+            late = (no, columns["image"], columns["picture_gone_utc_ms"], columns["picture_gone_why"])
+            db.execute(
+                "INSERT OR REPLACE INTO late_images (no, image, gone_utc_ms, gone_why) VALUES (?, ?, ?, ?)", late
+            )
 
 
 def drop(db: apsw.Connection, row: Filed) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import apsw
 
 from inspector.store.history import SqliteHistory
+from inspector.store.holds import Hold, newest, of_lot, standing
 from inspector.web.records import Row
 from inspector.web.traces import Revision, Told, Trace
 
@@ -18,6 +19,13 @@ class TracedHistory(SqliteHistory):
         if row["published_code"] is not None:
             told.append(Told(row["published_code"], row["published_reason"], row["published_utc_ms"], row["delivery"]))
         return await self._ask(lambda db: _trace(db, row, tuple(told)))
+
+    async def holds(self, limit: int) -> tuple[list[Hold], list[Hold]]:
+        return await self._ask(lambda db: (standing(db), newest(db, limit)))
+
+    async def hold_of(self, lot: str) -> Hold | None:
+        entries = await self._ask(lambda db: of_lot(db, lot)) if lot else []
+        return entries[0] if entries and entries[0].held else None
 
 
 def _trace(db: apsw.Connection, row: Row, told: tuple[Told, ...]) -> Trace:

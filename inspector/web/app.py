@@ -46,12 +46,14 @@ from inspector.web import (
     review,
     rows,
     speech,
+    storage,
 )
 from inspector.web.access import Access
 from inspector.web.feed import Feed
 from inspector.web.guard import Guard
 from inspector.web.look import Looks
 from inspector.web.records import Filters, Unreadable
+from inspector.web.reviewed import ReviewTeller
 from inspector.web.roles import methods_of
 from inspector.web.server import NO_TELEMETRY, Impatient, Server, bind, feed_watchdog
 from inspector.web.settings import WebSettings, settings_of
@@ -76,6 +78,7 @@ SUBJECTS = (
     accounts,
     admin,
     speech,
+    storage,
 )
 LOOK_EVERY_S = 1.0
 
@@ -153,7 +156,7 @@ def site_of(settings: WebSettings) -> Site:
     records = TracedHistory(settings.results_db, DeviceThread("records"))
     office = Office(settings.office / "office.db", settings.life)
     named = partial(office.read, collecting.named)
-    desk = Desk(Labels(office, office.thread), records.ask, settings.two_people, named=named)
+    desk = Desk(Labels(office, office.thread), records.ask_all, settings.two_people, named=named)
     return Site(settings, feed, records, office, desk, looks=Looks(connect))
 
 
@@ -172,12 +175,19 @@ async def serve(site: Site, sock: socket.socket) -> None:
                 tasks.create_task(watch_records(site), name="records"),
                 tasks.create_task(feed_watchdog(), name="watchdog"),
                 tasks.create_task(tell_first_code(site), name="first code"),
+                tasks.create_task(tell_reviewed(site), name="reviewed"),
             ]
             await Server(config, site.feed.close).serve(sockets=[sock])
             for task in others:
                 task.cancel()
     finally:
         site.close()
+
+
+async def tell_reviewed(site: Site) -> None:
+    """Keep the daemon informed of what was reviewed; it keeps those pictures less long."""
+    if site.desk is not None:
+        await ReviewTeller(site.desk.labels, site.settings.socket, site.desk.two_people).run_forever()
 
 
 async def tell_first_code(site: Site) -> None:

@@ -16,11 +16,11 @@ from inspector.web.detail import detail_view
 from inspector.web.export import older_than
 from inspector.web.filters import COMMON, BadFilter, filters_of, form_of, link, number
 from inspector.web.pages import site_of
-from inspector.web.present import time_zone
+from inspector.web.present import date_time, time_zone
 from inspector.web.records import Found, Row, Unreadable
 from inspector.web.review import part_labels
 from inspector.web.site import Site
-from inspector.web.words import reason_words, word
+from inspector.web.words import has_word, reason_words, word
 from plc.registers import Reason
 
 PAGE_ROWS = 50
@@ -68,8 +68,27 @@ async def part(request: Request, no: int) -> Response:
         raise HTTPException(503) from exc
     view, said = detail_view(row, trace, site.limits_of(row)), await part_labels(site.desk, row)
     return site.page(
-        "part.html", here="history", p=view, shot=await _shot(site, row), older=older, newer=newer, said=said
-    )
+        "part.html", here="history", p=view, shot=await _shot(site, row), older=older, newer=newer, said=said,
+        hold=await _hold(site, row["lot"]), hold_link=link("/storage", {"lot": row["lot"]}),
+    )  # fmt: skip
+
+
+async def _hold(site: Site, lot: str) -> str:
+    """Who put the part's lot on hold, when and why; "": it is not, or that cannot be read."""
+    try:
+        found = await site.records.hold_of(lot)
+    except Unreadable:
+        return ""
+    if found is None:
+        return ""
+    return word("part.hold", time=date_time(found.utc_ms), actor=found.actor, reason=found.reason)
+
+
+def _gone(row: Row) -> str:
+    """Since when there is no kept picture any more, and why; "": there never was one."""
+    why = row.get("picture_gone_why")
+    key = f"part.gone.{why}"
+    return word(key, time=date_time(row["picture_gone_utc_ms"])) if why and has_word(key) else ""
 
 
 async def _shot(site: Site, row: Row) -> Mapping[str, Any]:
@@ -86,4 +105,9 @@ async def _shot(site: Site, row: Row) -> Mapping[str, Any]:
         return "" if found is None else places[found][2]
 
     picture, heat = await site.pictures.call(there, pictures), await site.pictures.call(there, heats)
-    return {"picture": picture, "heat": heat if picture else "", "small": picture.startswith("/preview/")}
+    return {
+        "picture": picture,
+        "heat": heat if picture else "",
+        "small": picture.startswith("/preview/"),
+        "gone": _gone(row),
+    }

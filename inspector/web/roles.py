@@ -29,6 +29,7 @@ class Open(Enum):
 
 Rule = Open | frozenset[Role]
 ADMIN = frozenset({Role.ADMIN})
+QUALITY = frozenset({Role.QUALITY, Role.ADMIN})
 CONTROLLERS = frozenset({Role.CONTROLS, Role.ADMIN})
 ON_THE_LINE = frozenset(set(Role) - {Role.ML})  # who sees to the line: what is done there is in their name
 REVIEWERS = frozenset({Role.QUALITY, Role.ML, Role.ADMIN})
@@ -66,6 +67,10 @@ ROUTES: Mapping[tuple[str, str], Rule] = {
     ("POST", "/review/label"): REVIEWERS,
     ("POST", "/review/undo"): REVIEWERS,
     ("POST", "/review/truth"): REVIEWERS,
+    # what is kept
+    ("GET", "/storage"): Open.KNOWN,
+    ("POST", "/storage/hold"): QUALITY,
+    ("POST", "/storage/release"): QUALITY,
     # controls
     ("GET", "/controls"): Open.KNOWN,
     ("GET", "/controls/state"): Open.KNOWN,

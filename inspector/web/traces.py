@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 
 import apsw
 
+from inspector.store.holds import Hold
 from inspector.web.records import Records, Row
 
 R = TypeVar("R")
@@ -44,8 +45,16 @@ class Trace:
 
 
 class TracedRecords(Records, Protocol):
-    async def trace(self, row: Row) -> Trace:
-        """Raises Unreadable."""
+    """Every method raises Unreadable."""
+
+    async def trace(self, row: Row) -> Trace: ...
+
+    async def holds(self, limit: int) -> tuple[list[Hold], list[Hold]]:
+        """The lots that are on hold, and the newest `limit` entries of all lots; newest first."""
+        ...
+
+    async def hold_of(self, lot: str) -> Hold | None:
+        """Why a lot is on hold; None: it is not."""
         ...
 
     async def ask(self, question: Callable[[apsw.Connection], R]) -> R:

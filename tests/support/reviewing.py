@@ -80,7 +80,7 @@ def desk_in(run: Path, *, two_people: bool = False) -> Iterator[Desk]:
     history = SqliteHistory(run / "results.db", DeviceThread("records"))
     try:
         with open_labels(run / "office.db") as labels:
-            yield Desk(labels, history.ask, two_people)
+            yield Desk(labels, history.ask_all, two_people)
     finally:
         history.close()
 

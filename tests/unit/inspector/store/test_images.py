@@ -105,14 +105,14 @@ def test_a_part_without_a_picture_costs_nothing(tmp_path):
     assert heard.images == {} and archive.state.dropped == 0
 
 
-def test_the_oldest_passes_give_way_first_and_rejects_last(tmp_path):
+def test_the_oldest_passes_give_way_first_then_rejects_and_test_parts_never(tmp_path):
     removed: list[int] = []
     shelf = Shelf(tmp_path, Bounds(max_bytes=500, min_free_bytes=0, sample_bytes=0), removed.append)
     for no, kind in enumerate([Kind.REJECT, Kind.PASS, Kind.TEST, Kind.PASS, Kind.NEAR], 1):
         shelf.put(kind, no, bytes(100))
     for no in range(6, 11):
         shelf.put(Kind.REJECT, no, bytes(100))
-    assert removed == [2, 4, 5, 3, 1]
+    assert removed == [2, 4, 5, 1, 6]
     assert shelf.used_bytes == 500 == sum(f.stat().st_size for f in tmp_path.rglob("*.png"))
 
 

@@ -1,0 +1,99 @@
+"""What the commands `hold`, `release`, `reconcile`, `export month` and `forget` do."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from inspector.asking import ask_daemon
+from inspector.config import AppConfig
+from inspector.core.errors import InspectorError
+from inspector.store.database import sync_directory
+from inspector.store.farewell import file_of, sha256_of
+
+
+class MonthError(InspectorError):
+    """The month was not written, or what was written cannot be read."""
+
+
+def ask(cfg: AppConfig, method: str, params: Mapping[str, Any], patience_s: float = 60.0) -> Any:
+    """Ask the daemon as who is logged in at the box. Raises ControlError, NoDaemon."""
+    actor = f"{_user()} at the box"
+    return asyncio.run(ask_daemon(cfg.paths.run / "control.sock", actor, method, params, patience_s))
+
+
+def told_of_look(found: Mapping[str, Any]) -> list[str]:
+    """What a look for orphans found and did, in lines."""
+    compared = f"{found['pictures']} pictures and {found['rows']} rows that name one"
+    if found["doubt"]:
+        return [
+            f"compared {compared}",
+            f"nothing was done: {found['doubt']}, which is too many to be believed",
+            "If that is so all the same, say --accept.",
+        ]
+    return [
+        f"compared {compared}",
+        f"{found['set_aside']} pictures without a row set aside, {found['missing']} rows told that their picture is "
+        f"gone, {found['noted']} pictures noted on their rows again",
+    ]
+
+
+def export_month(cfg: AppConfig, month: str, folder: Path) -> list[str]:
+    """Copy a month's file, read the copy back, and write its checksum beside it; nothing here changes.
+
+    Raises FarewellError, MonthError.
+    """
+    source = file_of(cfg.paths.state / "results.db", month)
+    target = folder / source.name
+    sums = folder / f"{source.name}.sha256"
+    staged = folder / f".{source.name}.new"
+    try:
+        before = sha256_of(source)
+        folder.mkdir(parents=True, exist_ok=True)
+        if target.exists():
+            raise MonthError(f"{target} is there already; overwrites nothing")
+        try:
+            with source.open("rb") as read, staged.open("wb") as write:
+                shutil.copyfileobj(read, write)
+                write.flush()
+                os.fsync(write.fileno())
+            if sha256_of(staged) != before or sha256_of(source) != before:
+                raise MonthError(f"{source.name} changed while it was copied, or the copy is not whole: try again")
+            sums.write_text(f"{before}  {source.name}\n")
+            os.replace(staged, target)
+            sync_directory(folder)
+        finally:
+            staged.unlink(missing_ok=True)
+    except OSError as exc:
+        raise MonthError(f"{month} could not be written to {folder}: {exc.strerror}") from exc
+    return [
+        f"{target}, {target.stat().st_size} bytes", f"SHA-256 {before}",
+        "Take it to where it is to stay, check it there, and only then: "
+        f"inspector forget CONFIG {month} --export {source.name}",
+    ]  # fmt: skip
+
+
+def forget_month(cfg: AppConfig, month: str, export: Path, reason: str, *, with_pictures: bool) -> list[str]:
+    """Read the export where it lies now, and have the daemon let the month go if it is the same.
+
+    Raises MonthError, ControlError, NoDaemon.
+    """
+    try:
+        written = sha256_of(export)
+    except OSError as exc:
+        raise MonthError(f"{export} cannot be read: {exc.strerror}; nothing went") from exc
+    sent = {"month": month, "sha256": written, "reason": reason, "with_pictures": with_pictures}
+    gone = ask(cfg, "forget_month", sent, 600.0)
+    return [f"{gone['rows']} rows of {month} and {gone['pictures']} pictures are gone from this box"]
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a user without a name
+        return f"user {os.getuid()}"
