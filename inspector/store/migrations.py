@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import apsw
 
 from inspector.core.errors import StoreError
+from inspector.store import audit
 
 # What a row counts as, once what happened to it is known: what the PLC was told, else what was decided. A test part
 # whose delivery is unknown is counted as one, and not as the product that it is not.
@@ -223,6 +224,7 @@ STEPS = (
     CREATE TRIGGER count_changed AFTER UPDATE OF {_COUNTED}
     ON inspections WHEN NEW.delivery IS NOT NULL BEGIN {_count_in_spans("NEW")} END;
     """,
+    audit.STEP,
 )
 
 
