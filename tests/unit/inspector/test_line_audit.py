@@ -19,14 +19,20 @@ from inspector.control import QUESTIONS, ControlError, connect_control
 from inspector.core.chain import Entry, Flaw
 from inspector.core.errors import StoreError
 from inspector.store import audit
-from inspector.store.line_audit import LONGEST, head_of, head_text, told
+from inspector.store.database import Database
+from inspector.store.line_audit import LONGEST, LineAudit, head_of, head_text, told
 from inspector.web.words import LANGUAGES, read_catalog
-from plc.commands import ASKED, CommandRequest
+from plc.commands import CommandRequest
 from plc.images import Image
-from plc.registers import CTRL, Command, CommandResult, Control
+from plc.registers import CTRL, Command, Control
 from tests.support.tiny_bundle import make_bundle, make_key, trusted_key
 
 KEY = make_key()
+OUTCOMES = {
+    Command.PREPARE_RECIPE: "recipe.changeover",
+    Command.UNPREPARE_RECIPE: "recipe.changeover",
+    Command.RESET_COUNTERS: "counts.reset",
+}
 
 
 @asynccontextmanager
@@ -63,6 +69,16 @@ def told_of(folder: Path, actor: str) -> list[str]:
     return [entry.action for entry in entries(folder) if entry.actor == actor]
 
 
+def record_of(folder: Path, deeds: int) -> Path:
+    """A record with so many deeds in its audit."""
+    database = Database(folder / "results.db")
+    database.open()
+    for n in range(deeds):
+        LineAudit(database).note("Anna", "force", str(n), 1000 + n)
+    database.close()
+    return database.path
+
+
 async def ask(folder: Path, actor: str, method: str, **params: Any) -> Any:
     async with connect_control(folder / "run" / "control.sock", actor) as control:
         return await control.call(method, params)
@@ -72,8 +88,8 @@ async def test_a_start_puts_mode_recipe_and_bundle_on_record_and_the_next_one_on
     box: Box, tmp_path: Path
 ) -> None:
     begun = [(e.action, e.what) for e in entries(tmp_path) if e.actor == "config"]
-    assert begun[0] == ("station.mode", "st1: inspect")
-    assert [action for action, _ in begun[1:]] == ["recipe.revision", "bundle.active", "recipe.changeover"]
+    assert [action for action, _ in begun] == ["recipe.revision", "bundle.active", "recipe.changeover", "station.mode"]
+    assert begun[-1] == ("station.mode", "st1: inspect") and "recipe 1, revision 1" in begun[0][1]
 
 
 async def test_a_mode_that_is_another_after_a_restart_is_on_record(
@@ -157,27 +173,28 @@ async def test_what_cannot_be_put_on_record_is_not_done(
     assert done == [] and told_of(tmp_path, "plc") == []
 
 
-@pytest.mark.parametrize("command", [c for c in Command if c is not Command.DEQUEUE_RESULT])
-async def test_every_command_of_the_plc_is_on_record(box: Box, tmp_path: Path, command: Command) -> None:
+async def test_every_command_of_the_plc_is_on_record(box: Box, tmp_path: Path) -> None:
     (running,) = box.stations
-    handshake, action = running.port.handshake, f"plc.{command.name.lower()}"
-    ctrl = Image(CTRL)
-    ctrl["CONTROL"], ctrl["COMMAND"] = int(Control.EXECUTE_COMMAND), int(command)
-    ctrl["COMMAND_ARG"], ctrl["COMMAND_ID"] = 2, 7
-    handshake._commands.see(ctrl, running.shared.clock.monotonic_s(), idle=True)
+    handshake, ctrl = running.port.handshake, Image(CTRL)
+
+    def told() -> list[tuple[str, str]]:
+        return [(e.action, e.what) for e in entries(tmp_path)]
+
     obeying = asyncio.create_task(obey_forever(running))
     try:
-        async with asyncio.timeout(10):
-            while handshake._commands.running is not None or action not in told_of(tmp_path, "plc"):  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        for id_, command in enumerate((c for c in Command if c is not Command.DEQUEUE_RESULT), 1):
+            ctrl["CONTROL"], ctrl["COMMAND"] = int(Control.EXECUTE_COMMAND), int(command)
+            ctrl["COMMAND_ARG"], ctrl["COMMAND_ID"] = 1, id_
+            handshake._commands.forget_image()
+            handshake._commands.see(ctrl, running.shared.clock.monotonic_s(), idle=True)
+            action, what = f"plc.{command.name.lower()}", f"st1: command {id_}, argument 1"
+            async with asyncio.timeout(20):
+                while handshake._commands.running is not None or (action, what) not in told():  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+            outcome = OUTCOMES.get(command)
+            assert outcome is None or outcome in told_of(tmp_path, "plc")
     finally:
         obeying.cancel()
-    first = next(e for e in entries(tmp_path) if e.actor == "plc")
-    assert (first.action, first.what) == (action, "st1: command 7, argument 2")
-    outcome = {Command.PREPARE_RECIPE: "recipe.changeover", Command.UNPREPARE_RECIPE: "recipe.changeover",
-               Command.RESET_COUNTERS: "counts.reset"}.get(command)  # fmt: skip
-    assert outcome is None or outcome in told_of(tmp_path, "plc")
-    assert command not in ASKED or handshake.stat["COMMAND_RESULT"] == CommandResult.OK
 
 
 async def test_an_acknowledgement_by_the_plc_is_on_record(box: Box, tmp_path: Path) -> None:
@@ -200,8 +217,8 @@ async def test_an_acknowledgement_by_the_plc_is_on_record(box: Box, tmp_path: Pa
         ),
     ],
 )
-async def test_what_is_done_to_the_lines_audit_is_found(box: Box, tmp_path: Path, statement: str, flaw: Flaw) -> None:
-    record = tmp_path / "state" / "results.db"
+def test_what_is_done_to_the_lines_audit_is_found(tmp_path: Path, statement: str, flaw: Flaw) -> None:
+    record = record_of(tmp_path, 4)
     assert audit.check_file(record)[:2] == (4, [])
     db = apsw.Connection(str(record))
     db.execute("DROP TRIGGER audit_stays; DROP TRIGGER audit_remains")
@@ -210,10 +227,8 @@ async def test_what_is_done_to_the_lines_audit_is_found(box: Box, tmp_path: Path
     assert flaw in audit.check_file(record)[1]
 
 
-async def test_an_end_that_was_cut_off_with_its_counter_is_found_by_a_head_that_was_noted(
-    box: Box, tmp_path: Path
-) -> None:
-    record = tmp_path / "state" / "results.db"
+def test_an_end_that_was_cut_off_with_its_counter_is_found_by_a_head_that_was_noted(tmp_path: Path) -> None:
+    record = record_of(tmp_path, 4)
     noted = audit.check_file(record)[2]
     db = apsw.Connection(str(record))
     db.execute("DROP TRIGGER audit_remains; DELETE FROM audit WHERE number > 2")
