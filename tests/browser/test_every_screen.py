@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 
 from inspector.web.site import Site
+from tests.support.disks import quick_folder
 from tests.support.office import make_hashes_cheap
 from tests.support.page import page_process, site_in, until
 from tests.support.screens import Screen, furnish, screens_of, who_sees_all
@@ -42,10 +43,9 @@ CUT_OFF = """() => {
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def box(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Site, str, str]]:
+async def box() -> AsyncIterator[tuple[Site, str, str]]:
     """Site, its origin, and the token of somebody with every role, on a line that has run."""
-    run = tmp_path_factory.mktemp("box")
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, quick_folder() as run:
         make_hashes_cheap(patch)
         daemon, site = await furnish(run), site_in(run)
         await daemon.start()

@@ -18,7 +18,7 @@ from tests.support.visitors import HTML, browser_of
 EXAMPLES = {"no": "3", "name": "en", "path": "base.css"}  # what stands for a part of a path: row 3 is a reject
 WITHOUT_END = frozenset({"/events"})
 MORE = {"/admin/audit": ("?of=line&check=1",), "/history": ("?label=dent",)}  # other states of a screen
-NAME = "Annegret Müller-Lüdenscheidt"  # long, as names are
+NAME = "annegret.müller-lüdenscheidt"  # long, as names are
 
 
 @dataclass(frozen=True)

@@ -28,9 +28,10 @@ from inspector.web.access import CSRF_HEADER
 from inspector.web.filters import FIELDS
 from inspector.web.roles import ROUTES, Open, Rule, allows, find, rule_of
 from inspector.web.site import Site
+from tests.support.disks import quick_folder
 from tests.support.fake_daemon import FakeDaemon
 from tests.support.office import PASSWORD, make_hashes_cheap
-from tests.support.page import site_in
+from tests.support.page import site_in, until
 from tests.support.screens import WITHOUT_END, furnish
 from tests.support.visitors import HTML, Browser, browser_of
 
@@ -121,6 +122,7 @@ class Box:
         await office.begin_first(await office.first_code() or "", "Anna", PASSWORD, "setup")
         self.browsers = {who: browser_of(self.site) for who in WHO}
         self._feed = asyncio.create_task(self.site.feed.run())
+        await until(lambda: self.site.feed.ready)
         return daemon
 
     async def end(self, daemon: FakeDaemon) -> None:
@@ -161,10 +163,10 @@ class Box:
 
 
 @pytest.fixture(scope="module")
-def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[asyncio.Runner, Box]]:
-    with pytest.MonkeyPatch.context() as patch, asyncio.Runner() as runner:
+def box() -> Iterator[tuple[asyncio.Runner, Box]]:
+    with pytest.MonkeyPatch.context() as patch, asyncio.Runner() as runner, quick_folder() as run:
         make_hashes_cheap(patch)
-        made = Box(tmp_path_factory.mktemp("api"))
+        made = Box(run)
         daemon = runner.run(made.begin())
         yield runner, made
         runner.run(made.end(daemon))
