@@ -180,13 +180,14 @@ async def test_every_command_of_the_plc_is_on_record(box: Box, tmp_path: Path) -
     def told() -> list[tuple[str, str]]:
         return [(e.action, e.what) for e in entries(tmp_path)]
 
-    obeying = asyncio.create_task(obey_forever(running))
+    tasks = [asyncio.create_task(each) for each in (obey_forever(running), running.tell_health_forever())]
     try:
         for id_, command in enumerate((c for c in Command if c is not Command.DEQUEUE_RESULT), 1):
             ctrl["CONTROL"], ctrl["COMMAND"] = int(Control.EXECUTE_COMMAND), int(command)
             ctrl["COMMAND_ARG"], ctrl["COMMAND_ID"] = 1, id_
             handshake._commands.forget_image()
             handshake._commands.see(ctrl, running.shared.clock.monotonic_s(), idle=True)
+            running.port.queue_events()
             action, what = f"plc.{command.name.lower()}", f"st1: command {id_}, argument 1"
             async with asyncio.timeout(20):
                 while handshake._commands.running is not None or (action, what) not in told():  # noqa: ASYNC110
@@ -194,7 +195,8 @@ async def test_every_command_of_the_plc_is_on_record(box: Box, tmp_path: Path) -
             outcome = OUTCOMES.get(command)
             assert outcome is None or outcome in told_of(tmp_path, "plc")
     finally:
-        obeying.cancel()
+        for task in tasks:
+            task.cancel()
 
 
 async def test_an_acknowledgement_by_the_plc_is_on_record(box: Box, tmp_path: Path) -> None:
