@@ -31,6 +31,7 @@ SEND_BUFFER = 256 * 1024  # bounds what the kernel holds for a browser that does
 
 HEADERS_S = 5.0  # a request's headers may take so long, from its first byte, or from the connection
 UNREAD_S = 5.0  # and a body that nobody reads, from the answer
+STALLED_S = 6.0  # a browser that takes less than uvicorn's 64 kB in so long is gone
 HANDSHAKE_S = 4.0  # and TLS before them
 
 
@@ -54,10 +55,11 @@ class Impatient(H11Protocol):
     """Closes a connection whose request does not come: half-sent headers must not keep others out.
 
     Nor must a body that was answered before it came, as that of a form which its sender may not send: uvicorn's own
-    timer begins anew with each byte of it.
+    timer begins anew with each byte of it. Nor what a browser asked for and does not take: closing would wait for it.
     """
 
     _too_late: asyncio.TimerHandle | None = None
+    _stalled: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -77,9 +79,24 @@ class Impatient(H11Protocol):
         if self._is_unread() and not self.transport.is_closing():
             self._expect(UNREAD_S)
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._stalled is None:
+            self._stalled = self.loop.call_later(STALLED_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._goes_on()
+        super().resume_writing()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
+        self._goes_on()
         super().connection_lost(exc)
+
+    def _goes_on(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
 
     def _is_unread(self) -> bool:
         """True while a body comes in behind its answer."""

@@ -87,7 +87,7 @@ function thumb(part) {
     load(img, `/thumb/${part.no}`);
     shot.append(img);
   }
-  const name = `${part.word}, ${part.part_id}, ${part.text}, ${part.time}`;
+  const name = `${part.part_id} ${part.word}, ${part.text}, ${part.time}`; // as it is read in the picture: the rest follows
   shot.append(el("span", { class: "id" }, part.part_id));
   const cap = el("span", { class: "cap" }, sign(part.sign), el("span", {}, part.word));
   const urgent = part.urgent ? { "data-urgent": "" } : {};
