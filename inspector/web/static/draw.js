@@ -87,11 +87,11 @@ function thumb(part) {
     load(img, `/thumb/${part.no}`);
     shot.append(img);
   }
-  const name = `${part.part_id} ${part.word}, ${part.text}, ${part.time}`; // as it is read in the picture: the rest follows
+  const name = `${part.word}, ${part.part_id}, ${part.text}, ${part.time}`;
   shot.append(el("span", { class: "id" }, part.part_id));
   const cap = el("span", { class: "cap" }, sign(part.sign), el("span", {}, part.word));
   const urgent = part.urgent ? { "data-urgent": "" } : {};
-  return el("a", { ...urgent, class: "thumb", href: `/part/${part.no}`, "data-sign": part.sign, "data-no": part.no, title: name, "aria-label": name }, shot, cap);
+  return el("a", { ...urgent, class: "thumb", href: `/part/${part.no}`, "data-sign": part.sign, "data-no": part.no, title: name }, shot, cap);
 }
 
 export function strip(parts, lastFail, words) {
