@@ -12,7 +12,8 @@ BIN := $(VENV)/bin
 INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 APPLIANCE := $(shell find inspector plc -type f -not -name '*.pyc' 2>/dev/null)
 
-.PHONY: help demo test test-fast check apt bench bench-screen bench-store bench-peers soak soak-disk real demo-bundle clean python
+.PHONY: help demo test test-fast check apt bench bench-screen bench-store bench-web bench-peers soak soak-disk real demo-bundle \
+	clean python
 
 help:
 	@echo "make demo         install the appliance, play a whole line: simulated PLC, daemon, rendered parts"
@@ -22,6 +23,7 @@ help:
 	@echo "make bench        speed, size and start against their bars, in one run; writes docs/bench/latest.json"
 	@echo "make bench-store  ten million rows over twelve months against their bars; 11 GB of disk; writes docs/bench/store.json"
 	@echo "make bench-screen a result from the PLC to chromium, and the filmstrip, against their bars; writes docs/bench/screen.json"
+	@echo "make bench-web    the line's cycle while 564 strangers sit on the page, against its bar; writes docs/bench/web.json (6 minutes)"
 	@echo "make bench-peers  speed and AUROC beside anomalib's PatchCore, in an environment of its own (6.5 GB); writes docs/bench/peers.json"
 	@echo "make soak         the contract's rules against random faults, 60,000 parts, and without each of them (20 minutes)"
 	@echo "make soak-disk    a small disk filled for two minutes at 100 parts a second: what gives way; needs root"
@@ -84,6 +86,9 @@ bench-screen: $(VENV)/.installed
 
 bench-store: $(VENV)/.installed
 	$(BIN)/python -m tests.bench.store $(if $(ROWS),--rows $(ROWS)) $(if $(FOLDER),--folder $(FOLDER))
+
+bench-web: $(VENV)/.installed
+	$(BIN)/python -m tests.bench.web_load
 
 $(PEERS)/.installed: tests/bench/peers/constraints.txt | python
 	@echo "installing anomalib into $(PEERS), 6.5 GB"

@@ -7,12 +7,12 @@ import structlog
 from inspector.core.alarm_kinds import Kind
 from inspector.core.errors import InspectorError, StoreError
 from inspector.judging import FAILURES, NO_RECIPE_ACTIVE, NOBODY, Failure, Judging
-from inspector.stations import Running
+from inspector.stations import PLC, Running, entry_of
+from inspector.store.journal import BEHIND_S
 from plc.commands import CommandRequest
 from plc.registers import Command, CommandResult, OfflineReason
 
 log = structlog.get_logger(__name__)
-ACTOR = "plc"
 TOO_LATE = OfflineReason.NO_RECIPE, Kind.RECIPE_LATE.of()
 
 
@@ -23,17 +23,35 @@ async def obey_forever(running: Running) -> None:
 
 
 async def obey(request: CommandRequest, running: Running) -> None:
+    """On record before anything is done.
+
+    Where that fails a change of recipe goes on: it has a transaction of its own, and says what fails there.
+    """
+    on_record = await _note(request, running)
     match request.command:
         case Command.PREPARE_RECIPE:
             await change_over(request, running)
         case Command.UNPREPARE_RECIPE:
             await _unprepare(request, running)
+        case _ if not on_record:
+            _answer(request, running, CommandResult.LOAD_FAILED)
         case Command.SELF_TEST:
             _answer(request, running, await _self_test(running))
         case Command.RESET_COUNTERS:
             _answer(request, running, await _reset_counters(request, running))
         case _:
             _answer(request, running, CommandResult.NOT_ALLOWED)
+
+
+async def _note(request: CommandRequest, running: Running) -> bool:
+    """False: the record could not be written."""
+    journal, clock = running.shared.journal, running.shared.clock
+    try:
+        await journal.until(journal.note(PLC, *entry_of(request, running.section.id)), clock.monotonic_s() + BEHIND_S)
+    except (StoreError, TimeoutError) as exc:
+        log.error("a command of the PLC is not on record", command=request.command.name, error=str(exc) or "late")
+        return False
+    return True
 
 
 async def change_over(request: CommandRequest, running: Running) -> None:
@@ -45,7 +63,7 @@ async def change_over(request: CommandRequest, running: Running) -> None:
     running.take(NOBODY)
     shared.failpoint("preparing")
     try:
-        judging = await shared.judges.prepare(running.section, number, ACTOR, f"command {request.id}")
+        judging = await shared.judges.prepare(running.section, number, PLC, f"command {request.id}")
         if judging.recipe.camera:
             await running.station.camera.set_up(judging.recipe.camera)
         shared.failpoint("prepared")
@@ -105,7 +123,7 @@ async def _self_test(running: Running) -> CommandResult:
 
 async def _reset_counters(request: CommandRequest, running: Running) -> CommandResult:
     try:
-        await running.results.begin_period(ACTOR, f"command {request.id} of station {running.section.id}")
+        await running.results.begin_period(PLC, f"command {request.id} of station {running.section.id}")
     except StoreError as exc:
         log.error("counters not begun anew", error=str(exc))
         return CommandResult.LOAD_FAILED
@@ -119,12 +137,12 @@ def _answer(request: CommandRequest, running: Running, result: CommandResult) ->
 
 async def _record(running: Running, judging: Judging, result: CommandResult, request: CommandRequest) -> None:
     recipe, judges = judging.recipe, running.shared.judges
-    await judges.record(running.section, recipe.number, recipe.revision, result, ACTOR, f"command {request.id}")
+    await judges.record(running.section, recipe.number, recipe.revision, result, PLC, f"command {request.id}")
 
 
 async def _record_failure(running: Running, number: int, result: CommandResult, request: CommandRequest) -> None:
     """For the audit; a store that cannot take it drops READY by itself."""
     try:
-        await running.shared.judges.record(running.section, number, 0, result, ACTOR, f"command {request.id}")
+        await running.shared.judges.record(running.section, number, 0, result, PLC, f"command {request.id}")
     except InspectorError as exc:
         log.error("change-over not on record", error=str(exc))

@@ -16,7 +16,7 @@ app = typer.Typer(help="Inspect parts: PLC trigger to pass or fail.", no_args_is
 camera = typer.Typer(help="Look at cameras: list them, take one picture.", no_args_is_help=True)
 export = typer.Typer(help="Take with you what this box has gathered.", no_args_is_help=True)
 app.add_typer(camera, name="camera")
-audit = typer.Typer(help="The audit of accounts: who let whom in.", no_args_is_help=True)
+audit = typer.Typer(help="The audit of accounts and of the line: who did what.", no_args_is_help=True)
 app.add_typer(audit, name="audit")
 app.add_typer(export, name="export")
 add_commands(app)
@@ -175,17 +175,21 @@ def code(config: Config, name: Annotated[str, typer.Argument(help="who forgot th
 def audit_check(
     config: Config,
     head: Annotated[
-        str | None, typer.Option(help="NUMBER:HASH of an entry as the log has it; it must still be that one")
+        str | None, typer.Option(help="NUMBER:HASH of an entry as the page's log has it; it must still be that one")
+    ] = None,
+    line_head: Annotated[
+        str | None, typer.Option(help="the same of the line's audit, as the daemon's log has it")
     ] = None,
 ) -> None:
-    """Find a changed, removed or inserted entry of the audit. Exit status 1: there is one.
+    """Find a changed, removed or inserted entry of the audits of accounts and line. Exit status 1: there is one.
 
-    Examples: inspector audit check /etc/inspector/station.toml; inspector audit check station.toml --head 41:9f2c...
+    The page notes the line's newest entry in the audit of accounts, so that a cut end is found too. Examples:
+    inspector audit check /etc/inspector/station.toml; inspector audit check station.toml --line-head 41:9f2c...
     """
     from inspector.config import load_config
     from inspector.office.commands import check_audit
 
-    lines, whole = check_audit(load_config(config), head)
+    lines, whole = check_audit(load_config(config), head, line_head)
     for line in lines:
         typer.echo(line)
     raise typer.Exit(0 if whole else 1)

@@ -64,6 +64,7 @@ class Box:
     retention: Retention
     alarms: AlarmKeeper
     upkeep: Upkeep
+    control: ControlServer
 
     def status(self) -> Message:
         """What the page is told; `alarms` is what is wrong now, `alarm_list` what people have to see to."""
@@ -196,7 +197,7 @@ async def open_box(cfg: AppConfig) -> AsyncIterator[Box]:
         trends = TrendBook(cfg.paths.state / HEALTH_DB)
         upkeep = Upkeep(cfg, clock, stations, trends, DeviceThread("upkeep"), DeviceThread("backups"))
         stack.callback(upkeep.close)
-        box, board = Box(shared, stations, links, archive, filing, retention, alarms, upkeep), stations[0].board
+        board = stations[0].board
         dry_run = DryRun(cfg, partial(all_offline, stations))
         stack.push_async_callback(dry_run.close)
         control = ControlServer(
@@ -209,7 +210,9 @@ async def open_box(cfg: AppConfig) -> AsyncIterator[Box]:
                 alarms.handlers(), retention.handlers(), Controls(stations, dry_run).handlers(),
                 count_handlers(stations),
             ),
+            journal.command,
         )  # fmt: skip
+        box = Box(shared, stations, links, archive, filing, retention, alarms, upkeep, control)
         await control.start()
         stack.push_async_callback(control.close)
         board.push = control.push

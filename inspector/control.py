@@ -35,7 +35,11 @@ LAST_WORDS_S = 0.2
 MODE = 0o660
 _KEYS = {"v", "id", "method", "params", "actor"}
 
+# Methods that only tell. Every other one acts, and is on record before it does.
+QUESTIONS = frozenset({"status", "recent", "look", "registers", "changes", "dry_run", "storage", "support"})
+
 Params = Mapping[str, Any]
+Record = Callable[[str, str, Params, str], Awaitable[None]]  # actor, action, params, what went wrong; may raise
 Handler = Callable[[Params, str], Awaitable[Any] | Any]  # params, actor -> what JSON can hold; may raise ControlError
 
 
@@ -99,13 +103,16 @@ class _Peer:
 
 
 class ControlServer:
-    """Serves `handlers` (method -> function) on a Unix socket at `path`. All on one event loop."""
+    """Serves `handlers` (method -> function) on a Unix socket at `path`. All on one event loop.
+
+    record: puts on record, on the disk, what somebody asks for, before it is done. Where that fails nothing is done.
+    """
 
     def __init__(
-        self, path: Path, handlers: Mapping[str, Handler], *,
+        self, path: Path, handlers: Mapping[str, Handler], record: Record, *,
         allowed_uids: frozenset[int] | None = None, allowed_gids: frozenset[int] | None = None,
     ) -> None:  # fmt: skip
-        self._path, self._handlers = path, handlers
+        self._path, self._handlers, self._record = path, handlers, record
         self._uids = allowed_uids if allowed_uids is not None else frozenset({os.geteuid(), 0})
         self._gids = allowed_gids if allowed_gids is not None else frozenset({os.getegid()})
         self._server: asyncio.Server | None = None
@@ -145,6 +152,11 @@ class ControlServer:
     @property
     def peers(self) -> int:
         return len(self._peers)
+
+    @property
+    def commands(self) -> frozenset[str]:
+        """Methods that act."""
+        return frozenset(self._handlers) - QUESTIONS
 
     def _clear_the_place(self) -> None:
         """Remove the socket of a process that is gone; never one that answers, and nothing that is no socket."""
@@ -213,15 +225,26 @@ class ControlServer:
         if handler is None:
             return _error(request.id, "unknown_method", f"there is no method {request.method[:64]!r}")
         try:
-            result = handler(request.params, request.actor)
-            if inspect.isawaitable(result):
-                result = await result
+            result = await self._done(handler, request)
             return _encode({"id": request.id, "result": result})
         except InspectorError as exc:
             return _error(request.id, "refused", str(exc))
         except Exception:  # this peer's request failed by a bug of ours; the line goes on, and the log has it
             log.exception("control request failed", method=request.method, actor=request.actor)
             return _error(request.id, "internal", "the daemon failed at this request; see its log")
+
+    async def _done(self, handler: Handler, request: _Request) -> Any:
+        """What the handler returns. Raises what it raises, which is on record too, and what the record raises."""
+        actor, method, params = request.actor, request.method, request.params
+        if method in QUESTIONS:
+            return await _result(handler(params, actor))
+        await self._record(actor, method, params, "")
+        try:
+            return await _result(handler(params, actor))
+        except Exception as exc:
+            why = str(exc) if isinstance(exc, InspectorError) else "the daemon failed at it"
+            await self._record(actor, f"{method}.refused", params, why)
+            raise
 
 
 class ControlClient:
@@ -280,6 +303,10 @@ async def connect_control(path: Path, actor: str) -> AsyncIterator[ControlClient
         yield ControlClient(reader, writer, actor)
     finally:
         writer.close()
+
+
+async def _result(found: Awaitable[Any] | Any) -> Any:
+    return await found if inspect.isawaitable(found) else found
 
 
 def _parse(line: bytes) -> _Request:

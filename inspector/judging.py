@@ -209,9 +209,14 @@ class Judges:
         model = self._load(bundle, JudgedBy(bundle.manifest.bundle_id, recipe.number, recipe.revision))
         self._replay(bundle, recipe, model)
         if not brought.active:
+            self._note_switch(bundle)
             activation.switch_to(bundle)
         self._bundle, self._model, self._fingerprint = bundle, model, fingerprint(bundle.directory)
         return bundle, recipe, model
+
+    def _note_switch(self, bundle: VerifiedBundle) -> None:
+        utc_ms, bundle_id = int(self._clock.utc_s() * 1000), bundle.manifest.bundle_id
+        self._store.submit(self._book.bundle_chosen, bundle_id, actor=FROM_CONFIG[0], utc_ms=utc_ms).result()
 
     def _fitting(self, revision: Revision, bundle: VerifiedBundle) -> Recipe:
         require_fit(bundle.manifest, product=revision.content.product or None)

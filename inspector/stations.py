@@ -23,7 +23,7 @@ from inspector.diagnostics import Diagnostics
 from inspector.failpoints import Failpoints
 from inspector.frames import FrameGate
 from inspector.health import Health, watched
-from inspector.judging import Judges, Judging, open_judging
+from inspector.judging import FROM_CONFIG, Judges, Judging, open_judging
 from inspector.line import Station
 from inspector.link import PlcLink
 from inspector.part_check import PartCheck
@@ -35,11 +35,13 @@ from inspector.store.results import SqliteResults
 from inspector.threads import DeviceThread
 from inspector.upkeep.watch import LostFrames
 from inspector.wrong_accepts import WrongAcceptNotes
+from plc.commands import CommandRequest
 from plc.handshake import Handshake, HealthInput
 from plc.station import StationPlace, StationPort
 
 log = structlog.get_logger(__name__)
 HEALTH_PERIOD_S = 0.1
+PLC = "plc"  # the actor of what the PLC does
 
 
 @dataclass(slots=True)
@@ -127,8 +129,9 @@ class Running:
         return lost, self.station.camera.temperature_c, dict(self.gate.trend.places)
 
     def acknowledged(self) -> None:
-        """The PLC said CLEAR_ERROR."""
+        """The PLC said CLEAR_ERROR. A record that cannot be written holds nothing up: it takes READY by itself."""
         journal = self.shared.journal
+        journal.note(PLC, "plc.clear_error", self.section.id)
         if self.wrong_accepts or self.health.wrong:
             journal.submit(journal.wrong_accepts.acknowledge, self.section.id, int(self.shared.clock.utc_s() * 1000))
         self.wrong_accepts.forget()
@@ -140,6 +143,8 @@ class Running:
         hs = self.port.handshake
         errors_cleared = hs.clear_errors
         while True:
+            while hs.obeyed:  # done by the handshake at once, as it must be: HALT waits for no disk
+                self.shared.journal.note(PLC, *entry_of(hs.obeyed.popleft(), self.section.id))
             if hs.clear_errors != errors_cleared:
                 errors_cleared = hs.clear_errors
                 self.acknowledged()
@@ -186,6 +191,9 @@ async def begin_station(section: StationConfig, shared: Shared, stack: AsyncExit
     handshake = Handshake(handshake_config(section, cfg.link_of(section), recipe, checksum), results.known)
     handshake.part_count = results.counting.plc
     try:
+        utc_ms, mode = int(clock.utc_s() * 1000), str(section.mode)
+        noting = shared.journal.audit.note_state
+        await shared.store.call(noting, FROM_CONFIG[0], "station.mode", section.id, mode, utc_ms)
         standing = await shared.store.call(shared.journal.wrong_accepts.standing, section.id)
         handshake.recall_wrong_parts(standing, clock.monotonic_s())
         handshake.recall_told(await shared.store.call(shared.journal.told, section.id))
@@ -225,6 +233,11 @@ def finish_station(begun: Begun, port: StationPort, archive: ImageArchive) -> Ru
         section, shared, station, port, link, health, board, view, judging, gate, notes, begun.results, check
     )
     return running
+
+
+def entry_of(request: CommandRequest, station: str) -> tuple[str, str]:
+    """Action and what of a command of the PLC, for the audit."""
+    return f"plc.{request.command.name.lower()}", f"{station}: command {request.id}, argument {request.arg}"
 
 
 def note_wrong_accept(shared: Shared, station: str, part: tuple[int, int]) -> Future[None]:

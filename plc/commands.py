@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from plc.images import Image
 from plc.registers import Command, CommandResult, Control, Status
 
+OBEYED = 64  # commands done at once that nobody has put on record yet
 HELD_S = 10.0  # EXECUTE_COMMAND kept high so long after the answer: the answer is taken away
 CHANGES_OVER = (Command.PREPARE_RECIPE, Command.UNPREPARE_RECIPE)
 ASKED = (*CHANGES_OVER, Command.RESET_COUNTERS, Command.SELF_TEST)  # of the appliance; the others are ours
@@ -33,12 +34,14 @@ class CommandRequest:
 class Commands:
     """One at a time. flags: COMMAND_EXECUTING, or COMMAND_COMPLETED or COMMAND_FAILED while an answer stands.
 
-    requests: for the appliance. running: what it is at work on, also after its timeout.
+    requests: for the appliance. running: what it is at work on, also after its timeout. obeyed: what was done at once,
+    for whoever keeps a record of it.
     """
 
     def __init__(self, stat: Image, timeout_s: float) -> None:
         self._stat, self._timeout_s = stat, timeout_s
         self.requests: deque[CommandRequest] = deque()
+        self.obeyed: deque[CommandRequest] = deque(maxlen=OBEYED)
         self.running: CommandRequest | None = None
         self._timed_out = False
         self._answer, self._answered_s = Status(0), math.inf
@@ -90,6 +93,7 @@ class Commands:
         command = Command(ctrl["COMMAND"])
         if command not in ASKED:
             self._show(CommandResult.OK, now_s)
+            self.obeyed.append(CommandRequest(command, ctrl["COMMAND_ARG"], id_, now_s))
             return command
         stat["COMMAND_RESULT"] = CommandResult.IDLE
         self.running, self._timed_out = CommandRequest(command, ctrl["COMMAND_ARG"], id_, now_s), False

@@ -73,6 +73,11 @@ class Standing:
         return self._flight.idle and not self._session.control & Control.TRIGGER
 
     @property
+    def obeyed(self) -> deque[CommandRequest]:
+        """What was done at once; whoever keeps a record takes it from here."""
+        return self._commands.obeyed
+
+    @property
     def requests(self) -> deque[CommandRequest]:
         """Commands for the appliance, each to be taken and answered."""
         return self._commands.requests

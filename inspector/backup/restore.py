@@ -37,7 +37,7 @@ from inspector.backup.places import (
 from inspector.backup.unpack import Head, Member, Whole, read
 from inspector.config import AppConfig, load_config
 from inspector.core.errors import ConfigError, StoreError
-from inspector.office import audit
+from inspector.store import audit
 from inspector.store.database import sync_directory, take_lock
 from inspector.store.months import month_files
 

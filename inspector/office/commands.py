@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import apsw
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509 import load_pem_x509_certificate
 
 from inspector.config import AppConfig
+from inspector.core.chain import NO_HEAD, Head, flaws
 from inspector.core.errors import ConfigError
-from inspector.office import audit, people, sessions
+from inspector.office import people, sessions
 from inspector.office.certificate import ensure_own, request_in
-from inspector.office.chain import Head
 from inspector.office.passwords import hash_password, new_code
 from inspector.office.schema import STEPS
+from inspector.store import audit
 from inspector.store.database import Database
+from inspector.store.line_audit import head_of, head_text, noted_heads
 
 ROOT = "root"  # the actor of who has the box itself
-_HEAD = re.compile(r"([0-9]{1,15}):([0-9a-f]{64})")
 
 
 def make_certificate(cfg: AppConfig, names: Sequence[str], *, anew: bool) -> list[str]:
@@ -38,12 +39,30 @@ def make_certificate(cfg: AppConfig, names: Sequence[str], *, anew: bool) -> lis
     ]
 
 
-def check_audit(cfg: AppConfig, noted: str | None) -> tuple[list[str], bool]:
-    """What there is to tell, and whether the chain is whole. Raises ConfigError, StoreError."""
-    counted, found, head = audit.check_file(cfg.paths.office_folder / "office.db", _head(noted))
+def check_audit(cfg: AppConfig, noted: str | None, line_noted: str | None) -> tuple[list[str], bool]:
+    """Of accounts and of the line: what there is to tell, and whether both chains are whole.
+
+    noted, line_noted: heads as the log has them. Raises ConfigError, StoreError.
+    """
+    office, line = cfg.paths.office_folder / "office.db", cfg.paths.state / "results.db"
+    heads, line_heads = _heads(noted, "--head"), _heads(line_noted, "--line-head")
+    with audit.reading(office) as db:
+        line_heads += noted_heads(db)
+    lines, whole = _checked("accounts", office, heads)
+    if not line.exists() and not line_heads:
+        return [*lines, f"line: nothing yet, there is no {line}"], whole
+    more, line_whole = _checked("line", line, line_heads)
+    return lines + more, whole and line_whole
+
+
+def _checked(name: str, path: Path, noted: list[Head]) -> tuple[list[str], bool]:
+    if path.exists():
+        counted, found, head = audit.check_file(path, noted)
+    else:
+        counted, found, head = 0, list(flaws((), 0, noted)), NO_HEAD
     if found:
-        return [f"broken: {flaw}" for flaw in found], False
-    return [f"whole: {counted} entries, head {head.number}:{head.hash}"], True
+        return [f"{name}: broken: {flaw}" for flaw in found], False
+    return [f"{name}: whole: {counted} entries, head {head_text(head)}"], True
 
 
 def code_for(cfg: AppConfig, name: str) -> list[str]:
@@ -71,10 +90,10 @@ def _names(db: apsw.Connection) -> list[str]:
     return [account.person.name for account in people.everyone(db)]
 
 
-def _head(text: str | None) -> Head | None:
+def _heads(text: str | None, option: str) -> list[Head]:
     if text is None:
-        return None
-    match = _HEAD.fullmatch(text.strip().lower())
-    if match is None:
-        raise ConfigError("--head is NUMBER:HASH with 64 hex digits, e.g. as `inspector audit check` printed it")
-    return Head(int(match[1]), match[2])
+        return []
+    head = head_of(text)
+    if head is None:
+        raise ConfigError(f"{option} is NUMBER:HASH with 64 hex digits, e.g. as `inspector audit check` printed it")
+    return [head]

@@ -13,7 +13,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 import apsw
 import structlog
 
-from inspector.office import audit, people, sessions
+from inspector.office import people, sessions
 from inspector.office.passwords import Hashing, code_of, hash_password, is_password, new_code, require_strong
 from inspector.office.people import Account
 from inspector.office.person import Person, Role
@@ -21,6 +21,7 @@ from inspector.office.refused import Refused
 from inspector.office.schema import STEPS
 from inspector.office.sessions import Lifetime
 from inspector.office.throttle import Throttle, account_key, address_key
+from inspector.store import audit
 from inspector.store.database import Database
 from inspector.threads import DeviceThread
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from inspector.office import audit, collecting, labels, people, sessions
+from inspector.office import collecting, labels, people, sessions
+from inspector.store import audit
 
 STEPS = (people.STEP, sessions.STEP, audit.STEP, labels.STEP, collecting.STEP)

@@ -22,6 +22,7 @@ from inspector.store.database import Database
 from inspector.store.farewell import Month, note
 from inspector.store.holds import Holds
 from inspector.store.ledger import Ledger, Recovered
+from inspector.store.line_audit import LineAudit, told
 from inspector.store.recipe_book import RecipeBook
 from inspector.store.rescue import RESERVED, rescue, reserve, set_aside
 from inspector.store.rows import Filed, Late
@@ -66,6 +67,7 @@ class Journal:
         self.wrong_accepts = WrongAccepts(self._database)  # too
         self.holds = Holds(self._database)  # too
         self.alarms = AlarmBook(self._database)  # too
+        self.audit = LineAudit(self._database)  # too
         self._changes: deque[_Change] = deque()
         self._turn: Future[None] | None = None
         self._bug: BaseException | None = None
@@ -163,6 +165,22 @@ class Journal:
         except TimeoutError as exc:
             raise StoreError(f"the record is behind: no commit within {BEHIND_S} s") from exc
         self._turn = None
+
+    def note(self, actor: str, action: str, what: str) -> Future[None]:
+        """Begin to put on record what somebody is about to do."""
+        return self.submit(self.audit.note, actor, action, what, self._utc_ms())
+
+    async def command(self, actor: str, method: str, params: Mapping[str, Any], failed: str) -> None:
+        """The same of a command over the control socket, in a moment between parts, and wait for the disk.
+
+        failed: why it was not done; "": it is to be done now. Raises StoreError: not on record, so not to be done.
+        """
+        what = " ".join(part for part in (failed, told(params)) if part)
+        await self._between_parts()
+        try:
+            await self.until(self.note(actor, method, what), self._clock.monotonic_s() + BEHIND_S)
+        except TimeoutError as exc:
+            raise StoreError(f"not on record within {BEHIND_S} s, so not done") from exc
 
     # -- of the filing -------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ import apsw
 
 from inspector.core.errors import StoreError
 from inspector.core.types import DeliveryState
-from inspector.store import rows
+from inspector.store import audit, rows
 from inspector.store.counts import Begin, Heads, Scope, Tallies, begin_period, read_heads, read_tallies, stations_of
 from inspector.store.database import Database
 from plc.registers import Reason, Verdict
@@ -93,6 +93,8 @@ class Ledger:
         """The same, on the disk on return or not at all."""
         with self._database.transaction() as db:
             begin_period(db, begin)
+            what = f"{begin.station}: from row {begin.from_no} on: {begin.why}"
+            audit.append(db, begin.utc_ms, begin.actor, "counts.reset", what)
         self._refresh({begin.station})
 
     def change(self, no: int, columns: rows.Columns) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import apsw
 
 from inspector.core.errors import StoreError
+from inspector.store import audit
 
 # What a row counts as, once what happened to it is known: what the PLC was told, else what was decided. A test part
 # whose delivery is unknown is counted as one, and not as the product that it is not.
@@ -249,6 +250,7 @@ STEPS = (
     CREATE TRIGGER months_gone_remain BEFORE DELETE ON months_gone
     BEGIN SELECT RAISE(ABORT, 'what went is kept for good'); END;
     """,
+    audit.STEP,
 )
 
 

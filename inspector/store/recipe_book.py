@@ -8,6 +8,7 @@ import apsw
 
 from inspector.core.errors import RecipeError, StoreError
 from inspector.recipes import Recipe, RecipeContent, Revision
+from inspector.store import audit
 from inspector.store.database import Database
 
 MAX_MODEL_REV = 0xFFFF  # a register
@@ -39,6 +40,7 @@ class RecipeBook:
                 " VALUES (?, ?, ?, ?, ?, ?)",
                 (number, revision, content.to_json(), utc_ms, actor, reason),
             )
+            audit.append(db, utc_ms, actor, "recipe.revision", f"recipe {number}, revision {revision}: {reason}")
         return Revision(number, revision, content, utc_ms, actor, reason)
 
     def model_rev(self, bundle_id: str, recipe: Recipe, settings: str, utc_ms: int) -> int:
@@ -75,6 +77,13 @@ class RecipeBook:
                 " VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (station, recipe, revision, result, actor, reason, utc_ms),
             )
+            what = f"{station}: recipe {recipe}, revision {revision}, result {result}: {reason}"
+            audit.append(db, utc_ms, actor, "recipe.changeover", what)
+
+    def bundle_chosen(self, bundle_id: str, *, actor: str, utc_ms: int) -> None:
+        """On record before it becomes the active one."""
+        with self._database.transaction() as db:
+            audit.append(db, utc_ms, actor, "bundle.active", bundle_id)
 
     def last_active(self, station: str) -> tuple[int, int] | None:
         """(recipe, revision) that was last made active, (0, 0): none on purpose; None: none ever was."""

@@ -1,4 +1,4 @@
-"""The people of the box, and the audit of what was done about them."""
+"""The people of the box."""
 
 from __future__ import annotations
 
@@ -8,19 +8,16 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
-from inspector.office import audit, people
-from inspector.office.chain import Entry
+from inspector.office import people
 from inspector.office.people import Account
 from inspector.office.person import Role
 from inspector.office.refused import Refused
 from inspector.web.access import known_person
 from inspector.web.accounts import status_of, told
 from inspector.web.pages import site_of
-from inspector.web.present import date_time
-from inspector.web.words import has_word, word
+from inspector.web.words import word
 from plc.tls import TlsError, read_certificate
 
-ROWS = 100
 router = APIRouter()
 
 
@@ -71,20 +68,6 @@ async def new_code(request: Request, no: int) -> Response:
     return await _page(request, code=code, code_of=account.person.name)
 
 
-@router.get("/admin/audit")
-async def audit_page(request: Request) -> Response:
-    site = site_of(request)
-    asked = request.query_params.get("before", "")
-    before = int(asked) if asked.isascii() and asked.isdecimal() and len(asked) < 16 else None
-    found = await site.office.read(audit.newest, before, ROWS + 1)
-    checked = await site.office.read(audit.check) if "check" in request.query_params else None
-    return site.page(
-        "audit.html", here="admin", entries=[_entry_view(entry) for entry in found[:ROWS]],
-        older=found[ROWS - 1].number if len(found) > ROWS else None, paged=before is not None,
-        counted=None if checked is None else checked[0], flaws=[] if checked is None else checked[1],
-    )  # fmt: skip
-
-
 async def _page(
     request: Request, refused: Refused | None = None, *, typed: str = "", code: str = "", code_of: str = ""
 ) -> Response:
@@ -104,14 +87,6 @@ def _account_view(account: Account, now_ms: int) -> dict[str, Any]:
     return {
         "no": account.person.no, "name": account.person.name, "roles": account.person.roles,
         "disabled": account.disabled, "state": word(f"people.{'disabled' if account.disabled else state}"),
-    }  # fmt: skip
-
-
-def _entry_view(entry: Entry) -> dict[str, Any]:
-    key = f"audit.{entry.action}"
-    return {
-        "number": entry.number, "time": date_time(entry.utc_ms), "actor": entry.actor, "what": entry.what,
-        "action": word(key) if has_word(key) else entry.action,
     }  # fmt: skip
 
 

@@ -34,6 +34,7 @@ from inspector.web import (
     accounts,
     admin,
     alarms,
+    audits,
     collect,
     collect_export,
     controls,
@@ -67,6 +68,7 @@ SUBJECTS = (
     pages,
     line_actions,
     alarms,
+    audits,
     history,
     export_pages,
     cycles,
@@ -176,6 +178,7 @@ async def serve(site: Site, sock: socket.socket) -> None:
                 tasks.create_task(feed_watchdog(), name="watchdog"),
                 tasks.create_task(tell_first_code(site), name="first code"),
                 tasks.create_task(tell_reviewed(site), name="reviewed"),
+                tasks.create_task(audits.note_line_head_forever(site), name="audit"),
             ]
             await Server(config, site.feed.close).serve(sockets=[sock])
             for task in others:

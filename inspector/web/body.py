@@ -15,7 +15,8 @@ from starlette.types import Message, Receive, Scope
 
 MAX_BYTES = 1024 * 1024
 LARGER: dict[str, int] = {}  # path -> bytes, of what takes more
-BODY_S = 20.0  # a whole body may take so long
+BODY_S = 8.0  # a body may take so long, and longer as it comes
+SLOWEST = 512 * 1024  # bytes a second
 MAX_FIELDS = 200
 MAX_OBJECT = 16 * 1024  # bytes of what a script of ours sends
 
@@ -37,7 +38,7 @@ class Bounded:
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self._receive, self._most = receive, LARGER.get(scope["path"], MAX_BYTES)
         self._got, self._again = 0, list[Message]()
-        self._until_s = asyncio.get_running_loop().time() + BODY_S
+        self._until_s = asyncio.get_running_loop().time() + BODY_S  # for what has come; see _next
         self._ended = False
         length = Headers(scope=scope).get("content-length", "0")
         if not length.isdecimal() or len(length) > 18 or int(length) > self._most:
@@ -63,7 +64,7 @@ class Bounded:
         if self._ended:
             return await self._receive()  # until the browser goes: no bound
         try:
-            async with asyncio.timeout_at(self._until_s):
+            async with asyncio.timeout_at(self._until_s + self._got / SLOWEST):
                 message = await self._receive()
         except TimeoutError as exc:
             raise BadBody(408) from exc

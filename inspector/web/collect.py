@@ -12,11 +12,12 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import JSONResponse, Response
 
 from inspector.core.errors import StoreError
-from inspector.office import audit, collecting
+from inspector.office import collecting
 from inspector.office.collecting import Counted, Region, Target
 from inspector.office.office import now_utc_ms
 from inspector.office.refused import Refused
 from inspector.office.settling import GOOD
+from inspector.store import audit
 from inspector.web.access import known_person, visitor_of
 from inspector.web.body import sent_object
 from inspector.web.look import NoLook

@@ -16,11 +16,11 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from inspector.core.errors import BundleError
-from inspector.office import audit
 from inspector.office.dataset import ExportError, Plan, Sources, SplitBy, plan
 from inspector.office.dataset_files import zip_pieces
 from inspector.office.golden import golden_pictures
 from inspector.office.office import now_utc_ms
+from inspector.store import audit
 from inspector.threads import DeviceThread
 from inspector.web.access import known_person
 from inspector.web.export_pages import download, file_name

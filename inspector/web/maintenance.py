@@ -21,7 +21,7 @@ from inspector.backup import shelf
 from inspector.backup.make import last_run
 from inspector.backup.places import wanted_file
 from inspector.core.errors import InspectorError, StoreError
-from inspector.office import audit
+from inspector.store import audit
 from inspector.support.bundle import Sources, support_file
 from inspector.threads import DeviceThread
 from inspector.upkeep.measures import Measure

@@ -30,6 +30,8 @@ DROP_PEER_MS = 10_000  # a peer that acknowledges nothing for so long is gone
 SEND_BUFFER = 256 * 1024  # bounds what the kernel holds for a browser that does not read
 
 HEADERS_S = 5.0  # a request's headers may take so long, from its first byte, or from the connection
+UNREAD_S = 5.0  # and a body that nobody reads, from the answer
+STALLED_S = 6.0  # a browser that takes less than uvicorn's 64 kB in so long is gone
 HANDSHAKE_S = 4.0  # and TLS before them
 
 
@@ -50,28 +52,59 @@ def bind(host: str, port: int, section: str) -> socket.socket:
 
 
 class Impatient(H11Protocol):
-    """Closes a connection whose request does not come: half-sent headers must not keep others out."""
+    """Closes a connection whose request does not come: half-sent headers must not keep others out.
+
+    Nor must a body that was answered before it came, as that of a form which its sender may not send: uvicorn's own
+    timer begins anew with each byte of it. Nor what a browser asked for and does not take: closing would wait for it.
+    """
 
     _too_late: asyncio.TimerHandle | None = None
+    _stalled: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._expect_headers()
+        self._expect(HEADERS_S)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
-            self._expect_headers()  # begun, and not whole yet; each byte more gains no time
-        else:
+        if self.transport.is_closing():
             self._stop_waiting()
+        elif self.conn.their_state is h11.IDLE:
+            self._expect(HEADERS_S)  # begun, and not whole yet; each byte more gains no time
+        elif not self._is_unread():
+            self._stop_waiting()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._is_unread() and not self.transport.is_closing():
+            self._expect(UNREAD_S)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._stalled is None:
+            self._stalled = self.loop.call_later(STALLED_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._goes_on()
+        super().resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
+        self._goes_on()
         super().connection_lost(exc)
 
-    def _expect_headers(self) -> None:
+    def _goes_on(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+
+    def _is_unread(self) -> bool:
+        """True while a body comes in behind its answer."""
+        return self.conn.their_state is h11.SEND_BODY and self.conn.our_state is h11.DONE
+
+    def _expect(self, within_s: float) -> None:
         if self._too_late is None:
-            self._too_late = self.loop.call_later(HEADERS_S, self.transport.abort)
+            self._too_late = self.loop.call_later(within_s, self.transport.abort)
 
     def _stop_waiting(self) -> None:
         if self._too_late is not None:

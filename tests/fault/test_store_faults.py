@@ -35,11 +35,13 @@ PAUSED = broken({"predicted": "stop@2"}) + "\n[health]\nhang_after_s = 10\n"
 
 
 @asynccontextmanager
-async def failing_syncs(process: asyncio.subprocess.Process, fault: str, log: Path) -> AsyncIterator[None]:
-    """While the block runs, each fsync of the daemon meets `fault`. Skips where this system lets nobody trace."""
+async def failing_syncs(
+    process: asyncio.subprocess.Process, fault: str, log: Path, calls: str = SYNCS
+) -> AsyncIterator[None]:
+    """While the block runs, each of these calls of the daemon meets `fault`. Skips where nobody may trace."""
     assert STRACE is not None
     tracer = await asyncio.create_subprocess_exec(
-        STRACE, "-f", "-p", str(process.pid), "-o", str(log), "-e", f"trace={SYNCS}", "-e", f"inject={SYNCS}:{fault}",
+        STRACE, "-f", "-p", str(process.pid), "-o", str(log), "-e", f"trace={calls}", "-e", f"inject={calls}:{fault}",
         stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:
@@ -117,8 +119,9 @@ async def test_an_fsync_that_fails_after_inference_is_no_pass_and_only_a_restart
         assert (row["decided_code"], row["kind"]) == (Verdict.NOT_INSPECTED, "accepted")
 
 
-async def test_an_fsync_that_fails_while_idle_is_told_in_time_and_a_trigger_that_comes_all_the_same_is_no_pass(
-    tmp_path,
+@pytest.mark.parametrize(("calls", "fault"), [(SYNCS, "error=EIO"), ("pwrite64", "error=EROFS")], ids=["eio", "rofs"])
+async def test_a_disk_that_fails_while_idle_is_told_in_time_and_a_trigger_that_comes_all_the_same_is_no_pass(
+    tmp_path, calls, fault
 ):
     """Row 51, I6."""
     async with live_line(tmp_path, PATIENT) as line:
@@ -126,6 +129,6 @@ async def test_an_fsync_that_fails_while_idle_is_told_in_time_and_a_trigger_that
         process = await line.start()
         await line.good()
         await line.ready()
-        async with failing_syncs(process, "error=EIO", tmp_path / "syncs"):
+        async with failing_syncs(process, fault, tmp_path / "syncs", calls):
             await line.not_ready(OfflineReason.STORAGE, "out of service until a restart")
         assert await line.answer(line.raise_trigger(line.next_good())) == (Verdict.NOT_INSPECTED, Reason.STORAGE)

@@ -26,6 +26,10 @@ KINDS = {  # what the fake says about a rendered kind
 NAMES = {1: "pass", 2: "fail", 3: "uncertain", 4: "not_inspected", 5: "test", 6: "test"}
 
 
+async def unrecorded(*_: object) -> None:
+    """For a control server whose commands are on no record."""
+
+
 class FakeDaemon:
     """Start it, call `part`, change `status_changes`; `stop` leaves as a killed process does."""
 
@@ -43,8 +47,10 @@ class FakeDaemon:
                 "reset_counts": self._reset_counts,
                 **(more or {}),
             },
+            self._record,
         )
         self.resets: list[tuple[str, dict[str, Any]]] = []  # (actor, parameters)
+        self.on_record: list[tuple[str, str]] = []  # (actor, action) of all that was asked of us
         self._ticker: asyncio.Task[None] | None = None
         (run / "previews").mkdir(parents=True, exist_ok=True)
 
@@ -113,6 +119,9 @@ class FakeDaemon:
             raise ControlError("the disk is full")
         self.resets.append((actor, dict(params)))
         return {}
+
+    async def _record(self, actor: str, action: str, params: Mapping[str, Any], failed: str) -> None:
+        self.on_record.append((actor, action))
 
     def push(self, event: str, data: dict[str, Any]) -> None:
         self._server.push(event, data)

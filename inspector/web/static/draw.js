@@ -91,7 +91,7 @@ function thumb(part) {
   shot.append(el("span", { class: "id" }, part.part_id));
   const cap = el("span", { class: "cap" }, sign(part.sign), el("span", {}, part.word));
   const urgent = part.urgent ? { "data-urgent": "" } : {};
-  return el("a", { ...urgent, class: "thumb", href: `/part/${part.no}`, "data-sign": part.sign, "data-no": part.no, title: name, "aria-label": name }, shot, cap);
+  return el("a", { ...urgent, class: "thumb", href: `/part/${part.no}`, "data-sign": part.sign, "data-no": part.no, title: name }, shot, cap);
 }
 
 export function strip(parts, lastFail, words) {

@@ -20,6 +20,7 @@ import pytest
 
 from inspector import control
 from inspector.control import MAX_PEERS, QUEUE, ControlError, ControlServer, connect_control
+from tests.support.fake_daemon import unrecorded
 
 GOOD = {"v": 1, "id": 1, "method": "status", "params": {}, "actor": "test"}
 
@@ -48,7 +49,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def server(path: Path) -> AsyncIterator[ControlServer]:
-    server = ControlServer(path, HANDLERS)
+    server = ControlServer(path, HANDLERS, unrecorded)
     await server.start()
     yield server
     await server.close()
@@ -186,7 +187,7 @@ async def test_the_ninth_peer_is_refused_until_one_leaves(server, path):
 
 async def test_only_our_user_our_group_and_root_may_connect(path):
     assert not {12345} & {os.geteuid(), os.getegid()}
-    server = ControlServer(path, HANDLERS, allowed_uids=frozenset({12345}), allowed_gids=frozenset({12345}))
+    server = ControlServer(path, HANDLERS, unrecorded, allowed_uids=frozenset({12345}), allowed_gids=frozenset({12345}))
     await server.start()
     (answer,) = await raw(path, line())
     assert answer["error"]["code"] == "refused" and "may not control" in answer["error"]["text"]
@@ -215,7 +216,7 @@ async def test_another_user_is_kept_out_by_the_file_and_by_who_it_is():
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
         socket_path = Path(folder) / "control.sock"
-        server = ControlServer(socket_path, HANDLERS)
+        server = ControlServer(socket_path, HANDLERS, unrecorded)
         await server.start()
 
         assert stat.S_IMODE(os.stat(socket_path).st_mode) == 0o660
@@ -229,13 +230,13 @@ async def test_another_user_is_kept_out_by_the_file_and_by_who_it_is():
 
 async def test_a_socket_that_a_killed_daemon_left_is_replaced_and_a_living_one_is_not(server, path):
     with pytest.raises(ControlError, match="running twice"):
-        await ControlServer(path, HANDLERS).start()
+        await ControlServer(path, HANDLERS, unrecorded).start()
     async with connect_control(path, "anna") as client:
         assert await client.call("echo") == {}
     left = path.with_name("left.sock")
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(left))
-    second = ControlServer(left, HANDLERS)
+    second = ControlServer(left, HANDLERS, unrecorded)
     await second.start()
     async with connect_control(left, "anna") as client:
         assert await client.call("echo") == {}
@@ -246,12 +247,12 @@ def test_a_file_in_the_socket_s_place_is_left_alone(tmp_path):
     place = tmp_path / "control.sock"
     place.write_text("notes")
     with pytest.raises(ControlError, match="not a socket"):
-        asyncio.run(ControlServer(place, HANDLERS).start())
+        asyncio.run(ControlServer(place, HANDLERS, unrecorded).start())
     assert place.read_text() == "notes"
 
 
 async def test_the_end_is_quick_though_peers_are_connected_and_one_reads_nothing(path):
-    server = ControlServer(path, HANDLERS)
+    server = ControlServer(path, HANDLERS, unrecorded)
     await server.start()
     with socket.socket(socket.AF_UNIX) as slow:
         slow.connect(str(path))
@@ -271,7 +272,7 @@ async def test_the_end_is_quick_though_peers_are_connected_and_one_reads_nothing
 
 
 async def test_an_end_in_order_leaves_no_error_in_the_log(path, caplog):
-    server = ControlServer(path, HANDLERS)
+    server = ControlServer(path, HANDLERS, unrecorded)
     await server.start()
     async with connect_control(path, "page") as client:
         await client.status()

@@ -35,7 +35,7 @@ from inspector.bundle.verify import VerifiedBundle
 from inspector.core.errors import ConfigError
 from inspector.core.types import JudgedBy
 from inspector.model import load_model
-from inspector.office import audit
+from inspector.store import audit
 from inspector.threads import DeviceThread
 from tests.support.box import MONTH, BoxOnDisk, configure, lived_in, rows_of_all
 from tests.support.disks import quick_folder

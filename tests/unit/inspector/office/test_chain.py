@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inspector.core.chain import NO_HEAD, Entry, Flaw, Head, flaws, following, hash_of
 from inspector.core.errors import StoreError
-from inspector.office import audit
-from inspector.office.chain import NO_HEAD, Entry, Flaw, Head, flaws, following, hash_of
 from inspector.office.schema import STEPS
+from inspector.store import audit
 from inspector.store.database import Database
 
 
@@ -35,7 +35,7 @@ def rewritten(entry: Entry, **changes: object) -> Entry:
 
 
 def found(entries: list[Entry], written: int, noted: Head | None = None) -> list[Flaw]:
-    return list(flaws(entries, written, noted))
+    return list(flaws(entries, written, () if noted is None else (noted,)))
 
 
 @given(st.integers(0, 12))

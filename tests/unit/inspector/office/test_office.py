@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from inspector.core.errors import StoreError
-from inspector.office import audit, passwords, people, sessions
+from inspector.office import passwords, people, sessions
 from inspector.office.office import Office
 from inspector.office.person import Role
 from inspector.office.refused import Refused
+from inspector.store import audit
 from tests.support.office import PASSWORD, Clock, OfficeInTest, first_admin, someone
 
 HERE = "10.0.0.1"

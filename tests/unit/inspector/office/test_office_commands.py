@@ -43,11 +43,11 @@ def test_the_check_of_the_audit_says_which_entry_and_ends_with_status_1(
     asyncio.run(lived_in(database))
     capsys.readouterr()
     status, said = told(monkeypatch, capsys, "audit", "check", config)
-    head = re.search(r"whole: 3 entries, head (3:[0-9a-f]{64})", said)
+    head = re.search(r"accounts: whole: 3 entries, head (3:[0-9a-f]{64})\nline: nothing yet", said)
     assert status == 0 and head is not None
     assert told(monkeypatch, capsys, "audit", "check", config, "--head", head[1])[0] == 0
     assert (
-        "broken: entry 3 is not the one"
+        "accounts: broken: entry 3 is not the one"
         in told(monkeypatch, capsys, "audit", "check", config, "--head", "3:" + "0" * 64)[1]
     )
     assert "error: --head" in told(monkeypatch, capsys, "audit", "check", config, "--head", "3")[1]
@@ -55,7 +55,8 @@ def test_the_check_of_the_audit_says_which_entry_and_ends_with_status_1(
     db.execute("DROP TRIGGER audit_stays; UPDATE audit SET what = 'Boris: admin' WHERE number = 2")
     db.close()
     assert told(monkeypatch, capsys, "audit", "check", config) == (
-        1, "broken: entry 2 was changed: its hash is of another content\n",
+        1, "accounts: broken: entry 2 was changed: its hash is of another content\n"
+        f"line: nothing yet, there is no {tmp_path / 'state' / 'results.db'}\n",
     )  # fmt: skip
 
 

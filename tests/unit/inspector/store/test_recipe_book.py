@@ -192,7 +192,9 @@ _WRITER = """
 import sys
 from pathlib import Path
 from tests.unit.inspector.store.test_recipe_book import book, count, take
+from inspector.logs import log_json
 from inspector.recipes import RecipeContent
+log_json()  # the log of the audit is not what it says
 with book(Path(sys.argv[1])) as recipes:
     for n in range(60_000):
         revision = take(recipes, RecipeContent("disc", camera={"gain": float(n), "life": float(sys.argv[2])}))

@@ -29,6 +29,7 @@ from inspector.upkeep.trends import FILE, TrendBook
 from plc.images import Image
 from plc.registers import IDENT, STAT
 from tests.support.box import lived_in
+from tests.support.fake_daemon import unrecorded
 from tests.support.office import PASSWORD, make_hashes_cheap
 
 CAMERA = 'kind = "opencv"\nurl = "rtsp://viewer:s3cr3t-of-the-camera@192.0.2.9/stream"'
@@ -91,7 +92,7 @@ async def test_no_secret_that_was_planted_is_in_the_bundle(tmp_path: Path, monke
     server = ControlServer(cfg.paths.run / "control.sock", {
         "status": lambda *_: {"ready": False, "alarms": [alarm], "error_code": 101},
         "support": lambda *_: {"log": log, "registers": {"st1": {"STAT": {"HEARTBEAT": 7}}}},
-    })  # fmt: skip
+    }, unrecorded)  # fmt: skip
     await server.start()
     try:
         await asyncio.to_thread(write_support, cfg, tmp_path / "support.zip")

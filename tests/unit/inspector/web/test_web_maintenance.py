@@ -14,8 +14,8 @@ import pytest
 
 from inspector.backup import shelf
 from inspector.backup.places import wanted_file
-from inspector.office import audit
 from inspector.office.person import Role
+from inspector.store import audit
 from inspector.store.regain import own_folder
 from inspector.support.bundle import support_file
 from inspector.upkeep import gauges

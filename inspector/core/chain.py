@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -75,13 +76,15 @@ def following(head: Head, utc_ms: int, actor: str, action: str, what: str) -> En
     )
 
 
-def flaws(entries: Iterable[Entry], written: int, noted: Head | None = None) -> Iterator[Flaw]:
+def flaws(entries: Iterable[Entry], written: int, noted: Collection[Head] = ()) -> Iterator[Flaw]:
     """What does not fit, in order of the numbers; nothing: the chain is whole.
 
-    entries: all, by number. written: the highest number ever given, as the database counted. noted: a head that was
-    written down elsewhere; its entry must still be that one.
+    entries: all, by number. written: the highest number ever given, as the database counted. noted: heads that were
+    written down elsewhere; their entries must still be those.
     """
-    last = NO_HEAD
+    last, hashes = NO_HEAD, defaultdict[int, set[str]](set)
+    for head in noted:
+        hashes[head.number].add(head.hash)
     for entry in entries:
         if entry.number > last.number + 1:
             yield Flaw("removed", last.number + 1, entry.number - 1)
@@ -91,9 +94,9 @@ def flaws(entries: Iterable[Entry], written: int, noted: Head | None = None) -> 
         own = hash_of(entry.number, entry.utc_ms, entry.actor, entry.action, entry.what, entry.before)
         if own != entry.hash:
             yield Flaw("changed", entry.number, entry.number)
-        if noted is not None and noted.number == entry.number and noted.hash != entry.hash:
+        if hashes.get(entry.number, {entry.hash}) != {entry.hash}:
             yield Flaw("other", entry.number, entry.number)
         last = Head(entry.number, entry.hash)
-    end = max(written, noted.number if noted is not None else 0)
+    end = max(written, *hashes, 0)
     if end > last.number:
         yield Flaw("removed", last.number + 1, end)

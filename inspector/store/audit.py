@@ -1,15 +1,19 @@
-"""The audit of accounts: who did what to whom, as a hash chain in a table that only grows."""
+"""An audit: who did what, as a hash chain in a table that only grows.
+
+office.db holds that of accounts, which the page writes, and results.db that of the line, which the daemon writes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import apsw
 import structlog
 
+from inspector.core.chain import NO_HEAD, Entry, Flaw, Head, flaws, following
 from inspector.core.errors import StoreError
-from inspector.office.chain import NO_HEAD, Entry, Flaw, Head, flaws, following
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +53,21 @@ def head(db: apsw.Connection) -> Head:
     return NO_HEAD
 
 
+def latest(db: apsw.Connection, action: str, begin: str = "") -> Entry | None:
+    """The newest entry of this action whose `what` begins so."""
+    rows = db.execute(
+        f"SELECT {_COLUMNS} FROM audit WHERE action = ? AND substr(what, 1, ?) = ? ORDER BY number DESC LIMIT 1",
+        (action, len(begin), begin),
+    )
+    return next((Entry(*row) for row in rows), None)
+
+
+def hash_at(db: apsw.Connection, number: int) -> str | None:
+    """Of an entry; None: there is none."""
+    found: str | None = db.execute("SELECT hash FROM audit WHERE number = ?", (number,)).get
+    return found
+
+
 def newest(db: apsw.Connection, before: int | None, most: int) -> list[Entry]:
     """Entries below number `before`, newest first."""
     rows = db.execute(
@@ -57,7 +76,7 @@ def newest(db: apsw.Connection, before: int | None, most: int) -> list[Entry]:
     return [Entry(*row) for row in rows]
 
 
-def check(db: apsw.Connection, noted: Head | None = None) -> tuple[int, list[Flaw]]:
+def check(db: apsw.Connection, noted: Collection[Head] = ()) -> tuple[int, list[Flaw]]:
     """How many entries there are, and what does not fit."""
     counted = 0
 
@@ -71,17 +90,24 @@ def check(db: apsw.Connection, noted: Head | None = None) -> tuple[int, list[Fla
     return counted, found
 
 
-def check_file(path: Path, noted: Head | None = None) -> tuple[int, list[Flaw], Head]:
+def check_file(path: Path, noted: Collection[Head] = ()) -> tuple[int, list[Flaw], Head]:
     """The same of a database that another process may be writing, with its head. Raises StoreError."""
+    with reading(path) as db:
+        counted, found = check(db, noted)
+        return counted, found, head(db)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[apsw.Connection]:
+    """One state of such a database, for all questions. Raises StoreError."""
     try:
         db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
     except apsw.Error as exc:
         raise StoreError(f"{path} cannot be opened: {exc}") from exc
     try:
         db.set_busy_timeout(BUSY_MS)
-        db.execute("BEGIN")  # one state of it for all questions
-        counted, found = check(db, noted)
-        return counted, found, head(db)
+        db.execute("BEGIN")
+        yield db
     except apsw.Error as exc:
         raise StoreError(f"{path} cannot be read: {exc}") from exc
     finally:

@@ -1,0 +1,48 @@
+"""Every screen, for everybody: axe finds nothing serious, all of it fits three sizes, and nothing leaves this machine.
+
+In both languages, light and dark. The screens are found by asking every route that may be read, see support/screens.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from inspector.web.site import Site
+from tests.support.disks import quick_folder
+from tests.support.looking import look_at
+from tests.support.office import make_hashes_cheap
+from tests.support.page import page_process, site_in, until
+from tests.support.screens import furnish, screens_of, who_sees_all
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def box() -> AsyncIterator[tuple[Site, str, str]]:
+    """Site, its origin, and the token of somebody with every role, on a line that has run."""
+    with pytest.MonkeyPatch.context() as patch, quick_folder() as run:
+        make_hashes_cheap(patch)
+        daemon, site = await furnish(run), site_in(run)
+        await daemon.start()
+        async with page_process(site) as origin:
+            await until(lambda: site.feed.ready)
+            yield site, origin, await who_sees_all(site)
+        await daemon.stop()
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+async def test_every_screen_can_be_used_by_everybody_fits_every_size_and_asks_nobody_else(
+    browser: Any, box: tuple[Site, str, str], language: str
+) -> None:
+    site, origin, token = box
+    screens = await screens_of(site, token)
+    assert {"/", "/history", "/part/{no}", "/timing", "/review", "/me", "/admin", "/admin/audit", "/log-in"} <= {
+        screen.template for screen in screens
+    }
+    found = await look_at(browser, origin, token, [s for s in screens if s.known], language)
+    found += await look_at(browser, origin, "", [s for s in screens if not s.known], language)
+    assert found == [], "\n".join(found)

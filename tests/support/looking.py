@@ -1,0 +1,74 @@
+"""What is wrong with a screen, as a browser sees it: axe's findings, what does not fit, errors, requests to others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from inspector.web.speech import COOKIE
+from tests.support.screens import Screen
+
+AXE = (Path(__file__).parents[1] / "browser" / "axe" / "axe.min.js").read_text("utf-8")
+SETTLE_MS = 150  # what a screen's own script asks for has come
+SIZES = ((1280, 800), (390, 844), (1920, 1080))
+SERIOUS = """async (rules) => {
+    const found = await axe.run(document, {resultTypes: ['violations'], ...(rules ? {runOnly: rules} : {})});
+    return found.violations.filter((v) => ['serious', 'critical'].includes(v.impact)).flatMap((v) =>
+        v.nodes.map((n) => `${v.id}: ${n.target} ${(n.any[0] || n.all[0] || n.none[0] || {message: ''}).message}`));
+}"""
+# Wider than the window; and text that its own box hides, without a title that would tell it.
+CUT_OFF = """() => {
+    const wide = document.documentElement.scrollWidth - innerWidth;
+    const clips = (n) => ['hidden', 'clip'].includes(getComputedStyle(n).overflowX);
+    const hides = (n) => clips(n) && n.scrollWidth > n.clientWidth + 1;
+    const told = (n) => n.closest('[title]') || n.closest('svg, .sprite, canvas');
+    const words = (n) => [...n.childNodes].some((c) => c.nodeType === 3 && c.textContent.trim());
+    const cut = [...document.body.querySelectorAll('*')]
+        .filter((n) => n.checkVisibility() && words(n) && !told(n))
+        .filter((n) => n.clientWidth > 1 && hides(n));
+    return [...(wide > 0 ? [`${wide} px too wide`] : []), ...cut.map((n) => `cut off: ${n.textContent.trim()}`)];
+}"""
+
+
+async def opened(browser: Any, origin: str, token: str, language: str) -> tuple[Any, list[str]]:
+    """A page of a browser of its own, and what goes wrong in it."""
+    context = await browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme="light")
+    cookies = {"inspector-local": token, COOKIE: language}
+    await context.add_cookies([{"name": k, "value": v, "url": origin} for k, v in cookies.items() if v])
+    await context.add_init_script(AXE)
+    page, wrong = await context.new_page(), list[str]()
+    page.on("console", lambda m: wrong.append(f"console: {m.text}") if m.type in ("error", "warning") else None)
+    page.on("pageerror", lambda e: wrong.append(f"script: {e}"))
+    page.on("request", lambda r: None if r.url.startswith(origin) else wrong.append(f"request to {r.url}"))
+    return page, wrong
+
+
+async def faults_of(page: Any, *, colours: bool) -> list[str]:
+    """Of the screen that is open: in light with all rules of axe, in dark those of colour, and at each size."""
+    found = [f"light: {told}" for told in await page.evaluate(SERIOUS, None)]
+    for width, height in SIZES:
+        await page.set_viewport_size({"width": width, "height": height})
+        found += [f"{width}x{height}: {told}" for told in await page.evaluate(CUT_OFF)]
+    await page.set_viewport_size({"width": SIZES[0][0], "height": SIZES[0][1]})
+    if colours:  # they do not depend on the language
+        await page.emulate_media(color_scheme="dark")
+        found += [f"dark: {told}" for told in await page.evaluate(SERIOUS, ["color-contrast"])]
+        await page.emulate_media(color_scheme="light")
+    return found
+
+
+async def look_at(browser: Any, origin: str, token: str, screens: list[Screen], language: str) -> list[str]:
+    """What is wrong with these screens, each named."""
+    found = list[str]()
+    page, wrong = await opened(browser, origin, token, language)
+    try:
+        for screen in screens:
+            await page.goto(origin + screen.address)
+            await page.wait_for_timeout(SETTLE_MS)
+            faults = [*await faults_of(page, colours=language == "en"), *wrong]
+            wrong.clear()
+            found += [f"{screen.address} ({language}): {fault}" for fault in faults]
+            assert await page.get_attribute("html", "lang") == language
+    finally:
+        await page.context.close()
+    return found

@@ -1,0 +1,74 @@
+"""Every screen of the page: found by asking, so that a new one is looked at without being named anywhere."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from inspector.demo.parts import Kind
+from inspector.office.person import Role
+from inspector.web.roles import ROUTES, Open
+from inspector.web.site import Site
+from tests.support.fake_daemon import FakeDaemon
+from tests.support.office import PASSWORD
+from tests.support.reviewing import NEAR, REJECT, SAMPLE, TEST, Part, write_parts
+from tests.support.visitors import HTML, browser_of
+
+EXAMPLES = {"no": "3", "name": "en", "path": "base.css"}  # what stands for a part of a path: row 3 is a reject
+WITHOUT_END = frozenset({"/events"})
+MORE = {"/admin/audit": ("?of=line&check=1",), "/history": ("?label=dent",)}  # other states of a screen
+NAME = "annegret.müller-lüdenscheidt"  # long, as names are
+
+
+@dataclass(frozen=True)
+class Screen:
+    """An address that answers with a page, to the person of `who_sees` or, else, to nobody in particular."""
+
+    template: str
+    address: str
+    known: bool
+
+
+def address_of(template: str) -> str:
+    """A path with an example for each of its parts. KeyError: a part that has none yet."""
+    return re.sub(r"\{(\w+)(?::\w+)?\}", lambda m: EXAMPLES[m[1]], template)
+
+
+async def who_sees_all(site: Site) -> str:
+    """The token of somebody with every role; the first person of the box is there before."""
+    office = site.office
+    await office.begin_first(await office.first_code() or "", "Anna", PASSWORD, "setup")
+    _, code = await office.add("Anna", NAME, list(Role))
+    return await office.choose_password(NAME, code, PASSWORD, "setup")
+
+
+async def screens_of(site: Site, token: str) -> list[Screen]:
+    """All that answer with HTML now. A route that is asked here changes nothing: it is a GET."""
+    found = []
+    async with browser_of(site) as stranger, browser_of(site) as known:
+        known.cookies.set("inspector-local", token)
+        for (method, template), rule in ROUTES.items():
+            if method != "GET" or template in WITHOUT_END:
+                continue
+            browser = stranger if rule is Open.DOOR else known
+            answer = await browser.get(address_of(template), headers=HTML)
+            if answer.status_code == 200 and answer.headers["content-type"].startswith("text/html"):
+                for query in ("", *MORE.get(template, ())):
+                    found.append(Screen(template, address_of(template) + query, browser is known))
+    return found
+
+
+async def furnish(run: Path) -> FakeDaemon:
+    """A line that has run: parts with pictures of every kind, alarms, and a daemon that is `start`ed by the caller."""
+    drawn = (Kind.SCRATCH, Kind.DENT, Kind.STAIN, Kind.GOOD, Kind.MISSING_HOLE, Kind.EMPTY)
+    kept = (REJECT, REJECT, REJECT, SAMPLE, NEAR, TEST)
+    parts = [
+        Part(kind, keep, lot="L-2026-47", serial=f"SN-{n:06d}", test_part=keep is TEST)
+        for n, (kind, keep) in enumerate(zip(drawn * 6, kept * 6, strict=True), 1)
+    ]
+    await write_parts(run, parts)
+    daemon = FakeDaemon(run)
+    for n in range(14):
+        daemon.part({4: Kind.STAIN, 7: Kind.DENT, 13: Kind.SCRATCH}.get(n, Kind.GOOD))
+    return daemon

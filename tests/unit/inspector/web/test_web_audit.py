@@ -1,0 +1,118 @@
+"""The line's audit on the page, and its newest entry as the page notes it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import apsw
+import pytest
+
+from inspector.core.chain import Flaw
+from inspector.office.person import Role
+from inspector.store import audit
+from inspector.store.database import Database
+from inspector.store.line_audit import LineAudit, noted_heads
+from inspector.web.audits import note_line_head
+from inspector.web.site import Site
+from tests.support.office import make_hashes_cheap
+from tests.support.page import site_in
+from tests.support.visitors import HTML, people_of
+
+UTC_MS = 1_790_000_000_000
+
+
+@pytest.fixture
+async def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Site]:
+    make_hashes_cheap(monkeypatch)
+    made = site_in(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> Path:
+    return tmp_path / "results.db"
+
+
+def did(record: Path, *deeds: tuple[str, str, str]) -> None:
+    """As the daemon puts them on record."""
+    database = Database(record)
+    database.open()
+    for actor, action, what in deeds:
+        LineAudit(database).note(actor, action, what, UTC_MS)
+    database.close()
+
+
+def tamper(record: Path, statement: str) -> None:
+    db = apsw.Connection(str(record))
+    db.execute("DROP TRIGGER IF EXISTS audit_stays; DROP TRIGGER IF EXISTS audit_remains")
+    db.execute(statement)
+    db.close()
+
+
+async def test_an_admin_sees_who_did_what_on_the_line_and_a_deed_without_a_word_is_shown_by_its_name(
+    site: Site, record: Path
+) -> None:
+    did(
+        record, ("plc", "plc.self_test", "st1: command 7"), ("Anna", "new.thing", '{"a": "<b>"}'),
+        ("Anna", "new.thing.refused", "not now"),
+    )  # fmt: skip
+    async with people_of(site, [[Role.ADMIN]]) as (browser,):
+        text = (await browser.get("/admin/audit?of=line", headers=HTML)).text
+        assert "command: self test" in text and "new.thing: refused" in text and "&lt;b&gt;" in text
+        assert "logged in" not in text and "logged in" in (await browser.get("/admin/audit", headers=HTML)).text
+
+
+async def test_the_check_on_the_page_names_the_entry_of_the_line_that_was_changed(site: Site, record: Path) -> None:
+    did(record, ("Anna", "force", "1"), ("Anna", "force", "2"))
+    async with people_of(site, [[Role.ADMIN]]) as (browser,):
+        assert "whole: 2 entries" in (await browser.get("/admin/audit?of=line&check=1", headers=HTML)).text
+        tamper(record, "UPDATE audit SET what = '3' WHERE number = 1")
+        assert "Entry 1 was changed" in (await browser.get("/admin/audit?of=line&check=1", headers=HTML)).text
+
+
+async def test_a_line_that_never_ran_has_no_audit_and_the_page_says_so(site: Site) -> None:
+    async with people_of(site, [[Role.ADMIN]]) as (browser,):
+        answer = await browser.get("/admin/audit?of=line&check=1", headers=HTML)
+        assert answer.status_code == 200 and "has not run yet" in answer.text
+
+
+async def test_the_pages_turn_goes_back_to_the_first_entry(site: Site, record: Path) -> None:
+    did(record, *(("Anna", "force", f"deed {n}.") for n in range(1, 250)))
+    async with people_of(site, [[Role.ADMIN]]) as (browser,):
+        path, seen = "/admin/audit?of=line", list[str]()
+        while path:
+            text = (await browser.get(path, headers=HTML)).text
+            seen += re.findall(r"deed (\d+)\.", text)
+            older = re.search(r'href="(/admin/audit\?of=line&amp;before=\d+)"', text)
+            path = older[1].replace("&amp;", "&") if older else ""
+    assert [int(n) for n in seen] == list(range(249, 0, -1))
+
+
+async def test_the_page_notes_the_newest_entry_once_and_a_cut_end_is_found_by_it(site: Site, record: Path) -> None:
+    did(record, ("Anna", "force", "1"), ("Anna", "force", "2"))
+    for _ in range(2):
+        await note_line_head(site)
+    did(record, ("Anna", "force", "3"))
+    await note_line_head(site)
+    heads = await site.office.read(noted_heads)
+    assert [head.number for head in heads] == [2, 3]
+    assert audit.check_file(record, heads)[1] == []
+    tamper(record, "DELETE FROM audit WHERE number > 1; UPDATE sqlite_sequence SET seq = 1 WHERE name = 'audit'")
+    async with people_of(site, [[Role.ADMIN]]) as (browser,):
+        assert "Entries 2 to 3 were removed" in (await browser.get("/admin/audit?of=line&check=1", headers=HTML)).text
+    did(record, ("eve", "force", "another"), ("eve", "force", "end"))
+    assert audit.check_file(record, heads)[1] == [Flaw("other", 2, 2), Flaw("other", 3, 3)]
+    assert (await site.office.read(audit.check))[1] == [], "the page's own audit is whole"
+
+
+async def test_a_changed_end_is_told_in_the_log_of_the_page(
+    site: Site, record: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    did(record, ("Anna", "force", "1"))
+    await note_line_head(site)
+    tamper(record, "DELETE FROM audit")
+    await note_line_head(site)
+    assert "the line's audit was changed" in capsys.readouterr().out
