@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from inspector.demo.parts import Kind
+from inspector import looking
+from inspector.demo.parts import Kind, render
 from inspector.office.person import Role
 from inspector.web.roles import ROUTES, Open
 from inspector.web.site import Site
@@ -71,7 +72,8 @@ async def furnish(run: Path) -> FakeDaemon:
         for n, (kind, keep) in enumerate(zip(drawn * 6, kept * 6, strict=True), 1)
     ]
     await write_parts(run, parts)
-    daemon = FakeDaemon(run, {"registers": _registers, "changes": _changes, "dry_run": lambda *_: {"state": "none"}})
+    more = {"registers": _registers, "changes": _changes, "look": _look, "dry_run": lambda *_: {"state": "none"}}
+    daemon = FakeDaemon(run, more)
     for n in range(14):
         daemon.part({4: Kind.STAIN, 7: Kind.DENT, 13: Kind.SCRATCH}.get(n, Kind.GOOD))
     return daemon
@@ -89,3 +91,10 @@ def _registers(*_: object) -> dict[str, Any]:
 
 def _changes(*_: object) -> dict[str, Any]:
     return {"changes": [], "word_order": "big"}
+
+
+def _look(*_: object) -> dict[str, Any]:
+    """A live picture, as inspector/looking.py tells of one."""
+    about = {"station": "Line 1", "mode": "collect", "live": True, "no": None, "recipe": "disc", "roi": None}
+    measured = looking._measured(render(1, Kind.GOOD).image, None, live=True)
+    return {**about, "bundle_id": "", "preview": None, **measured}
