@@ -121,13 +121,13 @@ class Box:
         office = self.site.office
         await office.begin_first(await office.first_code() or "", "Anna", PASSWORD, "setup")
         self.browsers = {who: browser_of(self.site) for who in WHO}
-        self._feed = asyncio.create_task(self.site.feed.run())
+        feed = asyncio.create_task(self.site.feed.run())
         await until(lambda: self.site.feed.ready)
+        feed.cancel()  # what the daemon said is known; between two tests the loop stands still, and it would seem silent
+        await asyncio.wait([feed])
         return daemon
 
     async def end(self, daemon: FakeDaemon) -> None:
-        self._feed.cancel()
-        await asyncio.wait([self._feed])
         for browser in self.browsers.values():
             await browser.aclose()
         await daemon.stop()
