@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from inspector.demo.parts import Kind
+from inspector import looking
+from inspector.demo.parts import Kind, render
 from inspector.office.person import Role
 from inspector.web.roles import ROUTES, Open
 from inspector.web.site import Site
+from plc.registers import CTRL, STAT
 from tests.support.fake_daemon import FakeDaemon
 from tests.support.office import PASSWORD
 from tests.support.reviewing import NEAR, REJECT, SAMPLE, TEST, Part, write_parts
@@ -53,7 +57,7 @@ async def screens_of(site: Site, token: str) -> list[Screen]:
                 continue
             browser = stranger if rule is Open.DOOR else known
             answer = await browser.get(address_of(template), headers=HTML)
-            if answer.status_code == 200 and answer.headers["content-type"].startswith("text/html"):
+            if answer.status_code == 200 and answer.text.startswith("<!doctype html>"):  # no part of a page
                 for query in ("", *MORE.get(template, ())):
                     found.append(Screen(template, address_of(template) + query, browser is known))
     return found
@@ -68,7 +72,29 @@ async def furnish(run: Path) -> FakeDaemon:
         for n, (kind, keep) in enumerate(zip(drawn * 6, kept * 6, strict=True), 1)
     ]
     await write_parts(run, parts)
-    daemon = FakeDaemon(run)
+    more = {"registers": _registers, "changes": _changes, "look": _look, "dry_run": lambda *_: {"state": "none"}}
+    daemon = FakeDaemon(run, more)
     for n in range(14):
         daemon.part({4: Kind.STAIN, 7: Kind.DENT, 13: Kind.SCRATCH}.get(n, Kind.GOOD))
     return daemon
+
+
+def _registers(*_: object) -> dict[str, Any]:
+    """Of a station that is connected and idle, as inspector/controls.py tells them."""
+    return {
+        "station": "Line 1", "stations": ["Line 1"], "word_order": "big", "ctrl": [0] * CTRL.size,
+        "stat": [0] * STAT.size, "ctrl_age_ms": 40, "no": 0, "plc_beat_ms": 60, "connected": True,
+        "text": "127.0.0.1:5020", "offline_reason": 0, "offline": False, "held_by": "", "may_force": False,
+        "forced": {}, "forced_by": "", "forced_left_s": 0, "utc_ms": int(time.time() * 1000), "counts": {},
+    }  # fmt: skip
+
+
+def _changes(*_: object) -> dict[str, Any]:
+    return {"changes": [], "word_order": "big"}
+
+
+def _look(*_: object) -> dict[str, Any]:
+    """A live picture, as inspector/looking.py tells of one."""
+    about = {"station": "Line 1", "mode": "collect", "live": True, "no": None, "recipe": "disc", "roi": None}
+    measured = looking._measured(render(1, Kind.GOOD).image, None, live=True)
+    return {**about, "bundle_id": "", "preview": None, **measured}

@@ -38,7 +38,7 @@ from tests.support.visitors import HTML, Browser, browser_of
 schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not installed (extra `dev`)")
 
 WHO: list[Role | None] = [None, *Role]
-EXAMPLES_EACH = 4
+EXAMPLES_EACH = 3
 NO_FIELDS = frozenset({"accept", "host", "origin", "csrf"})
 LIKELY = {"no": ["1", "3", "2", "999999"], "name": ["en", "zh", "0000000001.jpg", "Anna", "p-admin"]}
 VALUES = [
@@ -121,13 +121,13 @@ class Box:
         office = self.site.office
         await office.begin_first(await office.first_code() or "", "Anna", PASSWORD, "setup")
         self.browsers = {who: browser_of(self.site) for who in WHO}
-        self._feed = asyncio.create_task(self.site.feed.run())
+        feed = asyncio.create_task(self.site.feed.run())
         await until(lambda: self.site.feed.ready)
+        feed.cancel()  # what the daemon said is known; between two tests the loop stands still, and it would seem silent
+        await asyncio.wait([feed])
         return daemon
 
     async def end(self, daemon: FakeDaemon) -> None:
-        self._feed.cancel()
-        await asyncio.wait([self._feed])
         for browser in self.browsers.values():
             await browser.aclose()
         await daemon.stop()
@@ -252,4 +252,7 @@ def test_whatever_is_asked_nothing_fails_and_nobody_does_what_they_may_not(
     def at_random(case: Any) -> None:
         assert runner.run(wrongs(made, case)) == []
 
-    at_random()
+    try:
+        at_random()
+    finally:
+        runner.run(asyncio.sleep(0.05))  # the daemon's end of what the page has asked it is closed a turn later
