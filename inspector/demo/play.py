@@ -37,7 +37,7 @@ async def play(parts: int, folder: Path, view: View, *, page_port: int | None, r
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    port, config = _free_port(), folder / "demo.toml"
+    port, config = free_port(), folder / "demo.toml"
     config.write_text(config_text(port, folder, page_port=page_port or 8080), encoding="utf-8")
     plc = ("--port", str(port), "--parts", str(parts), "--rate", str(rate), "--change-every", str(CHANGE_EVERY))
     results: list[SimResult] = []
@@ -108,7 +108,7 @@ async def _statuses(path: Path, until_s: float) -> AsyncIterator[dict[str, Any]]
         await asyncio.sleep(0.05)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return int(one.getsockname()[1])
