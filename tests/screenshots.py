@@ -20,7 +20,7 @@ from typing import Any
 from PIL import Image
 from playwright.async_api import async_playwright
 
-from inspector.demo.play import free_port
+from inspector.demo.processes import free_port
 from tests.browser.conftest import CHROMIUM
 
 OUT = Path("docs/screens")
@@ -107,7 +107,6 @@ def make_small(folder: Path) -> None:
 
 
 async def main(out: Path) -> None:
-    out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="screenshots-") as name:
         folder = Path(name)
         async with demo(folder) as origin, async_playwright() as playwright:
@@ -127,4 +126,6 @@ async def main(out: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]) if len(sys.argv) > 1 else OUT))
+    chosen = Path(sys.argv[1]) if len(sys.argv) > 1 else OUT
+    chosen.mkdir(parents=True, exist_ok=True)
+    asyncio.run(main(chosen))

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import signal
-import socket
 import sys
 import tempfile
 import time
@@ -17,7 +16,7 @@ from typing import Any
 from inspector.control import ControlError, connect_control
 from inspector.demo.count import all_accounted_for, count
 from inspector.demo.parts import Kind, kind_of
-from inspector.demo.processes import DemoError, child, config_text, daemon, last_words
+from inspector.demo.processes import DemoError, child, config_text, daemon, free_port, last_words
 from inspector.demo.screen import Screen, Silent, View
 from plc.sim import SimResult
 
@@ -106,12 +105,6 @@ async def _statuses(path: Path, until_s: float) -> AsyncIterator[dict[str, Any]]
             async with connect_control(path, "demo") as control:
                 yield dict(await control.status())
         await asyncio.sleep(0.05)
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def main(parts: int | None, headless: bool, as_json: bool, page_port: int, rate: float | None) -> int:

@@ -13,7 +13,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -25,7 +24,7 @@ from inspector.bundle.checks import MANIFEST
 from inspector.config import AppConfig
 from inspector.core.errors import InspectorError
 from inspector.demo.count import count, percentiles
-from inspector.demo.processes import child, last_words
+from inspector.demo.processes import child, free_port, last_words
 from inspector.dry_run import TWIN
 from inspector.sections import (
     ArchiveConfig,
@@ -95,7 +94,7 @@ async def play(folder: Path) -> None:
     order = json.loads((folder / "order.json").read_text(encoding="utf-8"))
     cfg = AppConfig.model_validate_json((folder / "station.json").read_text(encoding="utf-8"))
     bundle = None if order["bundle"] is None else Path(order["bundle"])
-    twin = twin_of(cfg, order["station"], _free_port(), folder, bundle)
+    twin = twin_of(cfg, order["station"], free_port(), folder, bundle)
     (folder / "twin.json").write_text(twin.model_dump_json(exclude_unset=True), encoding="utf-8")
     plc, began_s = plc_for(twin), time.monotonic()
     plc.on_result = lambda result: _say({"part": {"code": result.code, "reason": result.reason}})
@@ -140,12 +139,6 @@ def summary(results: Sequence[SimResult], database: Path, took_s: float) -> dict
 
 def _ms(result: SimResult) -> float:
     return round(1000 * (result.valid_s - result.edge_s), 2) if result.valid_s is not None else 0.0
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def _say(told: dict[str, Any]) -> None:

@@ -123,7 +123,7 @@ class Box:
         self.browsers = {who: browser_of(self.site) for who in WHO}
         feed = asyncio.create_task(self.site.feed.run())
         await until(lambda: self.site.feed.ready)
-        feed.cancel()  # what the daemon said is known; between two tests the loop stands still, and it would seem silent
+        feed.cancel()  # what the daemon said is known; between two tests the loop stands still: it would seem silent
         await asyncio.wait([feed])
         return daemon
 
