@@ -80,11 +80,19 @@ export function picture(part, words) {
   else clear(heat);
 }
 
-function thumb(part) {
+const near = new IntersectionObserver((seen) => { // those in sight and the next few: a browser's own lazy loading takes three times as many
+  for (const one of seen.filter((each) => each.isIntersecting)) {
+    near.unobserve(one.target);
+    load(one.target, `/thumb/${one.target.dataset.no}`);
+  }
+}, { root: $("strip"), rootMargin: "0px 200px" });
+
+function thumb(part, inStrip) {
   const shot = el("span", { class: "shot" });
   if (part.preview || part.image) {
-    const img = el("img", { alt: "", loading: "lazy" });
-    load(img, `/thumb/${part.no}`);
+    const img = el("img", { alt: "", "data-no": part.no });
+    if (inStrip) near.observe(img);
+    else load(img, `/thumb/${part.no}`);
     shot.append(img);
   }
   const name = `${part.word}, ${part.part_id}, ${part.text}, ${part.time}`;
@@ -98,12 +106,12 @@ export function strip(parts, lastFail, words) {
   const list = $("strip");
   const wanted = new Map(parts.map((p) => [String(p.no), p]));
   for (const item of [...list.children]) if (!wanted.delete(item.dataset.no)) item.remove();
-  for (const part of [...wanted.values()].reverse()) list.prepend(el("li", { "data-no": part.no }, thumb(part)));
+  for (const part of [...wanted.values()].reverse()) list.prepend(el("li", { "data-no": part.no }, thumb(part, true)));
   const pinned = $("pinned");
   if (!lastFail) pinned.replaceChildren(el("p", { class: "quiet" }, words.nofail));
   else if (pinned.dataset.no !== String(lastFail.no)) {
     pinned.dataset.no = lastFail.no;
-    pinned.replaceChildren(thumb(lastFail));
+    pinned.replaceChildren(thumb(lastFail, false));
   }
 }
 
