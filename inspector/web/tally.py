@@ -12,7 +12,8 @@ from inspector.office.collecting import Counted
 from inspector.office.desk import Desk
 from inspector.office.office import Office
 from inspector.office.settling import Queue
-from inspector.store import review_queue as questions
+from inspector.store.record_files import RecordFiles
+from inspector.store.review_queue import Row, WholeRecord
 
 LOTS_KEPT = 200_000  # in memory, a few bytes each
 AT_ONCE = 5_000  # lots that are asked for in one question
@@ -58,6 +59,10 @@ class Tallies:
             numbers = list(self._settled)
         for first in range(0, len(numbers), AT_ONCE):
             some = numbers[first : first + AT_ONCE]
-            rows = await desk.ask(partial(questions.by_number, numbers=some))
+            rows = await desk.ask(partial(_by_number, numbers=some))
             found = {row["no"]: row["lot"] or "" for row in rows}
             self._lots |= dict.fromkeys(some, "") | found  # of a row that results.db has no more, no lot is known
+
+
+def _by_number(files: RecordFiles, numbers: Sequence[int]) -> list[Row]:
+    return WholeRecord(files).by_number(numbers)

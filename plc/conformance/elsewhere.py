@@ -71,7 +71,7 @@ HOOKS = (
     ), "the clock of the machine is a hook"),
     Elsewhere("60", "a full disk stops READY and never a verdict's latency", (
         f"{STORE}::test_a_commit_that_stalls_after_inference_is_a_reject_and_the_row_says_what_the_plc_was_told",
-        f"{STORE}::test_an_fsync_that_fails_while_idle_is_told_in_time_and_a_trigger_that_comes_all_the_same_is_no_pass",
+        f"{STORE}::test_a_disk_that_fails_while_idle_is_told_in_time_and_a_trigger_that_comes_all_the_same_is_no_pass",
     )),
     Elsewhere(
         "61", "serial line: lost byte, CRC error, late reply, wrong unit, unplugged", (

@@ -10,6 +10,7 @@ from inspector.control import ControlServer
 from inspector.office.person import Role
 from inspector.store.shelf import Bounds
 from tests.support.browser import Open
+from tests.support.fake_daemon import unrecorded
 from tests.support.keeping import keeping
 from tests.support.office import PASSWORD, first_admin, make_hashes_cheap, someone
 from tests.support.page import page_process, site_in
@@ -25,7 +26,7 @@ async def test_a_lot_is_put_on_hold_and_released_and_all_fits_a_panel_and_a_phon
     make_hashes_cheap(monkeypatch)
     site = site_in(tmp_path)
     async with keeping(tmp_path, Bounds(min_free_bytes=GB), pass_share=1.0) as box, page_process(site) as origin:
-        server = ControlServer(tmp_path / "control.sock", box.retention.handlers())
+        server = ControlServer(tmp_path / "control.sock", box.retention.handlers(), unrecorded)
         await server.start()
         for seq in range(1, 9):
             await box.part(seq, FAIL if seq % 2 else PASS, (120, 160), lot="L-2026-47")

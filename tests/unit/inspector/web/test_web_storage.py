@@ -14,6 +14,7 @@ from inspector.office.person import Role
 from inspector.web.reviewed import ReviewTeller
 from inspector.web.site import Site
 from inspector.web.storage import size
+from tests.support.fake_daemon import unrecorded
 from tests.support.keeping import Keeping, keeping
 from tests.support.labels import open_labels
 from tests.support.office import make_hashes_cheap
@@ -26,7 +27,7 @@ from tests.support.visitors import people_of
 async def daemon_in(run: Path) -> AsyncIterator[Keeping]:
     """What keeps pictures, behind its control socket, in the folder of the page."""
     async with keeping(run) as box:
-        server = ControlServer(run / "control.sock", box.retention.handlers())
+        server = ControlServer(run / "control.sock", box.retention.handlers(), unrecorded)
         await server.start()
         try:
             yield box
