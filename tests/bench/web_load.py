@@ -117,7 +117,7 @@ async def _opened(port: int, folder: Path) -> None:
 
 @dataclass
 class Taken:
-    """What came of the parts of one kind: cycles in seconds, from the edge to RESULTS_VALID, and good parts rejected."""
+    """What came of the parts of one kind. cycles_s: from the edge to RESULTS_VALID."""
 
     cycles_s: list[float] = field(default_factory=list)
     rejected: int = 0  # late, on a machine that others use; their cycles count
@@ -162,7 +162,8 @@ def told(alone: Taken, loaded: Taken, held: list[int], memory: list[float], othe
         Row("p99 under load - p99 alone", after - before, "ms", f"at most {bar - before:.3g}", after <= bar),
         rows.at_least("connections that the page held under load, fewest", min(held), "", HALVES * 0.8 + SCREENS),
         Row("parts, each", len(alone.cycles_s)), Row("good parts rejected, page left alone", alone.rejected),
-        Row("good parts rejected, page under load", loaded.rejected), Row("resident memory of the page under load, most", max(memory), "MB"),
+        Row("good parts rejected, page under load", loaded.rejected),
+        Row("resident memory of the page under load, most", max(memory), "MB"),
         Row("load average of the machine at the start", others), Row("CPU", cpu_model()),
         Row("cores", len(os.sched_getaffinity(0))), Row("commit", source_commit() or "unknown"),
         Row("date", datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")),
