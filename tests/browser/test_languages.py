@@ -23,7 +23,7 @@ SHOWS = "w => document.querySelector('#verdict-word').textContent === w"
 FITS_SIDEWAYS = "document.documentElement.scrollWidth <= innerWidth"
 CUT_OFF = """() => [...document.querySelectorAll('#verdict-word, #verdict-text, dt, dd, th, h2, button, nav a')]
     .filter((n) => n.offsetParent && n.scrollWidth > n.clientWidth + 1 && getComputedStyle(n).display !== 'inline')
-    .filter((n) => !n.title && !n.matches('.unseen')).map((n) => n.textContent)"""  # .unseen: for readers alone
+    .filter((n) => !n.title).map((n) => n.textContent)"""
 OUTSIDE = """() => {
     const text = document.querySelector("#verdict-word"), word = document.createRange();
     const high = parseFloat(getComputedStyle(text).fontSize);
