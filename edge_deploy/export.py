@@ -159,15 +159,15 @@ def _openvino(job: _Job) -> list[Checked]:
     bare = to_ir(job.net, job.spec)
     for precision in dict.fromkeys(job.options.openvino):
         job.steps.say(f"OpenVINO {precision}: model_{precision}.xml")
-        model = bare
+        net, model = job.net, bare
         if precision is Precision.INT8:
-            model = _int8(job, bare)
+            net, model = _int8(job, bare)
         model = _without_taps(embed_preprocessing(model.clone(), job.spec))
         folder = job.stage / precision
         folder.mkdir()
         openvino().save_model(model, folder / "model.xml", compress_to_fp16=precision is Precision.FP16)
         files = [folder / f"model_{precision}{suffix}" for suffix in (".xml", ".bin")]
-        rows = check_views(job.net, job.spec, files[0].name, precision, folder, _views(job))
+        rows = check_views(net, job.spec, files[0].name, precision, folder, _views(job))
         for file in files:
             (folder / f"model{file.suffix}").rename(file)
         checked += _keep(job, files, rows)
@@ -181,8 +181,8 @@ def _without_taps(model: Any) -> Any:
     return model
 
 
-def _int8(job: _Job, bare: Any) -> Any:
-    """Quantised on training pictures, and checked on held-out ones and negatives as for a bundle."""
+def _int8(job: _Job, bare: Any) -> tuple[Any, Any]:
+    """Quantised on training pictures and checked as for a bundle: its PyTorch form, and the graph."""
     pictures = job.pictures
     assert pictures is not None  # export() refuses INT8 without
 
@@ -192,7 +192,12 @@ def _int8(job: _Job, bare: Any) -> Any:
 
     views, checks = some(pictures.train, job.options.quantisation_images), (*pictures.val, *pictures.negatives)
     say, target = job.steps.say, job.options.target
-    return quantize_far_enough(bare, job.spec, views, some(checks, CHECK_PICTURES), target, ParityConfig(), say)[0]
+    made = quantize_far_enough(
+        job.net, bare, job.spec, views, some(checks, CHECK_PICTURES), target, ParityConfig(), say
+    )
+    for note in made.notes:
+        say(note)
+    return made.net, made.model
 
 
 def _keep(job: _Job, files: Sequence[Path], rows: list[Checked]) -> list[Checked]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from edge_deploy.convert import NetworkInput, to_ir
 from edge_deploy.errors import DeployError
 from edge_deploy.parity import ParityConfig
 from edge_deploy.quantize import Normalised, TargetCpu, quantize_with_limit
-from edge_deploy.ranges import quantize_far_enough
+from edge_deploy.ranges import Quantised, quantize_far_enough
 from inspector.core.types import Image
 from inspector.runtime import openvino
 
@@ -46,16 +46,6 @@ class Labelled:
     classes: Sequence[int] = field(default_factory=tuple)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Quantised:
-    """model: INT8, of `net` and `bare`: as given, or trained with rounding. notes: for the report."""
-
-    net: Any
-    bare: Any
-    model: Any
-    notes: tuple[str, ...] = ()
-
-
 def to_int8(
     net: Any,
     bare: Any,
@@ -74,11 +64,11 @@ def to_int8(
     Raises DeployError: both ways are asked for, or no held-out picture is of a class.
     """
 
-    def plain(ir: Any) -> tuple[Any, tuple[str, ...]]:
-        return quantize_far_enough(ir, spec, train.views, checks, target, parity, say)
+    def plain(of: Any, ir: Any) -> Quantised:
+        return quantize_far_enough(of, ir, spec, train.views, checks, target, parity, say)
 
     if not cfg.measures:
-        return Quantised(net, bare, *plain(bare))
+        return plain(net, bare)
     if cfg.qat_if_loss is not None and cfg.accuracy_control is not None:
         raise DeployError("--qat-if-loss and --accuracy-control are two answers to one loss: choose one")
     taught = [(v, c) for v, c in zip(held_out.views, held_out.classes, strict=True) if c >= 0]
@@ -123,29 +113,28 @@ def _trained_if_needed(
     target: TargetCpu,
     cfg: PrecisionConfig,
     say: Callable[[str], None],
-    plainly: Callable[[Any], tuple[Any, tuple[str, ...]]],
+    plainly: Callable[[Any, Any], Quantised],
 ) -> Quantised:
     inputs, wanted, before = measured
     limit = cfg.qat_if_loss or 0.0
-    plain, notes = plainly(bare)
-    after = accuracy(openvino().compile_model(plain, "CPU"), inputs, wanted)
+    plain = plainly(net, bare)
+    after = accuracy(openvino().compile_model(plain.model, "CPU"), inputs, wanted)
     if before - after <= limit:
         told = f"plain quantisation keeps within {limit:.2%}: {_told(before, after, len(wanted))}"
-        return Quantised(net, bare, plain, (told, *notes))
+        return replace(plain, notes=(told, *plain.notes))
     from edge_deploy.qat import QatConfig, tune
 
     say(f"8 bits lose more than {limit:.2%} ({_told(before, after, len(wanted))}): training with rounding")
     tuned = tune(net, spec, train.views, train.classes, target, QatConfig(epochs=cfg.epochs), say)
-    tuned_ir = to_ir(tuned, spec)
-    trained, trained_notes = plainly(tuned_ir)
-    found = accuracy(openvino().compile_model(trained, "CPU"), inputs, wanted)
+    trained = plainly(tuned, to_ir(tuned, spec))
+    found = accuracy(openvino().compile_model(trained.model, "CPU"), inputs, wanted)
     if found <= after:
         told = f"training with rounding did not help and is not used: {_told(before, after, len(wanted))}"
-        return Quantised(net, bare, plain, (told, *notes))
+        return replace(plain, notes=(told, *plain.notes))
     told_of = [f"trained with rounding, as plain quantisation gave {after:.2%}: {_told(before, found, len(wanted))}"]
     if before - found > limit:
         told_of.append(f"8 bits still lose more than the {limit:.2%} asked for: consider --accuracy-control")
-    return Quantised(tuned, tuned_ir, trained, (*told_of, *trained_notes))
+    return replace(trained, notes=(*told_of, *trained.notes))
 
 
 def accuracy(compiled: Any, inputs: Sequence[NDArray[np.float32]], wanted: Sequence[int]) -> float:

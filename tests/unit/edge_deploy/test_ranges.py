@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from edge_deploy.convert import OUTPUTS, NetworkInput
 from edge_deploy.parity import ParityConfig
-from edge_deploy.quantize import TargetCpu, quantize
+from edge_deploy.quantize import Ranges, TargetCpu, quantize
 from edge_deploy.ranges import quantize_far_enough
 from inspector.core.types import Image
 from inspector.runtime import openvino
@@ -63,29 +63,37 @@ def reach(model: Any) -> float:
     return float(of_input.input_value(2).get_node().data.max())
 
 
-def test_a_range_is_the_mean_of_what_the_batches_reach() -> None:
+def test_a_range_is_the_mean_of_what_the_batches_reach_or_what_any_picture_does() -> None:
     dull, white = np.zeros((16, 16, 3), np.uint8), np.full((16, 16, 3), 255, np.uint8)
     views = [*[dull] * 7, white]
     assert reach(quantize(small(), SPEC, views, TargetCpu.AVX2)) == pytest.approx(1 / 8, abs=0.01)
-    assert reach(quantize(small(), SPEC, views, TargetCpu.AVX2, batch=4)) == pytest.approx(1 / 2, abs=0.01)
+    assert reach(quantize(small(), SPEC, views, TargetCpu.AVX2, Ranges(batch=4))) == pytest.approx(1 / 2, abs=0.01)
+    assert reach(quantize(small(), SPEC, views, TargetCpu.AVX2, Ranges(furthest=True))) == pytest.approx(1.0)
+
+
+def test_the_first_layer_can_be_left_in_fp32() -> None:
+    def first(model: Any) -> Any:
+        return next(op for op in model.get_ordered_ops() if op.get_type_name() == "Convolution")
+
+    usual, left = (quantize(small(), SPEC, USUAL, TargetCpu.AVX2, Ranges(stem=stem)) for stem in (True, False))
+    assert first(usual).input_value(0).get_node().get_type_name() == "FakeQuantize"
+    assert first(left).input_value(0).get_node().get_type_name() == "Parameter"
 
 
 def test_where_strange_pictures_would_be_cut_off_ranges_reach_further_and_a_note_says_so() -> None:
     said: list[str] = []
-    model, notes = quantize_far_enough(
-        small(), SPEC, VIEWS, [bright(99), dim(98)], TargetCpu.AVX2, ParityConfig(), said.append
-    )
-    assert reach(model) > 2 * reach(quantize(small(), SPEC, VIEWS, TargetCpu.AVX2))
+    checks = [bright(99), dim(98)]
+    made = quantize_far_enough(None, small(), SPEC, VIEWS, checks, TargetCpu.AVX2, ParityConfig(), said.append)
+    assert reach(made.model) > 2 * reach(quantize(small(), SPEC, VIEWS, TargetCpu.AVX2))
     assert "pictures at a time" in said[0]
-    assert len(notes) == 1 and "one by one 8 bits left" in notes[0]
+    assert len(made.notes) == 1 and "by ranges of one picture at a time they left" in made.notes[0]
 
 
 def test_where_nothing_is_cut_off_ranges_stay_as_fine_as_they_are() -> None:
-    model, notes = quantize_far_enough(small(), SPEC, VIEWS, [dim(98)], TargetCpu.AVX2, ParityConfig())
-    assert notes == ()
-    assert reach(model) == reach(quantize(small(), SPEC, VIEWS, TargetCpu.AVX2))
+    made = quantize_far_enough(None, small(), SPEC, VIEWS, [dim(98)], TargetCpu.AVX2, ParityConfig())
+    assert made.notes == ()
+    assert reach(made.model) == reach(quantize(small(), SPEC, VIEWS, TargetCpu.AVX2))
 
 
 def test_without_pictures_to_check_on_nothing_is_chosen() -> None:
-    _, notes = quantize_far_enough(small(), SPEC, VIEWS, [], TargetCpu.AVX2, ParityConfig())
-    assert notes == ()
+    assert quantize_far_enough(None, small(), SPEC, VIEWS, [], TargetCpu.AVX2, ParityConfig()).notes == ()
