@@ -14,14 +14,15 @@ from inspector.bundle.checks import require_fit
 from inspector.bundle.golden import check_limits, replay
 from inspector.bundle.keys import load_keys
 from inspector.bundle.verify import VerifiedBundle, verify
+from inspector.camera_sections import CameraConfig, FolderConfig, OpenCvConfig
 from inspector.config import AppConfig
 from inspector.config_rules import camera_settings
 from inspector.core.errors import ConfigError, InspectorError
 from inspector.core.types import JudgedBy
+from inspector.link_sections import LinkConfig
 from inspector.model import load_model
 from inspector.pictures import SUFFIXES
 from inspector.recipes import Recipe, Revision, content_of, recipe_of
-from inspector.sections import CameraConfig, FolderConfig, LinkConfig, OpenCvConfig
 from inspector.threads import DeviceThread
 from inspector.web.settings import settings_of
 from plc.tls import ServerTls, TlsError, client_context, notices, read_certificate

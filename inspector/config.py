@@ -10,20 +10,19 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from inspector.camera_sections import CameraConfig
 from inspector.config_rules import check, link_of
 from inspector.count_section import CountsConfig
+from inspector.link_sections import LinkConfig, PlcConfig
 from inspector.office.section import ReviewConfig
 from inspector.sections import (
     PACKAGED_DEMO,
     ArchiveConfig,
     BundleConfig,
-    CameraConfig,
     HealthConfig,
-    LinkConfig,
     LogConfig,
     ModelConfig,
     PathsConfig,
-    PlcConfig,
     RecipeConfig,
     Section,
     StationConfig,

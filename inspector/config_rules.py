@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
+from inspector.camera_sections import CameraConfig, OpenCvConfig
 from inspector.core.types import Mode
-from inspector.sections import BLOCKS, CameraConfig, LinkConfig, OpenCvConfig, StationConfig
+from inspector.link_sections import BLOCKS, LinkConfig
+from inspector.sections import StationConfig
 from inspector.toml_file import wrong_key
 
 if TYPE_CHECKING:

@@ -1,62 +1,43 @@
-"""The daemon's control socket: status, events and commands for other processes of this box. JSON, one message a line.
+"""The daemon's control socket: status, events and commands for other processes of this box.
 
-Request {v, id, method, params, actor}, reply {v, id, result} or {v, id, error: {code, text}}; after `subscribe` the
-peer also gets {v, event, data}. No peer can hold up the daemon: what it does not take in time costs it the connection.
+What it speaks is in `control_wire`, who asks in `control_client`. No peer can hold up the daemon: what it does not take
+in time costs it the connection.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-import json
 import os
 import socket
 import stat
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import structlog
 
+from inspector.control_client import ControlClient as ControlClient
+from inspector.control_client import connect_control as connect_control
+from inspector.control_wire import MAX_REQUEST, Malformed, Request, encode, error, parse
+from inspector.control_wire import ControlError as ControlError
+from inspector.control_wire import Params as Params
 from inspector.core.errors import InspectorError
 
 log = structlog.get_logger(__name__)
 
-VERSION = 1
 MAX_PEERS = 8
-MAX_REQUEST = 64 * 1024  # bytes of a line
-MAX_REPLY = 4 * 1024 * 1024
 QUEUE = 64  # messages that a peer may lag behind
 SEND_S = 5.0  # a peer that takes nothing for so long is dropped
 LAST_WORDS_S = 0.2
 MODE = 0o660
-_KEYS = {"v", "id", "method", "params", "actor"}
 
 # Methods that only tell. Every other one acts, and is on record before it does.
 QUESTIONS = frozenset({"status", "recent", "look", "registers", "changes", "dry_run", "storage", "support"})
 
-Params = Mapping[str, Any]
 Record = Callable[[str, str, Params, str], Awaitable[None]]  # actor, action, params, what went wrong; may raise
 Handler = Callable[[Params, str], Awaitable[Any] | Any]  # params, actor -> what JSON can hold; may raise ControlError
-
-
-class ControlError(InspectorError):
-    """The request was refused, or the daemon cannot be reached; the text is for the person who asked."""
-
-
-class _Malformed(Exception):
-    """Not a request of this protocol: the peer is of another version, or broken."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    id: int
-    method: str
-    params: Params
-    actor: str
 
 
 class _Peer:
@@ -144,7 +125,7 @@ class ControlServer:
 
     def push(self, event: str, data: object) -> None:
         """Tell every subscriber; at once, and without waiting for any."""
-        message = _encode({"event": event, "data": data})
+        message = encode({"event": event, "data": data})
         for peer in list(self._peers):
             if peer.subscribed:
                 peer.tell(message)
@@ -186,7 +167,7 @@ class ControlServer:
                 await self._serve(peer, reader)
             else:
                 log.warning("control peer refused", why=refusal)
-                await peer.reply(_error(None, "refused", refusal))
+                await peer.reply(error(None, "refused", refusal))
         except ConnectionError:
             pass  # the peer went away
         finally:
@@ -211,29 +192,29 @@ class ControlServer:
                 line = await reader.readline()
                 if not line:
                     return
-                request = _parse(line)
-            except (_Malformed, ValueError) as exc:  # ValueError: the line is longer than we read
-                await peer.reply(_error(None, "malformed", str(exc)))
+                request = parse(line)
+            except (Malformed, ValueError) as exc:  # ValueError: the line is longer than we read
+                await peer.reply(error(None, "malformed", str(exc)))
                 return
             await peer.reply(await self._answer(peer, request))
 
-    async def _answer(self, peer: _Peer, request: _Request) -> bytes:
+    async def _answer(self, peer: _Peer, request: Request) -> bytes:
         if request.method == "subscribe":
             peer.subscribed = True
-            return _encode({"id": request.id, "result": True})
+            return encode({"id": request.id, "result": True})
         handler = self._handlers.get(request.method)
         if handler is None:
-            return _error(request.id, "unknown_method", f"there is no method {request.method[:64]!r}")
+            return error(request.id, "unknown_method", f"there is no method {request.method[:64]!r}")
         try:
             result = await self._done(handler, request)
-            return _encode({"id": request.id, "result": result})
+            return encode({"id": request.id, "result": result})
         except InspectorError as exc:
-            return _error(request.id, "refused", str(exc))
+            return error(request.id, "refused", str(exc))
         except Exception:  # this peer's request failed by a bug of ours; the line goes on, and the log has it
             log.exception("control request failed", method=request.method, actor=request.actor)
-            return _error(request.id, "internal", "the daemon failed at this request; see its log")
+            return error(request.id, "internal", "the daemon failed at this request; see its log")
 
-    async def _done(self, handler: Handler, request: _Request) -> Any:
+    async def _done(self, handler: Handler, request: Request) -> Any:
         """What the handler returns. Raises what it raises, which is on record too, and what the record raises."""
         actor, method, params = request.actor, request.method, request.params
         if method in QUESTIONS:
@@ -247,94 +228,8 @@ class ControlServer:
             raise
 
 
-class ControlClient:
-    """One connection to the daemon, for one task at a time. Made by `connect_control`."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, actor: str) -> None:
-        self._reader, self._writer, self._actor = reader, writer, actor
-        self._early: list[Mapping[str, Any]] = []  # events that came between a request and its reply
-        self._id = 0
-
-    async def call(self, method: str, params: Params | None = None) -> Any:
-        """Ask, and return the result. Raises ControlError: refused; ConnectionError: the daemon is gone."""
-        self._id += 1
-        request = {"id": self._id, "method": method, "params": dict(params or {}), "actor": self._actor}
-        self._writer.write(_encode(request))
-        await self._writer.drain()
-        while "result" not in (message := await self._read()) and "error" not in message:
-            self._early.append(message)
-        if message["id"] not in (self._id, None):
-            raise ControlError(f"a reply to request {message['id']} in place of {self._id}")
-        if "error" in message:
-            raise ControlError(message["error"]["text"])
-        return message["result"]
-
-    async def status(self) -> Mapping[str, Any]:
-        """Subscribe, and the status as it is now: no event can fall between the two."""
-        await self.call("subscribe")
-        found: Mapping[str, Any] = await self.call("status")
-        return found
-
-    async def recent(self) -> list[Mapping[str, Any]]:
-        """The last parts, newest first."""
-        found: list[Mapping[str, Any]] = await self.call("recent")
-        return found
-
-    async def events(self) -> AsyncIterator[tuple[str, Mapping[str, Any]]]:
-        """(event, data) for ever, once subscribed. Raises ConnectionError."""
-        while True:
-            message = self._early.pop(0) if self._early else await self._read()
-            if "event" in message:
-                yield message["event"], message["data"]
-
-    async def _read(self) -> Mapping[str, Any]:
-        line = await self._reader.readline()
-        if not line.endswith(b"\n"):
-            raise ConnectionResetError("the daemon closed the socket")
-        message: Mapping[str, Any] = json.loads(line)
-        return message
-
-
-@asynccontextmanager
-async def connect_control(path: Path, actor: str) -> AsyncIterator[ControlClient]:
-    """Connect to the daemon at `path`; `actor` is who asks, for the audit. Raises OSError."""
-    reader, writer = await asyncio.open_unix_connection(path, limit=MAX_REPLY)
-    try:
-        yield ControlClient(reader, writer, actor)
-    finally:
-        writer.close()
-
-
 async def _result(found: Awaitable[Any] | Any) -> Any:
     return await found if inspect.isawaitable(found) else found
-
-
-def _parse(line: bytes) -> _Request:
-    """Raises _Malformed."""
-    try:
-        found = json.loads(line)
-    except (ValueError, RecursionError) as exc:
-        raise _Malformed("not a line of JSON") from exc
-    if not isinstance(found, dict) or set(found) != _KEYS:
-        raise _Malformed(f"a request has exactly the keys {', '.join(sorted(_KEYS))}")
-    if type(found["v"]) is not int or found["v"] != VERSION:
-        raise _Malformed(f"version {found['v']!r}, this daemon speaks {VERSION}")
-    id_, method, params, actor = found["id"], found["method"], found["params"], found["actor"]
-    if not isinstance(id_, int) or isinstance(id_, bool) or not 0 <= id_ < 2**53:
-        raise _Malformed("id must be a whole number")
-    if not isinstance(method, str) or not isinstance(params, dict):
-        raise _Malformed("method must be a string and params an object")
-    if not isinstance(actor, str) or not 0 < len(actor) <= 64 or not actor.isprintable():
-        raise _Malformed("actor must be 1 to 64 printable characters")
-    return _Request(id_, method, params, actor)
-
-
-def _encode(message: Mapping[str, Any]) -> bytes:
-    return json.dumps({"v": VERSION, **message}, ensure_ascii=False, allow_nan=False).encode() + b"\n"
-
-
-def _error(id_: int | None, code: str, text: str) -> bytes:
-    return _encode({"id": id_, "error": {"code": code, "text": text}})
 
 
 async def _end(task: asyncio.Task[None]) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from inspector.core.errors import ConfigError
-from inspector.sections import LinkConfig, StationConfig
+from inspector.link_sections import LinkConfig
+from inspector.sections import StationConfig
 from plc.client import ClientLink
 from plc.client import LinkConfig as ClientConfig
 from plc.handshake import Handshake, HandshakeConfig

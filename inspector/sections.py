@@ -1,8 +1,10 @@
-"""The sections of a configuration, one class each: units in the key, bounded; unknown keys are errors."""
+"""The sections of a configuration, one class each: units in the key, bounded; unknown keys are errors.
+
+Those of links are in `link_sections`, of cameras in `camera_sections`, of one package in that package.
+"""
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from itertools import pairwise
 from pathlib import Path
@@ -10,14 +12,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
+from inspector.camera_sections import check_settings
 from inspector.core.types import Mode
-from inspector.link_sections import BLOCKS as BLOCKS
-from inspector.link_sections import SerialLineConfig, TlsConfig
+from inspector.link_sections import BLOCKS
 from inspector.section import FilePath, from_folder
 from inspector.section import Section as Section
 from inspector.toml_file import wrong_key
-from plc.tls import PORT as TLS_PORT
-from plc.transport import TransportConfig
 
 PACKAGED_DEMO = "demo"  # [bundle] file: the bundle that ships with the package
 DEMO_BUNDLE = Path(__file__).parent / "demo" / "demo.bundle"
@@ -33,101 +33,6 @@ class PathsConfig(Section):
     def office_folder(self) -> Path:
         """Left out: beside `state`, which the page may not write. What systemd makes for each has these names."""
         return self.office or self.state.with_name(self.state.name + "-web")
-
-
-def _peer(text: str) -> str:
-    ipaddress.ip_network(text, strict=False)
-    return text
-
-
-class LinkConfig(Section):
-    """One connection to a PLC (client), or one address where PLCs find us (server)."""
-
-    name: str = Field(default="plc", min_length=1, max_length=32)
-    mode: Literal["client", "server"] = "client"
-    transport: Literal["tcp", "tls", "rtu"] = "tcp"
-    host: str = Field(default="", max_length=253, description="the PLC; server: where to listen; needed but for rtu")
-    port: int = Field(default=502, ge=1, le=65535)
-    unit_id: int = Field(default=1, ge=0, le=255)
-    word_order: Literal["big", "little"] = "big"
-    poll_ms: float = Field(default=5, ge=1, le=100)
-    armed_poll_ms: float = Field(default=2, ge=1, le=100)
-    request_timeout_ms: float = Field(default=250, ge=10, le=5000)
-    reconnect_min_ms: float = Field(default=100, ge=10, le=10_000)
-    reconnect_max_ms: float = Field(default=2000, ge=10, le=60_000)
-    heartbeat_ms: float = Field(default=100, ge=20, le=1000)
-    heartbeat_timeout_ms: float = Field(default=500, ge=60, le=10_000)
-    publish: Literal["two_phase", "single"] = "two_phase"
-    allow_peers: tuple[Annotated[str, AfterValidator(_peer)], ...] = Field(
-        default=(), max_length=64, description="server: addresses and networks that may connect; empty: any"
-    )
-    max_connections: int = Field(default=4, ge=1, le=32, description="server")
-    comm_timeout_ms: float = Field(default=1000, ge=100, le=60_000, description="server: a silent owner is released")
-    tls: TlsConfig | None = None
-    serial: SerialLineConfig | None = None
-
-    @property
-    def carrier(self) -> TransportConfig:
-        """Where and over what the PLC is asked (client)."""
-        files, name = (self.tls.files, self.tls.server_name) if self.tls is not None else (None, "")
-        line = self.serial.port if self.serial is not None else None
-        return TransportConfig(self.transport, self.host, self.at_port, self.unit_id, files, name, line)
-
-    @property
-    def at_port(self) -> int:
-        """TLS has a port of its own. (No validator before the others: behind one, strict lists are no tuples.)"""
-        return TLS_PORT if self.transport == "tls" and "port" not in self.model_fields_set else self.port
-
-    @model_validator(mode="after")
-    def _carried(self) -> Self:
-        """Each transport has its own keys, and needs them."""
-        for kind, key, what in (("tls", "tls", self.tls), ("rtu", "serial", self.serial)):
-            if (self.transport == kind) != (what is not None):
-                text = f'belongs to transport = "{kind}"' if what is not None else f'is missing; "{kind}" needs it'
-                raise wrong_key(text, key)
-        if self.serial is None:
-            if not self.host:
-                raise wrong_key("is missing; it has no default", "host")
-            return self
-        if self.host or "port" in self.model_fields_set:
-            raise wrong_key("a serial line has none; remove it", "host" if self.host else "port")
-        if not 1 <= self.unit_id <= 247:
-            raise wrong_key("is 1 to 247 on a serial line", "unit_id")
-        if self.mode == "client":  # a server keeps no time of its own on the line
-            self._fits_on(self.serial)
-        return self
-
-    def _fits_on(self, line: SerialLineConfig) -> None:
-        if line.quiet_ms < self.request_timeout_ms:
-            text = f"must be at least request_timeout_ms = {self.request_timeout_ms:g}: a late answer is over by then"
-            raise wrong_key(text, "serial", "quiet_ms")
-        busy_ms = line.poll_ms + 2 * line.write_ms
-        if busy_ms > self.heartbeat_ms:
-            text = (
-                f"too slow: a poll and two writes keep the line busy for {busy_ms:.0f} ms, longer than "
-                f"heartbeat_ms = {self.heartbeat_ms:g}"
-            )
-            raise wrong_key(text, "serial", "baud")
-        if self.request_timeout_ms < 2 * line.write_ms:
-            text = f"must be at least {2 * line.write_ms:.0f}, twice what the longest answer takes on this line"
-            raise wrong_key(text, "request_timeout_ms")
-
-    @model_validator(mode="after")
-    def _rules(self) -> Self:
-        if self.mode == "client" and _is_any_address(self.host):
-            raise wrong_key("is an any-address; a client needs the address of the PLC", "host")
-        if self.mode == "server" and self.host and _is_any_address(self.host) and not self.allow_peers:
-            raise wrong_key("listens at every address of this box: name the PLCs in allow_peers", "host")
-        if self.heartbeat_timeout_ms < 3 * self.heartbeat_ms:
-            text = f"must be at least 3 x heartbeat_ms = {3 * self.heartbeat_ms:g}: one late beat is no dead PLC"
-            raise wrong_key(text, "heartbeat_timeout_ms")
-        if self.reconnect_max_ms < self.reconnect_min_ms:
-            raise wrong_key("must not be below reconnect_min_ms", "reconnect_max_ms")
-        return self
-
-
-class PlcConfig(Section):
-    links: tuple[LinkConfig, ...] = Field(min_length=1)
 
 
 class StationConfig(Section):
@@ -178,65 +83,6 @@ class StationConfig(Section):
                 raise wrong_key(text, two)
         if spans[-1][1] > 65_536:
             raise wrong_key("the block ends beyond register 65535", spans[-1][2])
-
-
-class _CameraBase(Section):
-    id: str = Field(default="cam1", min_length=1, max_length=32)
-    grab_timeout_ms: float = Field(default=100, gt=0, le=10_000)
-
-
-class RenderedConfig(_CameraBase):
-    """Draws the part whose seed is PART_ID; never PASS towards a real PLC."""
-
-    kind: Literal["rendered"] = "rendered"
-    exposure_us: int = Field(default=500, gt=0, le=100_000)
-
-
-class FolderConfig(_CameraBase):
-    """Replays the pictures of a folder; never PASS towards a real PLC."""
-
-    kind: Literal["folder"]
-    folder: FilePath
-    pick: Literal["next", "part_id"] = Field(default="next", description="part_id: PART_ID 1 is the first picture")
-    max_megapixels: float = Field(default=64, gt=0, le=512)
-
-
-class OpenCvConfig(_CameraBase):
-    """A device, a video file or a stream through OpenCV; it proves no freshness, so never PASS in triggered mode."""
-
-    kind: Literal["opencv"]
-    device: int | None = Field(default=None, ge=0, le=63, description="N of /dev/videoN")
-    file: FilePath | None = None
-    url: str | None = Field(default=None, pattern=r"^(rtsp|rtsps|http|https)://\S+$", max_length=1024)
-    width: int | None = Field(default=None, ge=1, le=20_000)
-    height: int | None = Field(default=None, ge=1, le=20_000)
-    fps: float | None = Field(default=None, gt=0, le=1000)
-    fourcc: str | None = Field(default=None, pattern=r"^[A-Z0-9]{4}$", description="e.g. MJPG")
-    settings: dict[str, float] = Field(default_factory=dict, description="exposure, gain ... as the driver counts them")
-
-    @model_validator(mode="after")
-    def _rules(self) -> Self:
-        if sum(source is not None for source in (self.device, self.file, self.url)) != 1:
-            raise wrong_key("needs exactly one of device, file, url")
-        if (self.width is None) != (self.height is None):
-            raise wrong_key("width and height belong together; write both or none")
-        _check_settings(self.settings)
-        return self
-
-
-CAMERA_SETTINGS = (
-    "brightness", "contrast", "saturation", "hue", "gain", "exposure", "auto_exposure", "gamma", "sharpness",
-    "backlight", "white_balance", "auto_white_balance", "focus", "autofocus", "zoom",
-)  # fmt: skip
-
-
-def _check_settings(settings: dict[str, float], *key: str) -> None:
-    for name in settings:
-        if name not in CAMERA_SETTINGS:
-            raise wrong_key(f"unknown setting; there are {', '.join(CAMERA_SETTINGS)}", *(key or ("settings",)), name)
-
-
-CameraConfig = Annotated[RenderedConfig | FolderConfig | OpenCvConfig, Field(discriminator="kind")]
 
 
 def _file_or_demo(text: str, info: ValidationInfo) -> str:
@@ -302,7 +148,7 @@ class RecipeConfig(Section):
     def _rules(self) -> Self:
         if self.roi is not None:
             _check_box(self.roi, "roi")
-        _check_settings(self.camera, "camera")
+        check_settings(self.camera, "camera")
         return self
 
 
@@ -378,13 +224,6 @@ class TestConfig(Section):
     failpoints: dict[str, str] = Field(default_factory=dict)
     camera_faults: tuple[str, ...] = Field(default=(), description="of the rendered camera; each grab takes one")
     faulty_camera: str = Field(default="", description="id; left out: the first station's")
-
-
-def _is_any_address(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_unspecified
-    except ValueError:
-        return False  # a name
 
 
 def _check_box(box: tuple[int, int, int, int], key: str) -> None:

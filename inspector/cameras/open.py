@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
 
+from inspector.camera_sections import CameraConfig, FolderConfig, OpenCvConfig, RenderedConfig
 from inspector.cameras.faults import FaultScript
 from inspector.cameras.folder import FolderCamera
 from inspector.cameras.opencv import OpenCvCamera, Source
 from inspector.cameras.rendered import RenderedCamera
 from inspector.core.errors import ConfigError
 from inspector.core.ports import Camera, Clock
-from inspector.sections import CameraConfig, FolderConfig, OpenCvConfig, RenderedConfig
 from inspector.threads import DeviceThread
 
 

@@ -21,22 +21,14 @@ from pathlib import Path
 from typing import Any
 
 from inspector.bundle.checks import MANIFEST
+from inspector.camera_sections import CameraConfig, FolderConfig, RenderedConfig
 from inspector.config import AppConfig
 from inspector.core.errors import InspectorError
 from inspector.demo.count import count, percentiles
 from inspector.demo.processes import child, free_port, last_words
 from inspector.dry_run import TWIN
-from inspector.sections import (
-    ArchiveConfig,
-    CameraConfig,
-    FolderConfig,
-    LinkConfig,
-    PathsConfig,
-    PlcConfig,
-    RenderedConfig,
-    StationConfig,
-    TestConfig,
-)
+from inspector.link_sections import LinkConfig, PlcConfig
+from inspector.sections import ArchiveConfig, PathsConfig, StationConfig, TestConfig
 from plc.registers import Verdict
 from plc.sim import SimConfig, SimPlc, SimResult
 from plc.sim_client import SimClientPlc

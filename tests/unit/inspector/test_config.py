@@ -10,11 +10,13 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
-from inspector import sections
+from inspector.camera_sections import OpenCvConfig
 from inspector.config import AppConfig, load_config
 from inspector.core.errors import ConfigError
 from inspector.core.types import Mode
+from inspector.link_sections import LinkConfig
 from inspector.plc_links import open_link
+from inspector.sections import WebConfig, ZoneConfig
 from inspector.toml_file import MAX_BYTES
 from plc.handshake import Handshake, HandshakeConfig
 from plc.serial_port import SerialConfig
@@ -406,5 +408,5 @@ def _inner(annotation: Any) -> list[type[BaseModel]]:
 
 def test_no_section_takes_an_unknown_key_or_can_be_changed() -> None:
     found = models(AppConfig)
-    assert {sections.LinkConfig, sections.OpenCvConfig, sections.ZoneConfig, sections.WebConfig} <= set(found)
+    assert {LinkConfig, OpenCvConfig, ZoneConfig, WebConfig} <= set(found)
     assert all(m.model_config["extra"] == "forbid" and m.model_config["frozen"] for m in found)

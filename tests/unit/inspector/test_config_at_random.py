@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from inspector import link_sections, sections
+from inspector import camera_sections, link_sections, sections
 from inspector.config import AppConfig, load_config
 from inspector.core.errors import ConfigError
 from tests.unit.inspector.test_config import BASE
@@ -26,11 +26,12 @@ def file(tmp_path: Path) -> Path:
 
 
 PLACES: Mapping[tuple[str | int, ...], type[BaseModel]] = {
-    (): AppConfig, ("paths",): sections.PathsConfig, ("plc",): sections.PlcConfig, ("store",): sections.StoreConfig,
-    ("plc", "links", 0): sections.LinkConfig, ("plc", "links", 0, "tls"): link_sections.TlsConfig,
+    (): AppConfig, ("paths",): sections.PathsConfig, ("plc",): link_sections.PlcConfig,
+    ("store",): sections.StoreConfig, ("archive",): sections.ArchiveConfig,
+    ("plc", "links", 0): link_sections.LinkConfig, ("plc", "links", 0, "tls"): link_sections.TlsConfig,
     ("plc", "links", 0, "serial"): link_sections.SerialLineConfig,
     ("stations", 0): sections.StationConfig, ("web",): sections.WebConfig,
-    ("camera",): sections.RenderedConfig, ("bundle",): sections.BundleConfig, ("archive",): sections.ArchiveConfig,
+    ("camera",): camera_sections.RenderedConfig, ("bundle",): sections.BundleConfig,
     ("recipes", 0): sections.RecipeConfig, ("recipes", 0, "limits"): sections.LimitOverrides,
     ("recipes", 0, "zones", 0): sections.ZoneConfig, ("model",): sections.ModelConfig, ("log",): sections.LogConfig,
     ("health",): sections.HealthConfig, ("test",): sections.TestConfig,

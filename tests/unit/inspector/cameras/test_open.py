@@ -8,12 +8,12 @@ from pathlib import Path
 import PIL.Image
 import pytest
 
+from inspector.camera_sections import FolderConfig, RenderedConfig
 from inspector.cameras.folder import FolderCamera
 from inspector.cameras.open import open_camera
 from inspector.cameras.rendered import RenderedCamera
 from inspector.core.clock import SystemClock
 from inspector.core.errors import CameraLost, CameraTimeout, ConfigError
-from inspector.sections import FolderConfig, RenderedConfig
 from inspector.threads import DeviceThread
 from tests.unit.inspector.cameras.conftest import MakeTrigger
 
