@@ -60,20 +60,25 @@ check: $(VENV)/.installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Three lots at a time; the one that waits for a line most of the time is let through first. Then, alone, the suite that
-# holds a line to the contract's own times. All are told whole, and each counts. The workstation's lot gets what the others
-# leave, so a test of it that hangs is given up later.
-CONFORMANCE := tests/system/test_conformance.py
+# Four lots at a time. Two wait for a line or a browser most of the time and are let through first; the workstation's gets
+# what the others leave, so a test of it that hangs is given up later. Then, without them, the suite that holds a line to
+# the contract's own times, beside its other subjects, which have time and mostly wait. All are told whole, and each counts.
+PYTEST := $(BIN)/python -m pytest -q
 WORKSTATION := tests/unit/edge_deploy tests/unit/training tests/unit/bench
+CONFORMANCE := tests/system/test_conformance.py
+SUBJECTS := tests/system/test_conformance_subjects.py
 test: $(VENV)/.installed apt check
-	@nice -n 19 $(BIN)/python -m pytest -q --timeout 360 $(WORKSTATION) > .test-workstation.log 2>&1 & workstation=$$!; \
-	( nice -n 10 $(BIN)/python -m pytest -q tests/unit $(WORKSTATION:%=--ignore=%); part=$$?; \
-	  $(BIN)/python -m pytest -q tests/browser tests/counterparts; exit $$((part | $$?)) ) > .test-unit.log 2>&1 & unit=$$!; \
-	trap 'kill $$unit $$workstation' INT TERM; \
-	$(BIN)/python -m pytest -q tests/fault tests/system --ignore=$(CONFORMANCE); line=$$?; \
-	wait $$unit; part=$$?; wait $$workstation; other=$$?; cat .test-unit.log .test-workstation.log; \
-	$(BIN)/python -m pytest -q $(CONFORMANCE); contract=$$?; \
-	test $$line -eq 0 && test $$part -eq 0 && test $$other -eq 0 && test $$contract -eq 0
+	@nice -n 19 $(PYTEST) --timeout 360 $(WORKSTATION) > .test-workstation.log 2>&1 & workstation=$$!; \
+	nice -n 10 $(PYTEST) tests/unit $(WORKSTATION:%=--ignore=%) > .test-unit.log 2>&1 & unit=$$!; \
+	$(PYTEST) tests/fault tests/browser tests/counterparts > .test-browser.log 2>&1 & browser=$$!; \
+	trap 'kill $$workstation $$unit $$browser $$subjects' INT TERM; \
+	$(PYTEST) tests/system --ignore=$(CONFORMANCE) --ignore=$(SUBJECTS); failed=$$?; \
+	wait $$browser || failed=1; wait $$unit || failed=1; wait $$workstation || failed=1; \
+	cat .test-browser.log .test-unit.log .test-workstation.log; \
+	nice -n 10 $(PYTEST) $(SUBJECTS) > .test-subjects.log 2>&1 & subjects=$$!; \
+	$(PYTEST) $(CONFORMANCE) || failed=1; \
+	wait $$subjects || failed=1; cat .test-subjects.log; \
+	exit $$failed
 
 test-fast: $(VENV)/.installed
 	$(BIN)/python -m pytest -q -x -m "not slow" tests/unit/plc tests/unit/inspector

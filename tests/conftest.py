@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import socket
 import threading
 import time
@@ -13,6 +14,10 @@ import psutil
 import pytest
 
 from tests.support import signal_stack
+
+# Before torch comes, and for processes that tests start: OpenMP's threads wait for each other asleep. Spinning, two of
+# them on cores that other tests use as well took twenty times the processor.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 GRACE_S = 3.0  # what is on its way out when a test ends: a cancelled task, a closing process, an ending thread
 # The interpreter's own helpers live as long as it does; asyncio_N threads end with their loop, after us.

@@ -76,7 +76,7 @@ def fit_classifier(net: torchvision.models.ResNet, data: Path, rows: list[SplitR
 def trained_in(root: Path) -> Trained:
     """A run as `inspector-train fit` writes it, and its pictures."""
     torch.manual_seed(1)
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     run, data = root / "run", root / "data"
     rows = draw(data)
     net = torchvision.models.resnet50(weights=None, num_classes=2).eval()

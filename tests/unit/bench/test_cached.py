@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-import torch
 
 from edge_deploy.steps import SilentSteps
 from tests.bench import imbalance
@@ -24,14 +22,6 @@ from training.runs import HISTORY
 from training.train import fit
 
 COUNTS = {"train": {"good": 8, "stain": 4}, "val": {"good": 3, "stain": 3}, "test": {"good": 4, "stain": 2}}
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

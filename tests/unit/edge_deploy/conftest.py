@@ -18,6 +18,7 @@ from edge_deploy.quantize import TargetCpu, quantize
 from inspector.core.types import Image
 from inspector.runtime import openvino
 from tests.support.drawn_run import Trained, trained_in
+from tests.support.one_thread import one_thread as one_thread
 
 VIEW = (72, 90)  # height, width: not the network's size, and not square
 
@@ -42,7 +43,7 @@ def picture(seed: int, height: int = VIEW[0], width: int = VIEW[1]) -> Image:
 
 @pytest.fixture(scope="session")
 def networks(tmp_path_factory: pytest.TempPathFactory) -> Networks:
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)  # wider than the fixture that holds tests to it
     torch.manual_seed(0)
     net = torchvision.models.resnet50(weights=None, num_classes=3).eval()
     spec = NetworkInput(64, 64, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

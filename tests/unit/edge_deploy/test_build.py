@@ -44,7 +44,7 @@ pytestmark = pytest.mark.slow
 
 # Random weights on a map of 8 x 8 cells, nearly half of them at the edge: 8 bits move the strangest of them by a third,
 # where a taught network at 224 px is moved by 4 %.
-OPTIONS = BuildOptions(version=3, quantisation_images=24, parity=ParityConfig(quantised_anomaly=0.4))
+OPTIONS = BuildOptions(version=3, quantisation_images=24, threads=1, parity=ParityConfig(quantised_anomaly=0.4))
 
 
 @pytest.fixture(scope="module")

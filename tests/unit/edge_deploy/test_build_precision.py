@@ -31,7 +31,7 @@ def few_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def built(trained: Trained, out: Path, *options: str) -> str:
     """What the command printed; the bundle is written and its report tells the same."""
-    paths = [str(trained.run), "--data", str(trained.data), "--out", str(out)]
+    paths = [str(trained.run), "--data", str(trained.data), "--out", str(out), "--threads", "1"]
     pooled = ["--detector", "pooled"]  # of random weights, strange spots lie at the edge of what the gate allows
     done = CliRunner().invoke(app, ["build", *paths, *pooled, *options])
     assert done.exit_code == 0, done.output

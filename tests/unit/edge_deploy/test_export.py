@@ -35,7 +35,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import hashlib
 
     torch.manual_seed(2)
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     root = tmp_path_factory.mktemp("export")
     folder, rows = root / "run", []
     for i in range(INT8_PICTURES + 4):

@@ -25,7 +25,7 @@ VIEWS = [picture(seed, 64, 64) for seed in range(8)]
 @pytest.fixture(scope="module")
 def net() -> Any:
     torch.manual_seed(3)
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     return ResNet(BasicBlock, [1, 1, 1, 1], num_classes=3).eval()
 
 

@@ -24,14 +24,6 @@ CODE = re.compile(r"[A-Z2-9]{4}(?:-[A-Z2-9]{4}){3}")
 
 
 @pytest.fixture
-async def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Site]:
-    make_hashes_cheap(monkeypatch)
-    made = site_in(tmp_path)
-    yield made
-    made.close()
-
-
-@pytest.fixture
 async def admin(site: Site) -> AsyncIterator[Browser]:
     """Anna, logged in at the box."""
     await site.office.begin_first(await site.office.first_code() or "", "Anna", PASSWORD, "setup")

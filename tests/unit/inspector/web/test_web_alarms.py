@@ -18,8 +18,6 @@ from inspector.web import words
 from inspector.web.alarm_views import alarm_view, alarms_view, record_view
 from inspector.web.site import Site
 from tests.support.alarms import alarming
-from tests.support.office import make_hashes_cheap
-from tests.support.page import site_in
 from tests.support.visitors import HTML, Browser, browser_of, people_of
 
 PARTS = ("", ".cause", ".consequence", ".action")
@@ -96,14 +94,6 @@ def test_an_alarm_of_another_station_says_of_which() -> None:
 
 
 # -- with the daemon's side behind a real socket -----------------------------------------------------------------------
-
-
-@pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    make_hashes_cheap(monkeypatch)
-    made = site_in(tmp_path)
-    yield made
-    made.close()
 
 
 async def said(browser: Browser, what: str, sent: object) -> tuple[int, dict[str, Any]]:

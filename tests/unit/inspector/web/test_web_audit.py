@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import apsw
@@ -16,19 +15,9 @@ from inspector.store.database import Database
 from inspector.store.line_audit import LineAudit, noted_heads
 from inspector.web.audits import note_line_head
 from inspector.web.site import Site
-from tests.support.office import make_hashes_cheap
-from tests.support.page import site_in
 from tests.support.visitors import HTML, people_of
 
 UTC_MS = 1_790_000_000_000
-
-
-@pytest.fixture
-async def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Site]:
-    make_hashes_cheap(monkeypatch)
-    made = site_in(tmp_path)
-    yield made
-    made.close()
 
 
 @pytest.fixture

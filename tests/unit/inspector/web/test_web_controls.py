@@ -7,9 +7,7 @@ import csv
 import io
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
-import pytest
 import pytest_asyncio
 
 from inspector.compose import Box, open_box
@@ -19,8 +17,6 @@ from inspector.office.person import Role
 from inspector.web.site import Site
 from plc.registers import CTRL, STAT
 from plc.sim import SimPlc
-from tests.support.office import make_hashes_cheap
-from tests.support.page import site_in
 from tests.support.visitors import HTML, Browser, people_of
 
 STATION = """
@@ -50,14 +46,6 @@ async def box(tmp_path: Path, free_port: int) -> AsyncIterator[Box]:
     config.write_text(STATION.format(port=free_port))
     async with open_box(load_config(config)) as opened:
         yield opened
-
-
-@pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    make_hashes_cheap(monkeypatch)
-    made = site_in(tmp_path)
-    yield made
-    made.close()
 
 
 async def send(browser: Browser, what: str, sent: dict[str, str] | None = None) -> tuple[int, str]:

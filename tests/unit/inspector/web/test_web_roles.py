@@ -43,14 +43,6 @@ def path_of(template: str) -> str:
     return re.sub(r"\{(\w+)(?::\w+)?\}", lambda m: VALUES[m[1]], template)
 
 
-@pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    make_hashes_cheap(monkeypatch)
-    made = site_in(tmp_path)
-    yield made
-    made.close()
-
-
 def application_of(site: Site) -> FastAPI:
     """What stands inside all the layers."""
     inner: Any = page.create_app(site)

@@ -17,8 +17,6 @@ from inspector.web.storage import size
 from tests.support.fake_daemon import unrecorded
 from tests.support.keeping import Keeping, keeping
 from tests.support.labels import open_labels
-from tests.support.office import make_hashes_cheap
-from tests.support.page import site_in
 from tests.support.reviewing import said
 from tests.support.visitors import people_of
 
@@ -33,14 +31,6 @@ async def daemon_in(run: Path) -> AsyncIterator[Keeping]:
             yield box
         finally:
             await server.close()
-
-
-@pytest.fixture
-async def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Site]:
-    make_hashes_cheap(monkeypatch)
-    made = site_in(tmp_path)
-    yield made
-    made.close()
 
 
 async def test_quality_puts_a_lot_on_hold_and_releases_it_and_the_page_says_who_and_why(site: Site, tmp_path) -> None:
