@@ -29,8 +29,11 @@ class Challenge:
         """One more part of this run."""
         self._parts += 1
 
-    def tick(self, now_s: float) -> None:
+    def tick(self, now_s: float) -> bool:
+        """True: it has just expired."""
+        before = self.expired
         self.expired |= self._parts >= self._max_parts or now_s - self._since_s > self._max_s
+        return self.expired and not before
 
     def acknowledge(self) -> None:
         if self._since_s == math.inf:

@@ -107,11 +107,14 @@ class ClientLink:
                 self._delay_s = self.cfg.reconnect_min_s
 
     async def _until_due(self, seconds: float) -> None:
+        """Or until somebody is in a hurry: an alarm clock in place of a timeout, for its exception costs as much as a
+        poll."""
+        hurry = self._shared.hurry
+        alarm = asyncio.get_running_loop().call_later(seconds, hurry.set)
         try:
-            async with asyncio.timeout(seconds):
-                await self._shared.hurry.wait()
-        except TimeoutError:
-            return
+            await hurry.wait()
+        finally:
+            alarm.cancel()
 
     def _next_in_turn(self, now: float) -> ClientStation:
         """Of those that are due the one that waited longest, the armed ahead by one poll; else the next to be due.

@@ -94,6 +94,7 @@ class ClientStation(StationBase):
     ) -> None:
         super().__init__(place, cfg.word_order, now, status)
         self.cfg, self.busy = cfg, asyncio.Lock()
+        self._where = cfg.where
         self.due_s, self.share = -math.inf, 1.0
         self._shared = shared
         self._up = False
@@ -137,7 +138,7 @@ class ClientStation(StationBase):
         self._beat_due_s = self._now() + place_in_beat * self.cfg.heartbeat_s
         self._diag_due_s = self._sent_s = -math.inf
         self._exceptions = 0
-        self.status.connected, self.status.text = True, f"connected to {self.cfg.where}"
+        self.status.connected, self.status.text = True, f"connected to {self._where}"
 
     def disconnected(self, text: str | None) -> None:
         self._up, self.status.connected = False, False
@@ -194,7 +195,7 @@ class ClientStation(StationBase):
         number, signature = self.handshake.cfg.number, found["STAT_SIGNATURE"]
         if signature - SIGNATURE in range(1, MAX_STATIONS + 1) and signature != SIGNATURE + number:
             self._refuse(
-                f"{self.cfg.where} shows the result of station {signature - SIGNATURE} at {self.place.stat_base}, "
+                f"{self._where} shows the result of station {signature - SIGNATURE} at {self.place.stat_base}, "
                 f"not of {number}: swapped addresses, or clear that area in the PLC"
             )
             return
@@ -212,8 +213,9 @@ class ClientStation(StationBase):
             self.status.poll_gap_max_s = max(self.status.poll_gap_max_s, sent - self._sent_s)
         self._sent_s = sent
         self.changes.ctrl(words)
-        hs.sample(Image(CTRL, words, c.word_order), sent, self._now())
-        hs.tick(self._now())
+        received = self._now()
+        hs.sample(Image(CTRL, words, c.word_order), sent, received)
+        hs.tick(received)
         await self._hand_out()
         await self._write_changes()
         self.status.text = self._text()
@@ -237,11 +239,11 @@ class ClientStation(StationBase):
     def _text(self) -> str:
         hs, base = self.handshake, self.place.ctrl_base
         if hs.simulator is None:
-            return f"{self.cfg.where} shows no signature of station {hs.cfg.number} at {base}: wrong PLC or address"
+            return f"{self._where} shows no signature of station {hs.cfg.number} at {base}: wrong PLC or address"
         if hs.owner_doubted:
             return "another appliance writes to this PLC's result area: stopped writing"
         notice = self.status.notice
-        return f"connected to {self.cfg.where}" + (f"; {notice}" if notice else "")
+        return f"connected to {self._where}" + (f"; {notice}" if notice else "")
 
     async def _hand_out(self) -> None:
         """Lot, serial and the acknowledge come before the line begins: beside it, on few cores, these exchanges would

@@ -19,6 +19,7 @@ CHANGES_OVER = (Command.PREPARE_RECIPE, Command.UNPREPARE_RECIPE)
 ASKED = (*CHANGES_OVER, Command.RESET_COUNTERS, Command.SELF_TEST)  # of the appliance; the others are ours
 NEED_DISABLED = (*CHANGES_OVER, Command.SELF_TEST)  # only with TRIGGER_ENABLE=0
 NEED_IDLE = ASKED  # only with nothing in flight
+_EXECUTE, _EXECUTING = Control.EXECUTE_COMMAND.value, Status.COMMAND_EXECUTING.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +45,14 @@ class Commands:
         self.obeyed: deque[CommandRequest] = deque(maxlen=OBEYED)
         self.running: CommandRequest | None = None
         self._timed_out = False
-        self._answer, self._answered_s = Status(0), math.inf
+        self._answer, self._answered_s = 0, math.inf  # a bit of STATUS
         self._looked = False  # at this EXECUTE_COMMAND
         self._last_id = 0  # newest that was looked at; 0: none
 
     @property
-    def flags(self) -> Status:
+    def flags(self) -> int:
         running = self.running is not None and not self._timed_out and self.running.id == self._stat["COMMAND_ID_ACK"]
-        return self._answer | Status.COMMAND_EXECUTING * running
+        return self._answer | _EXECUTING * running
 
     def runs(self, *commands: Command) -> bool:
         """Is the appliance at work on one of these? Also where the PLC was told already that it takes too long."""
@@ -60,7 +61,7 @@ class Commands:
     def forget_image(self) -> None:
         """Connection lost or doubted: the level of EXECUTE_COMMAND is looked at anew, and its id tells what is new."""
         self._looked = False
-        self._answer, self._answered_s = Status(0), math.inf
+        self._answer, self._answered_s = 0, math.inf
 
     def new_plc_session(self) -> None:
         """The PLC's program started anew: its ids may begin anywhere, and say nothing of what was asked before."""
@@ -71,7 +72,7 @@ class Commands:
 
         idle: no part is in flight, nor waits for an answer.
         """
-        if not Control(ctrl["CONTROL"]) & Control.EXECUTE_COMMAND:
+        if not ctrl["CONTROL"] & _EXECUTE:
             self.forget_image()
             return None
         if self._looked:
@@ -114,12 +115,13 @@ class Commands:
         return True
 
     def tick(self, now_s: float) -> bool:
-        """True, once: the running command takes too long, and the PLC is told so."""
-        if now_s - self._answered_s > HELD_S:
-            self._answer = Status(0)
+        """True: the running command takes too long, and the PLC is told so; or an answer has stood for long enough."""
+        held = self._answer != 0 and now_s - self._answered_s > HELD_S
+        if held:
+            self._answer = 0
         running = self.running
         if running is None or self._timed_out or not now_s - running.accepted_s > self._timeout_s:
-            return False
+            return held
         self._timed_out = True
         if running.id == self._stat["COMMAND_ID_ACK"]:
             self._stat["COMMAND_RESULT"] = CommandResult.TIMEOUT
@@ -135,7 +137,7 @@ class Commands:
         command = ctrl["COMMAND"]
         if ctrl["COMMAND_ID"] == 0 or command not in set(Command) or command == Command.DEQUEUE_RESULT:
             return CommandResult.NOT_ALLOWED
-        if command in NEED_DISABLED and Control(ctrl["CONTROL"]) & Control.TRIGGER_ENABLE:
+        if command in NEED_DISABLED and ctrl["CONTROL"] & Control.TRIGGER_ENABLE.value:
             return CommandResult.NOT_ALLOWED
         if (command in NEED_IDLE and not idle) or (command in ASKED and self.running is not None):
             return CommandResult.BUSY
@@ -143,5 +145,6 @@ class Commands:
 
     def _show(self, result: CommandResult, now_s: float) -> None:
         self._stat["COMMAND_RESULT"] = result
-        self._answer = Status.COMMAND_COMPLETED if result is CommandResult.OK else Status.COMMAND_FAILED
+        answer = Status.COMMAND_COMPLETED if result is CommandResult.OK else Status.COMMAND_FAILED
+        self._answer = answer.value
         self._answered_s = now_s

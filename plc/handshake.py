@@ -41,6 +41,9 @@ __all__ = [
     "Record",
 ]
 
+_TRIGGER, _TEST_PART, _CLEAR_ERROR = (
+    bit.value for bit in (Control.TRIGGER, Control.TEST_PART, Control.CLEAR_ERROR)
+)  # fmt: skip
 _COUNTED_AS = {Reason.OVERRUN: "MISSED", Reason.DUPLICATE_ID: "DUPLICATES", Reason.STALE_TRIGGER: "STALE"}
 _REFUSED_BECAUSE = {
     OfflineReason.CAMERA: Reason.CAMERA,
@@ -78,11 +81,14 @@ class Handshake(Publishing):
 
     def sample(self, ctrl: Image, sent_s: float, received_s: float) -> None:
         """One image of CTRL, with the send time of the request that fetched it (P7: a reply may be late)."""
-        session = self._session
-        if not session.signed(ctrl["SIGNATURE"]):
+        if self._session.signed(ctrl["SIGNATURE"]):
+            self._take(ctrl, sent_s, received_s)
+        else:
             self._link_step(LinkStep.DOUBTED, Reason.LINK_LOST)
-            self._compose(received_s)
-            return
+        self._compose(received_s)
+
+    def _take(self, ctrl: Image, sent_s: float, received_s: float) -> None:
+        session = self._session
         self.part_count.see(ctrl["PLC_PART_COUNT"])
         doubt = session.doubted(ctrl, sent_s, received_s)
         if doubt is not None:
@@ -97,30 +103,31 @@ class Handshake(Publishing):
         elif self._triggers.edge(prev, ctrl):
             self._edge(ctrl, received_s)
         control = session.control
-        if not control & Control.TRIGGER:
+        if not control & _TRIGGER:
             session.saw_no_trigger(sent_s)
         self._flight.see(ctrl)
-        before = Control(prev["CONTROL"]) if prev is not None else control  # a first image is no event
+        before = prev["CONTROL"] if prev is not None else control  # a first image is no event
         self._obey(control, before, ctrl, received_s)
         if (wrong := self._verdicts.wrong(ctrl)) is not None:
             self.wrong_parts.append(wrong)
             self._wrongly_accepted = True
-        self._compose(received_s)
 
     def queued(self) -> None:
         """The next image lay unread while we stood still (P7, server direction): an edge in it has no known age."""
         self._session.watch.forget_no_trigger()
 
     def tick(self, now_s: float) -> None:
-        """Time passed: timeouts and freshness."""
-        if self._flight.unacknowledged(now_s, self.cfg.ack_timeout_s):
-            self._latched |= Status2.ACK_TIMEOUT
+        """Time passed: timeouts and freshness. At the time of a sample it costs little beside it."""
+        late = self._flight.unacknowledged(now_s, self.cfg.ack_timeout_s)
+        if late:
+            self._latched |= Status2.ACK_TIMEOUT.value
             self.counts["ACK_TIMEOUTS"] += 1
             self._flight.clear_valid()
-        self._commands.tick(now_s)
-        self._challenge.tick(now_s)
+        late |= self._commands.tick(now_s)
+        late |= self._challenge.tick(now_s)
         self.forcing.tick(now_s)
-        self._compose(now_s)
+        if late or now_s != self._composed_s:
+            self._compose(now_s)
 
     def answer(
         self, request: CommandRequest, result: int, now_s: float, active_recipe: int | None = None,
@@ -192,7 +199,7 @@ class Handshake(Publishing):
 
     def owner_conflict(self, now_s: float) -> None:
         """Another appliance writes into our STAT (row 22)."""
-        self._latched |= Status2.OWNER_CONFLICT
+        self._latched |= Status2.OWNER_CONFLICT.value
         self._compose(now_s)
 
     def _link_step(self, step: LinkStep, doubt: Reason) -> None:
@@ -205,7 +212,7 @@ class Handshake(Publishing):
 
     def _first_image(self, ctrl: Image, now_s: float) -> None:
         """A trigger that was up before we looked: never an inspection, but never silence either."""
-        id_, trigger = ctrl["TRIGGER_ID"], self._session.control & Control.TRIGGER
+        id_, trigger = ctrl["TRIGGER_ID"], self._session.control & _TRIGGER
         if trigger and id_ and not (self.current is not None and self.current.trigger_id == id_):
             self._answer_standing(id_, ctrl, now_s)
         elif not trigger and id_:
@@ -222,7 +229,7 @@ class Handshake(Publishing):
             reason = Reason.RESTARTED if self._restarted else Reason.LINK_LOST
         else:
             reason = Reason.STALE_TRIGGER
-            self._latched |= Status2.STALE_TRIGGER
+            self._latched |= Status2.STALE_TRIGGER.value
         self._refuse(ctrl, now_s, reason, has_row=has_row)
 
     def _close_former_life(self, id_: int, now_s: float) -> None:
@@ -250,14 +257,14 @@ class Handshake(Publishing):
     def _why_refused(self, ctrl: Image, now_s: float) -> Reason | None:
         session = self._session
         if ctrl["TRIGGER_ID"] == self._triggers.last_id:
-            self._latched |= Status2.DUPLICATE_ID
+            self._latched |= Status2.DUPLICATE_ID.value
             self._duplicate_error = True
             return Reason.DUPLICATE_ID
         if not self._flight.idle or self._line_busy:
-            self._flight.flags |= Status.MISSED_TRIGGER
+            self._flight.flags |= Status.MISSED_TRIGGER.value
             return Reason.OVERRUN
         if session.link is not Link.LIVE or not session.watch.trigger_age_s(now_s) <= self.cfg.max_trigger_age_s:
-            self._latched |= Status2.STALE_TRIGGER
+            self._latched |= Status2.STALE_TRIGGER.value
             return Reason.STALE_TRIGGER
         offline = self._offline_reason(now_s)
         if offline is not OfflineReason.NONE:
@@ -269,7 +276,7 @@ class Handshake(Publishing):
     def _count_gap(self, id_: int) -> None:
         gap = self._triggers.gap(id_)
         self.counts["ID_GAPS"] += gap
-        self._latched |= Status2.ID_GAP * bool(gap)
+        self._latched |= Status2.ID_GAP.value * bool(gap)
 
     def _refuse(self, ctrl: Image, now_s: float, reason: Reason, *, has_row: bool = False) -> None:
         if self._flight.refuse(self._part(ctrl, now_s, reason, has_row=has_row)):
@@ -280,15 +287,21 @@ class Handshake(Publishing):
     def _part(self, ctrl: Image, now_s: float, refused: Reason | None, *, has_row: bool) -> Part:
         return Part(
             ctrl["TRIGGER_ID"], ctrl["PART_ID"], ctrl["ENCODER"], now_s, now_s + self.cfg.deadline_s,
-            self._session.watch.trigger_age_s(now_s), bool(Control(ctrl["CONTROL"]) & Control.TEST_PART),
+            self._session.watch.trigger_age_s(now_s), bool(ctrl["CONTROL"] & _TEST_PART),
             bool(self.simulator), self._session.key, refused, has_row, activation=self._activations,
         )  # fmt: skip
 
-    def _obey(self, control: Control, before: Control, ctrl: Image, now_s: float) -> None:
-        self._challenge.see(bool(control & Control.TEST_PART), now_s)
-        if control & ~before & Control.CLEAR_ERROR:
+    def _obey(self, control: int, before: int, ctrl: Image, now_s: float) -> None:
+        """control, before: CONTROL now and in the image before."""
+        self._challenge.see(bool(control & _TEST_PART), now_s)
+        if control & ~before & _CLEAR_ERROR:
             self._clear_error()
-        match self._commands.see(ctrl, now_s, idle=self._flight.idle):
+        command = self._commands.see(ctrl, now_s, idle=self._flight.idle)
+        if command is not None:
+            self._do(command)
+
+    def _do(self, command: Command) -> None:
+        match command:
             case Command.PREPARE_RECIPE | Command.UNPREPARE_RECIPE:
                 self._activate(0, 0)  # never restored by itself, whatever comes of it
             case Command.RESET_COUNTERS:
@@ -305,8 +318,8 @@ class Handshake(Publishing):
                 self._clear_error()
 
     def _clear_error(self) -> None:
-        self._latched &= ~LATCHED2
-        self._flight.flags &= ~Status.MISSED_TRIGGER
+        self._latched &= ~LATCHED2.value
+        self._flight.flags &= ~Status.MISSED_TRIGGER.value
         self._duplicate_error = False
         self._wrongly_accepted = False
         self.wrong_parts.clear()

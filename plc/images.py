@@ -21,26 +21,25 @@ class Image:
     """
 
     def __init__(self, block: Block, words: Sequence[int] | None = None, word_order: WordOrder = "big") -> None:
-        self.block, self.word_order = block, word_order
+        self.block, self.word_order, self._places = block, word_order, block.places
         self.words = [0] * block.size if words is None else list(words)
         if len(self.words) != block.size:
             raise ValueError(f"{block.name} has {block.size} registers, got {len(self.words)}")
 
     def __getitem__(self, name: str) -> int:
-        reg = self.block[name]
-        if reg.kind == "u32":
-            high, low = self.words[reg.offset : reg.offset + 2]
+        offset, wide = self._places[name]
+        if wide:
+            high, low = self.words[offset : offset + 2]
             return (high << 16 | low) if self.word_order == "big" else (low << 16 | high)
-        return self.words[reg.offset]
+        return self.words[offset]
 
     def __setitem__(self, name: str, value: int) -> None:
-        reg = self.block[name]
-        if reg.kind == "u32":
+        offset, wide = self._places[name]
+        if wide:
             high, low = value >> 16 & 0xFFFF, value & 0xFFFF
-            pair = [high, low] if self.word_order == "big" else [low, high]
-            self.words[reg.offset : reg.offset + 2] = pair
+            self.words[offset : offset + 2] = [high, low] if self.word_order == "big" else [low, high]
         else:
-            self.words[reg.offset] = value & 0xFFFF
+            self.words[offset] = value & 0xFFFF
 
     def any_set(self, name: str, bits: IntFlag) -> bool:
         """Is one of `bits` set? For code that asks in every scan: an IntFlag's own operators are slow."""

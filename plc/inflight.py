@@ -12,12 +12,20 @@ from plc.registers import TEST_AS_EXPECTED, Control, Reason, Status, Verdict
 from plc.verdicts import PlcVerdicts
 
 MAX_REFUSALS = 16  # waiting for their answer; a PLC that triggers more often than that is told OVERRUN once
-RESULT = Status.RESULTS_VALID | Status.PASS | Status.FAIL
 AT_WORK = (Cycle.ACQUIRING, Cycle.INSPECTING, Cycle.PUBLISH)
-_WORKING = Status.ACQUIRING | Status.SYSTEM_BUSY
-_ENDED_BY_DISABLE = (
-    RESULT | Status.INSPECTION_COMPLETED | Status.EXPOSURE_COMPLETE | Status.MISSED_TRIGGER
-    | Status.RESULTS_BUFFER_OVERRUN
+# plain numbers, for what runs with every poll
+_ACK, _ACQUIRING, _BUSY, _EXPOSED, _VALID, _PASS, _FAIL, _COMPLETED, _MISSED, _OVERRUN = (
+    bit.value for bit in (
+        Status.TRIGGER_ACK, Status.ACQUIRING, Status.SYSTEM_BUSY, Status.EXPOSURE_COMPLETE, Status.RESULTS_VALID,
+        Status.PASS, Status.FAIL, Status.INSPECTION_COMPLETED, Status.MISSED_TRIGGER, Status.RESULTS_BUFFER_OVERRUN,
+    )
+)  # fmt: skip
+_RESULT, _WORKING = _VALID | _PASS | _FAIL, _ACQUIRING | _BUSY
+_ENDED_BY_DISABLE = _RESULT | _COMPLETED | _EXPOSED | _MISSED | _OVERRUN
+_ENABLE, _TRIGGER, _RESULTS_ACK, _CLEAR_EXPOSURE = (
+    bit.value for bit in (
+        Control.TRIGGER_ENABLE, Control.TRIGGER, Control.RESULTS_ACK, Control.CLEAR_EXPOSURE_COMPLETE,
+    )
 )  # fmt: skip
 
 
@@ -32,7 +40,7 @@ class InFlight:
         self.cycle = Cycle.IDLE
         self.current: Part | None = None
         self.events: deque[Part] = deque()
-        self.flags = Status(0)
+        self.flags = 0
         self.dropped_because = Reason.OFFLINE
         self.exposed_s: float | None = None
         self._waiting: deque[Part] = deque()
@@ -50,14 +58,14 @@ class InFlight:
         self.current, self.exposed_s = part, None
         self._verdicts.accepted(part.trigger_id, part.part_id)
         self._acknowledge_id(part)
-        self.flags &= ~(Status.EXPOSURE_COMPLETE | Status.SYSTEM_BUSY)
-        self.flags |= Status.ACQUIRING
+        self.flags &= ~(_EXPOSED | _BUSY)
+        self.flags |= _ACQUIRING
         self.events.append(part)
 
     def refuse(self, part: Part) -> bool:
         """False: too many wait already, this one is not answered at all."""
         if len(self._waiting) >= MAX_REFUSALS:
-            self.flags |= Status.RESULTS_BUFFER_OVERRUN
+            self.flags |= _OVERRUN
             return False
         self._acknowledge_id(part)
         self._queue(part)
@@ -70,7 +78,7 @@ class InFlight:
 
     def _acknowledge_id(self, part: Part) -> None:
         self._stat["TRIGGER_ID_ACK"] = part.trigger_id
-        self.flags |= Status.TRIGGER_ACK
+        self.flags |= _ACK
         self._counts["TRIGGERS"] += not part.has_row
 
     def _queue(self, part: Part) -> None:
@@ -90,7 +98,7 @@ class InFlight:
             return
         self.cycle = advance(self.cycle, Step.EXPOSED)
         self.exposed_s = exposed_s
-        self.flags = (self.flags & ~Status.ACQUIRING) | Status.EXPOSURE_COMPLETE | Status.SYSTEM_BUSY
+        self.flags = (self.flags & ~_ACQUIRING) | _EXPOSED | _BUSY
 
     def may_load(self, part: Part) -> bool:
         return part is self.current and not part.record_only and self.cycle in AT_WORK
@@ -101,14 +109,14 @@ class InFlight:
         self._seq = self._seq % 0xFFFF + 1
         exposed_s = part.accepted_s if self.exposed_s is None else self.exposed_s
         fill_record(self._stat, self._seq, part, record, now_s, part.trigger_age_s + exposed_s - part.accepted_s)
-        self.flags &= ~(Status.ACQUIRING | RESULT)
+        self.flags &= ~(_ACQUIRING | _RESULT)
 
     def raise_flags(self, part: Part, code: int, now_s: float) -> None:
         """VALID and PASS xor FAIL."""
         self.cycle = advance(self.cycle, Step.FLAGGED)
-        self.flags |= Status.RESULTS_VALID | (Status.PASS if code == Verdict.PASS else Status.FAIL)
-        self.flags ^= Status.INSPECTION_COMPLETED
-        self.flags &= ~Status.SYSTEM_BUSY
+        self.flags |= _VALID | (_PASS if code == Verdict.PASS else _FAIL)
+        self.flags ^= _COMPLETED
+        self.flags &= ~_BUSY
         self._valid_since_s = now_s
         self.remember(part, code)
 
@@ -127,21 +135,21 @@ class InFlight:
 
     def see(self, ctrl: Image) -> None:
         """TRIGGER, RESULTS_ACK, TRIGGER_ENABLE and CLEAR_EXPOSURE_COMPLETE of one image."""
-        control = Control(ctrl["CONTROL"])
-        if not control & Control.TRIGGER:
-            self.flags &= ~Status.TRIGGER_ACK
+        control = ctrl["CONTROL"]
+        if not control & _TRIGGER:
+            self.flags &= ~_ACK
         if self.cycle is Cycle.WAIT_ACK:
             by_id = ctrl["RESULT_ACK_ID"] and ctrl["RESULT_ACK_ID"] == self._stat["RES_TRIGGER_ID"]
-            if control & Control.RESULTS_ACK or by_id:
+            if control & _RESULTS_ACK or by_id:
                 self.clear_valid()
-        if self.cycle is Cycle.WAIT_DROP and not control & Control.TRIGGER:
+        if self.cycle is Cycle.WAIT_DROP and not control & _TRIGGER:
             self.cycle = advance(self.cycle, Step.RELEASED)
             self._finish()
-        if not control & Control.TRIGGER_ENABLE:
+        if not control & _ENABLE:
             self.abort(Reason.OFFLINE)  # the documented re-sync: no VALID for the part in flight, its row is 4/110
             self.flags &= ~_ENDED_BY_DISABLE
-        if control & Control.CLEAR_EXPOSURE_COMPLETE:
-            self.flags &= ~Status.EXPOSURE_COMPLETE
+        if control & _CLEAR_EXPOSURE:
+            self.flags &= ~_EXPOSED
 
     def unacknowledged(self, now_s: float, timeout_s: float) -> bool:
         """Does a result stand for longer than `timeout_s`?"""
@@ -149,7 +157,7 @@ class InFlight:
 
     def clear_valid(self) -> None:
         self.cycle = advance(self.cycle, Step.ACKED)
-        self.flags &= ~RESULT
+        self.flags &= ~_RESULT
         self._valid_since_s = math.inf
 
     def session_ended(self, because: Reason) -> None:
@@ -158,7 +166,7 @@ class InFlight:
             self.abort(because)
         if self.cycle is not Cycle.PUBLISH:
             clear_record(self._stat)
-        self.flags &= ~(RESULT | Status.TRIGGER_ACK)
+        self.flags &= ~(_RESULT | _ACK)
 
     def abort(self, because: Reason) -> None:
         """What is in flight ends without a (further) result."""
@@ -167,11 +175,11 @@ class InFlight:
         if self.cycle is not Cycle.DROPPED:
             self.dropped_because = because
         self.cycle = advance(self.cycle, Step.ABORTED)
-        self.flags &= ~(_WORKING | RESULT)
+        self.flags &= ~(_WORKING | _RESULT)
         if self.cycle is Cycle.IDLE:
             self._finish()
         else:
-            self.flags |= Status.SYSTEM_BUSY  # the line still has it: a PLC that waits to change over must see that
+            self.flags |= _BUSY  # the line still has it: a PLC that waits to change over must see that
 
     def _finish(self) -> None:
         self.current = None

@@ -23,7 +23,7 @@ class Publishing(Standing):
             return None
         record = self.downgrade(part, record, now_s)
         if record.reason == Reason.CAMERA and part.refused is None:
-            self._latched |= Status2.ACQ_ERROR
+            self._latched |= Status2.ACQ_ERROR.value
         self._flight.load(part, record, now_s)
         self._compose(now_s)
         return record

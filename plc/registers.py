@@ -180,7 +180,7 @@ class Register:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A run of registers with one writer (contract, P4)."""
+    """A run of registers with one writer (contract, P4). places: name -> offset, and whether it is a u32."""
 
     name: str
     base: int  # of station 1 in server mode; each further station adds 200
@@ -188,9 +188,11 @@ class Block:
     writer: Literal["plc", "appliance"]
     registers: tuple[Register, ...]
     _named: Mapping[str, Register] = field(init=False, repr=False, compare=False)
+    places: Mapping[str, tuple[int, bool]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_named", {register.name: register for register in self.registers})
+        object.__setattr__(self, "places", {r.name: (r.offset, r.kind == "u32") for r in self.registers})
 
     def __getitem__(self, name: str) -> Register:
         return self._named[name]

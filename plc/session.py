@@ -5,7 +5,7 @@ from __future__ import annotations
 from plc.cycle import LINK_NEXT, Link, LinkStep
 from plc.images import Image
 from plc.parts import HandshakeConfig
-from plc.registers import SIGNATURE, SIMULATOR_SIGNATURE, Control, Reason
+from plc.registers import SIGNATURE, SIMULATOR_SIGNATURE, Reason
 from plc.watch import PlcWatch
 
 
@@ -17,7 +17,7 @@ class Session:
     """
 
     def __init__(self, cfg: HandshakeConfig) -> None:
-        self._number = cfg.number
+        self._kinds = {SIMULATOR_SIGNATURE + cfg.number: True, SIGNATURE + cfg.number: False}
         self.watch = PlcWatch(cfg.heartbeat_timeout_s, cfg.max_trigger_age_s)
         self.link, self.doubt = Link.DOWN, Reason.LINK_LOST
         self.simulator: bool | None = None  # None: this connection has not shown the right signature
@@ -31,9 +31,9 @@ class Session:
         return self._connections, self._programs
 
     @property
-    def control(self) -> Control:
+    def control(self) -> int:
         """The newest CONTROL; 0 where there is no reference."""
-        return Control(self.ctrl["CONTROL"]) if self.ctrl is not None else Control(0)
+        return self.ctrl["CONTROL"] if self.ctrl is not None else 0
 
     def connected(self) -> bool:
         """A connection stands. True: it is the first of this process."""
@@ -47,8 +47,7 @@ class Session:
 
     def signed(self, signature: int) -> bool:
         """Is it this station's PLC, or its simulator? To any other nothing is ever written (row 21)."""
-        kinds = {SIMULATOR_SIGNATURE + self._number: True, SIGNATURE + self._number: False}
-        self.simulator = kinds.get(signature)
+        self.simulator = self._kinds.get(signature)
         if self.simulator is None:
             self._programs += 1  # a PLC that cleared its memory, or another one: no PASS crosses this (P8)
         return self.simulator is not None

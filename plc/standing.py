@@ -21,6 +21,16 @@ from plc.verdicts import PlcVerdicts
 
 COUNTED = "TRIGGERS PASS FAIL UNCERTAIN NOT_INSPECTED TEST MISSED DUPLICATES STALE ID_GAPS LINK_SESSIONS ACK_TIMEOUTS"
 WRONG_IDS = 16  # newest that an alarm names
+# What follows runs with every poll, and an IntFlag's own operators make an object each time: so plain numbers.
+_ENABLE, _SET_OFFLINE, _TRIGGER = Control.TRIGGER_ENABLE.value, Control.SET_OFFLINE.value, Control.TRIGGER.value
+_HELD = (Control.TRIGGER | Control.RESULTS_ACK).value  # no READY while one of them is up
+_READY, _ERROR, _ONLINE = Status.TRIGGER_READY.value, Status.ERROR.value, Status.ONLINE.value
+_CONFLICT, _HB_OK, _DEGRADED, _SIMULATION, _STORAGE, _UNSYNCED = (
+    bit.value for bit in (
+        Status2.OWNER_CONFLICT, Status2.PLC_HB_OK, Status2.DEGRADED, Status2.SIMULATION, Status2.STORAGE_WARN,
+        Status2.CLOCK_UNSYNCED,
+    )
+)  # fmt: skip
 
 
 class Standing:
@@ -46,7 +56,8 @@ class Standing:
         self._duplicate_error = self._wrongly_accepted = self._halted = False
         self._activations = 0
         self._restarted, self._acked_before = False, 0
-        self._latched = Status2(0)
+        self._latched = 0  # bits of STATUS2
+        self._composed_s = 0.0
         self._compose(0.0)
 
     @property
@@ -70,7 +81,7 @@ class Standing:
     @property
     def quiet(self) -> bool:
         """No part is under way and none is announced: what PLC and appliance have counted can be compared."""
-        return self._flight.idle and not self._session.control & Control.TRIGGER
+        return self._flight.idle and not self._session.control & _TRIGGER
 
     @property
     def obeyed(self) -> deque[CommandRequest]:
@@ -110,13 +121,13 @@ class Standing:
     @property
     def armed(self) -> bool:
         """The PLC may trigger: now, or as soon as what is under way is done."""
-        wanted = bool(self._session.control & Control.TRIGGER_ENABLE)
+        wanted = bool(self._session.control & _ENABLE)
         return wanted and self.stat["OFFLINE_REASON"] == OfflineReason.NONE
 
     @property
     def owner_doubted(self) -> bool:
         """Latched until CLEAR_ERROR: nothing may be written meanwhile."""
-        return bool(self._latched & Status2.OWNER_CONFLICT)
+        return bool(self._latched & _CONFLICT)
 
     @property
     def may_force(self) -> bool:
@@ -131,7 +142,7 @@ class Standing:
 
     def _offline_reason(self, now_s: float) -> OfflineReason:
         session = self._session
-        if self._stopping or self._halted or self.set_offline or session.control & Control.SET_OFFLINE:
+        if self._stopping or self._halted or self.set_offline or session.control & _SET_OFFLINE:
             return OfflineReason.SET_OFFLINE
         if session.link is not Link.LIVE:
             stopped = session.doubt is Reason.PLC_HEARTBEAT
@@ -155,34 +166,33 @@ class Standing:
         return (
             offline is OfflineReason.NONE and self._flight.idle and not self._line_busy
             and not triggers.protocol_error and not triggers.confirming
-            and bool(control & Control.TRIGGER_ENABLE) and not control & (Control.TRIGGER | Control.RESULTS_ACK)
+            and bool(control & _ENABLE) and not control & _HELD
         )  # fmt: skip
 
     def _compose(self, now_s: float) -> None:
         """STATUS and its companions from the states; everything else in the image stands until it is replaced (P5)."""
         s, cfg, health, watch = self.stat, self.cfg, self._health, self._session.watch
+        self._composed_s = now_s
         offline = self._offline_reason(now_s)
         ready = self._is_ready(offline)
         if not self._triggers.confirming:
             self._ready = ready  # what the PLC was shown before the edge
         self._been_ready |= ready
-        own = (self._wrongly_accepted or self._challenge.expired or self._triggers.protocol_error) * Reason.RESYNC
-        self._errors.see(
-            (Reason(own), health.error, Reason(self._duplicate_error * Reason.DUPLICATE_ID)), keep=self._been_ready
-        )
+        own = self._wrongly_accepted or self._challenge.expired or self._triggers.protocol_error
+        doubled = Reason.DUPLICATE_ID if self._duplicate_error else Reason.NONE
+        self._errors.see((Reason.RESYNC if own else Reason.NONE, health.error, doubled), keep=self._been_ready)
         halted = offline is OfflineReason.SET_OFFLINE
         if not halted or self._stopping or not self._flight.idle:
             self.forcing.end()
         starting = health.offline_reason is OfflineReason.STARTING and not health.ready
         status = self._flight.flags | self._commands.flags
-        status |= Status.TRIGGER_READY * ready | Status.ERROR * self._errors.present
-        status |= Status.ONLINE * (self.link is Link.LIVE and not halted and not starting)
+        status |= _READY * ready | _ERROR * self._errors.present
+        status |= _ONLINE * (self.link is Link.LIVE and not halted and not starting)
         s["STATUS"], s["STATE"] = status, self._state(halted, starting, offline)
         s["STATUS2"] = (
-            self._latched | Status2.PLC_HB_OK * watch.alive(now_s)
-            | Status2.DEGRADED * (health.degraded or watch.degraded(now_s))
-            | Status2.SIMULATION * (self.simulated_camera and self.simulator is False)
-            | Status2.STORAGE_WARN * health.storage_warn | Status2.CLOCK_UNSYNCED * health.clock_unsynced
+            self._latched | _HB_OK * watch.alive(now_s) | _DEGRADED * (health.degraded or watch.degraded(now_s))
+            | _SIMULATION * (self.simulated_camera and self.simulator is False)
+            | _STORAGE * health.storage_warn | _UNSYNCED * health.clock_unsynced
         )  # fmt: skip
         s["ERROR_CODE"], s["OFFLINE_REASON"] = self._errors.code, offline
         s["ACTIVE_RECIPE"], s["STAT_SIGNATURE"] = self.active_recipe, SIGNATURE + cfg.number

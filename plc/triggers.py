@@ -5,6 +5,8 @@ from __future__ import annotations
 from plc.images import Image
 from plc.registers import Control
 
+_TRIGGER, _ENABLE = Control.TRIGGER.value, Control.TRIGGER_ENABLE.value
+
 
 class Triggers:
     """Levels in, edges out (P3). Whether an edge is accepted is decided elsewhere.
@@ -28,18 +30,18 @@ class Triggers:
 
     def edge(self, prev: Image, ctrl: Image) -> bool:
         """True: `ctrl` shows a trigger that needs an answer."""
-        was, control = Control(prev["CONTROL"]), Control(ctrl["CONTROL"])
-        if not control & Control.TRIGGER:
+        control = ctrl["CONTROL"]
+        if not control & _TRIGGER:
             self.forget_image()
-        elif self.confirming or not was & Control.TRIGGER:
+        elif self.confirming or not prev["CONTROL"] & _TRIGGER:
             return self._whole(control, ctrl)
         elif ctrl["TRIGGER_ID"] != prev["TRIGGER_ID"]:
             self.protocol_error = True  # an id that changes while TRIGGER stands is no trigger
         return False
 
-    def _whole(self, control: Control, ctrl: Image) -> bool:
+    def _whole(self, control: int, ctrl: Image) -> bool:
         """An edge counts once its id is whole and new, or is still the same one poll later."""
-        if not control & Control.TRIGGER_ENABLE:
+        if not control & _ENABLE:
             self.confirming = False
             return False
         id_, inverse = ctrl["TRIGGER_ID"], ctrl["TRIGGER_ID_INV"]

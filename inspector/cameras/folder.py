@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from inspector.bitmap import read_bitmap
 from inspector.core.errors import CameraError, CameraLost, CameraTimeout
 from inspector.core.ports import Clock
 from inspector.core.types import Frame, Image, Proof, Trigger
@@ -115,7 +116,10 @@ class FolderCamera:
 
     def _read(self, name: str) -> Image:
         try:
-            image = read_picture(self.folder / name, max_megapixels=self.max_megapixels)
+            file, most = self.folder / name, self.max_megapixels
+            image = read_bitmap(file, max_megapixels=most)
+            if image is None:
+                image = read_picture(file, max_megapixels=most)
         except PictureError as exc:
             raise CameraError(f"folder camera: {exc}") from exc
         image.flags.writeable = False

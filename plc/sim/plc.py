@@ -34,12 +34,12 @@ class SimPlc(SimLine):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.beside is None:
-            self._bases = [self.base]
-            self.memory = Memory(writable=self._appliance_may_write)
+            self._writable = set[int]()  # the appliance's own registers
+            self.memory = Memory(writable=self._writable.__contains__)
             self.server = RegisterServer(self.memory)
         else:
-            self.memory, self.server, self._bases = self.beside.memory, self.beside.server, self.beside._bases
-            self._bases.append(self.base)
+            self.memory, self.server, self._writable = self.beside.memory, self.beside.server, self.beside._writable
+        self._writable.update(range(self.base + CTRL.size, self.base + IDENT.base))  # STAT and DIAG only (P4)
         self._held: list[int] | None = None  # STAT as the program saw it last, while the memory is held
         self._identified = [0] * IDENT.size
         self._ends: set[asyncio.Task[None]] = set()  # connections that are being cut
@@ -83,10 +83,6 @@ class SimPlc(SimLine):
             first = self.base + image.block.base
             self.memory.words[first : first + image.block.size] = image.words
         self._identified = list(self.program.ident.words)
-
-    def _appliance_may_write(self, address: int) -> bool:
-        """STAT and DIAG only (P4), of each station."""
-        return any(CTRL.size <= address - base < IDENT.base for base in self._bases)
 
     # -- what a fault script does --------------------------------------------------------------------------------------
 

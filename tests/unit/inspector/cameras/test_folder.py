@@ -176,9 +176,13 @@ async def test_pixels_are_decoded_on_the_cameras_thread(
         where.append(threading.current_thread().name)
         return read(file, **how)
 
+    def left(file: Path, **how: float) -> None:
+        where.append(threading.current_thread().name)
+
+    monkeypatch.setattr(folder_module, "read_bitmap", left)
     monkeypatch.setattr(folder_module, "read_picture", noted)
     await camera_of(pictures, thread).grab(trigger())
-    assert where == ["camera"]
+    assert where == ["camera", "camera"]
 
 
 async def test_a_look_shows_what_the_next_part_gets_and_takes_nothing_from_it(
