@@ -15,7 +15,6 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
-from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
@@ -50,6 +49,7 @@ from inspector.web import (
     storage,
 )
 from inspector.web.access import Access
+from inspector.web.assets import Assets
 from inspector.web.feed import Feed
 from inspector.web.guard import Guard
 from inspector.web.look import Looks
@@ -89,9 +89,9 @@ def create_app(site: Site) -> ASGIApp:
     """The whole page as one ASGI application; the tasks that feed it are the runner's."""
     app = FastAPI(title="Inspector", docs_url=None, redoc_url=None, openapi_url=None, telemetry=NO_TELEMETRY)
     app.state.site = site
+    app.mount("/static", Assets(STATIC, assets_hash()))  # first: a screen that opens asks for these most
     for subject in SUBJECTS:
         app.include_router(subject.router)
-    app.mount("/static", StaticFiles(directory=STATIC))
 
     @app.exception_handler(HTTPException)
     async def http_error(_: Request, exc: HTTPException) -> Response:

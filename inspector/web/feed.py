@@ -175,6 +175,11 @@ class Feed:
         return name
 
     @property
+    def parts(self) -> list[View]:
+        """The last parts, newest first, in the language of the task."""
+        return [part[language()] for part in self._parts]
+
+    @property
     def last_fail(self) -> View | None:
         return None if self._last_fail is None else self._last_fail[language()]
 
