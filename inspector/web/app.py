@@ -56,7 +56,7 @@ from inspector.web.look import Looks
 from inspector.web.records import Filters, Unreadable
 from inspector.web.reviewed import ReviewTeller
 from inspector.web.roles import methods_of
-from inspector.web.server import NO_TELEMETRY, Impatient, Server, bind, feed_watchdog
+from inspector.web.server import NO_TELEMETRY, Impatient, Server, bind, feed_watchdog, give_way
 from inspector.web.settings import WebSettings, settings_of
 from inspector.web.site import STATIC, Site, assets_hash
 from inspector.web.speech import Speech
@@ -142,6 +142,7 @@ async def _read_records(site: Site) -> None:
 
 def run(cfg: AppConfig) -> None:
     """Serve the page until SIGTERM or SIGINT. Raises ConfigError: the address cannot be had, or must not be."""
+    give_way()
     settings = settings_of(cfg)
     require_whole(cfg.paths.state)
     if settings.tls == own_pair(settings.office):
