@@ -115,10 +115,11 @@ export function adopt() { // what the page drew by itself
 }
 
 export function strip(parts, lastFail, words) {
-  const list = $("strip");
-  const wanted = new Map(parts.map((p) => [String(p.no), p]));
-  for (const item of [...list.children]) if (!wanted.delete(item.dataset.no)) item.remove();
-  for (const part of [...wanted.values()].reverse()) list.prepend(el("li", { "data-no": part.no }, thumb(part, true)));
+  const list = $("strip"), there = new Map([...list.children].map((item) => [item.dataset.no, item]));
+  const items = parts.map((p) => there.get(String(p.no)) ?? el("li", { "data-no": p.no }, thumb(p, true)));
+  const wanted = new Set(items);
+  for (const item of there.values()) if (!wanted.has(item)) item.remove();
+  items.forEach((item, n) => { if (list.children[n] !== item) list.insertBefore(item, list.children[n] ?? null); });
   const pinned = $("pinned");
   if (!lastFail) pinned.replaceChildren(el("p", { class: "quiet" }, words.nofail));
   else if (pinned.dataset.no !== String(lastFail.no)) {
