@@ -24,6 +24,7 @@ from inspector.serve.present import prediction_view
 from inspector.serve.service import ServeSettings, Service
 from inspector.serve.upload import Lingering, read_upload
 from inspector.web import site
+from inspector.web.assets import Assets
 from inspector.web.guard import READ, Guard, is_loopback
 from inspector.web.server import NO_TELEMETRY, Impatient, Server, bind, feed_watchdog
 from inspector.web.speech import Speech
@@ -40,7 +41,7 @@ def create_app(service: Service) -> ASGIApp:
     app = FastAPI(title="Inspector", docs_url=None, redoc_url=None, openapi_url=None, telemetry=NO_TELEMETRY)
     _add_routes(app, service)
     app.mount("/static/serve", StaticFiles(directory=STATIC))
-    app.mount("/static", StaticFiles(directory=site.STATIC))
+    app.mount("/static", Assets(site.STATIC, site.assets_hash()))
 
     @app.exception_handler(Declined)
     async def declined(_: Request, exc: Declined) -> Response:

@@ -15,7 +15,6 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
-from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
@@ -50,13 +49,14 @@ from inspector.web import (
     storage,
 )
 from inspector.web.access import Access
+from inspector.web.assets import Assets
 from inspector.web.feed import Feed
 from inspector.web.guard import Guard
 from inspector.web.look import Looks
 from inspector.web.records import Filters, Unreadable
 from inspector.web.reviewed import ReviewTeller
 from inspector.web.roles import methods_of
-from inspector.web.server import NO_TELEMETRY, Impatient, Server, bind, feed_watchdog
+from inspector.web.server import NO_TELEMETRY, Impatient, Server, bind, feed_watchdog, give_way
 from inspector.web.settings import WebSettings, settings_of
 from inspector.web.site import STATIC, Site, assets_hash
 from inspector.web.speech import Speech
@@ -89,9 +89,9 @@ def create_app(site: Site) -> ASGIApp:
     """The whole page as one ASGI application; the tasks that feed it are the runner's."""
     app = FastAPI(title="Inspector", docs_url=None, redoc_url=None, openapi_url=None, telemetry=NO_TELEMETRY)
     app.state.site = site
+    app.mount("/static", Assets(STATIC, assets_hash()))  # first: a screen that opens asks for these most
     for subject in SUBJECTS:
         app.include_router(subject.router)
-    app.mount("/static", StaticFiles(directory=STATIC))
 
     @app.exception_handler(HTTPException)
     async def http_error(_: Request, exc: HTTPException) -> Response:
@@ -142,6 +142,7 @@ async def _read_records(site: Site) -> None:
 
 def run(cfg: AppConfig) -> None:
     """Serve the page until SIGTERM or SIGINT. Raises ConfigError: the address cannot be had, or must not be."""
+    give_way()
     settings = settings_of(cfg)
     require_whole(cfg.paths.state)
     if settings.tls == own_pair(settings.office):

@@ -26,7 +26,7 @@ from inspector.web.words import LANGUAGES, in_each, language
 log = structlog.get_logger(__name__)
 
 MAX_CLIENTS = 64
-QUEUE = 32  # messages that one screen may lag behind
+QUEUE = 32  # messages that wait for a screen to begin
 KEEP = 100  # parts in memory
 NEWEST = 8  # parts whose pictures may still be on their way
 SILENT_S = 5.0  # the daemon speaks every second; after this the connection is made anew
@@ -59,32 +59,40 @@ Connect = Callable[[], AbstractAsyncContextManager[Daemon]]
 
 
 class Screen:
-    """One open browser: the messages that it has not taken yet, in the language it was opened in. None ends it."""
+    """One open browser, in the language it was opened in. Its messages wait until `begin` says where they go."""
 
     def __init__(self) -> None:
         self.language = language()
-        self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUE)
-        self.closed = False
+        self.waiting: deque[bytes] = deque()
+        self.ended = asyncio.Event()
+        self._take: Callable[[bytes], None] | None = None
+
+    @property
+    def closed(self) -> bool:
+        return self.ended.is_set()
+
+    def begin(self, take: Callable[[bytes], None]) -> None:
+        """Hand over what waits, and each message from now on as it comes. take: quick, and bounded by itself."""
+        while self.waiting:
+            take(self.waiting.popleft())
+        self._take = take
 
     def offer(self, message: bytes) -> None:
-        """Queue a message; a screen that is too far behind is ended instead."""
+        """Give it a message; a screen that does not begin is ended instead."""
         if self.closed:
             return
-        if self._queue.full():
-            log.info("screen dropped: too slow")
-            self.close()
+        if self._take is not None:
+            self._take(message)
+        elif len(self.waiting) < QUEUE:
+            self.waiting.append(message)
         else:
-            self._queue.put_nowait(message)
+            log.info("screen dropped: it does not begin")
+            self.close()
 
     def close(self) -> None:
         """End it now; what it had not taken is dropped."""
-        self.closed = True
-        while not self._queue.empty():
-            self._queue.get_nowait()
-        self._queue.put_nowait(None)
-
-    async def next(self) -> bytes | None:
-        return await self._queue.get()
+        self.waiting.clear()
+        self.ended.set()
 
 
 class Feed:
@@ -173,6 +181,11 @@ class Feed:
         """The name of the small picture of one of the last parts."""
         name: str | None = next((p["preview"] for p in map(_plain, self._parts) if p["no"] == no), None)
         return name
+
+    @property
+    def parts(self) -> list[View]:
+        """The last parts, newest first, in the language of the task."""
+        return [part[language()] for part in self._parts]
 
     @property
     def last_fail(self) -> View | None:

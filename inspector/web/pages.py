@@ -20,6 +20,7 @@ from inspector.web.words import offline_words, word
 from plc.registers import OfflineReason
 
 ON_ITS_WAY, WRITTEN_WITHIN_S = 20, 2.0  # looks for a picture that the archive is about to write
+IN_SIGHT = 12  # small pictures that a panel of 1280 pixels shows; the browser asks for others as they come into sight
 router = APIRouter()
 readable = partial(router.api_route, methods=["GET", "HEAD"])
 
@@ -31,7 +32,11 @@ def site_of(request: Request) -> Site:
 
 @readable("/")
 async def line(request: Request) -> Response:
-    return site_of(request).page("line.html", here="line")
+    site = site_of(request)
+    parts, last_fail = site.feed.parts, site.feed.last_fail
+    in_sight = [*parts[:IN_SIGHT], *([last_fail] if last_fail else [])]
+    shots = {part["no"]: site.thumbs.address_of(part["no"]) for part in in_sight}
+    return site.page("line.html", here="line", parts=parts, last_fail=last_fail, shots=shots)
 
 
 @router.get("/events")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections import OrderedDict
 
 import cv2
@@ -23,6 +24,11 @@ class Thumbs:
 
     def get(self, no: int) -> bytes | None:
         return self._kept.get(no)
+
+    def address_of(self, no: int) -> str:
+        """Where a page finds it: in the address itself if it is in memory, so that it comes with the page."""
+        data = self._kept.get(no)
+        return f"/thumb/{no}" if data is None else f"data:image/jpeg;base64,{b64encode(data).decode()}"
 
     def make(self, no: int, picture: bytes) -> bytes:
         """picture: a JPEG or PNG that the daemon wrote. Returns the small JPEG. Raises NoPicture: it is none."""

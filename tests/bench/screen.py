@@ -57,16 +57,16 @@ WATCH = """() => { // part id -> when word, reason and filmstrip showed it, and 
         });
     }).observe(document.querySelector('#verdict'), {subtree: true, childList: true, characterData: true});
 }"""
-OPENED = """() => { // from the beginning of the navigation, by the browser's own clock; from what the stream gave, too
+OPENED = """() => { // from the beginning of the navigation, by the browser's own clock; from the first result, too
     window.opened = null;
     const look = () => {
         const strip = document.querySelector('#strip'), all = strip ? strip.children.length : 0;
-        if (all && !window.hello) window.hello = performance.now();
+        if (all && !window.begun) window.begun = performance.now();
         const right = strip ? strip.getBoundingClientRect().right : 0;
         const near = [...document.querySelectorAll('#strip img')]
             .filter((img) => img.parentElement.getBoundingClientRect().left < right);
         const drawn = near.length > 5 && near.every((img) => img.complete && img.naturalWidth > 0);
-        if (all === %d && drawn) window.opened = [performance.now(), performance.now() - window.hello];
+        if (all === %d && drawn) window.opened = [performance.now(), performance.now() - window.begun];
         else requestAnimationFrame(look);
     };
     look();
@@ -91,7 +91,7 @@ async def measure(parts: int, folder: Path) -> list[Row]:
         *_spread("RESULTS_VALID to the text in the page", shown),
         *_spread("RESULTS_VALID to painted", painted, RESULT_BAR_MS),
         Row("the two clocks agree within", doubt_ms, "ms"),
-        *_spread("filmstrip of 100: from the stream's first word to drawn", [one[1] for one in openings]),
+        *_spread("filmstrip of 100: from its first result in the page to drawn", [one[1] for one in openings]),
         *_spread("filmstrip of 100: from the click to drawn, page and all", [one[0] for one in openings],
                  FILMSTRIP_BAR_MS),
     ]  # fmt: skip
@@ -172,7 +172,7 @@ async def _clock_of(page: Any) -> tuple[float, float]:
 
 
 async def _open(browser: Any, origin: str, results: int) -> list[float]:
-    """One more screen, with nothing in its cache: (ms since its navigation, ms since the stream's first word)."""
+    """One more screen, with nothing in its cache: (ms since its navigation, ms since the first result in it)."""
     context = await browser.new_context(viewport=SIZE)
     try:
         page = await context.new_page()

@@ -101,7 +101,6 @@ async def running(folder: Path) -> AsyncIterator[tuple[WatchedPlc, int, int]]:
         async with daemon(config), child("inspector", "web", str(config), log=folder / "page.log") as page:
             if not await sim.wait_ready(READY_S):
                 raise RuntimeError(f"not READY within {READY_S:.0f} s:\n{last_words(folder / 'daemon.log')}")
-            os.setpriority(os.PRIO_PROCESS, page.pid, 5)  # as its unit has it
             await _opened(port, folder)
             yield sim, port, page.pid
     finally:

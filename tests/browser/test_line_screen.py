@@ -40,6 +40,7 @@ SECOND_OPENING = (
     const told = await new Promise((done) => source.addEventListener('hello', (e) => done(JSON.parse(e.data))));
     source.close();
     document.querySelector('#strip').replaceChildren(); // emptied, and drawn anew as on a screen that just opened
+    strip(told.parts.slice(0, 5), told.last_fail, words); // those from before the daemon's start come later
     strip(told.parts, told.last_fail, words);
     while (!drawn()) await new Promise(requestAnimationFrame);
 }"""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from pathlib import Path
 
 import httpx
@@ -11,6 +12,7 @@ import psutil
 import pytest
 
 from inspector.web.feed import KEEP, MAX_CLIENTS
+from inspector.web.server import NICE
 from tests.support.fake_daemon import FakeDaemon
 from tests.support.page import until
 from tests.support.strangers import EVENTS, HOST, frozen_screen, slow_body, status_of
@@ -64,6 +66,11 @@ async def test_frozen_screens_are_dropped_in_ten_seconds_and_of_a_thousand_as_ma
         assert (await ask.get("/healthz")).status_code == 200
         assert process.memory_info().rss / 1e6 - before_mb < MOST_MB
     await daemon.stop()
+
+
+async def test_the_page_gives_way_to_the_line_whoever_starts_it(tmp_path: Path, free_port: int) -> None:
+    async with page_in(tmp_path, free_port, "") as page:
+        assert page_of(page.port).nice() == max(NICE, os.getpriority(os.PRIO_PROCESS, 0))
 
 
 async def test_a_body_that_comes_byte_by_byte_is_cut_off_within_ten_seconds_whoever_sends_it(

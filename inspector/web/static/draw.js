@@ -57,7 +57,8 @@ function load(img, url, lost = () => {}) { // the picture is written just after 
       lost();
     }
   };
-  img.src = url;
+  if (img.getAttribute("src") !== url) img.src = url;
+  else if (img.complete && !img.naturalWidth) img.onerror(); // the page named it itself, and it failed before we were here
 }
 
 function clear(img) {
@@ -87,26 +88,38 @@ const near = new IntersectionObserver((seen) => { // those in sight and the next
   }
 }, { root: $("strip"), rootMargin: "0px 200px" });
 
-function thumb(part, inStrip) {
-  const shot = el("span", { class: "shot" });
-  if (part.preview || part.image) {
-    const img = el("img", { alt: "", "data-no": part.no });
-    if (inStrip) near.observe(img);
-    else load(img, `/thumb/${part.no}`);
-    shot.append(img);
-  }
-  const name = `${part.word}, ${part.part_id}, ${part.text}, ${part.time}`;
-  shot.append(el("span", { class: "id" }, part.part_id));
-  const cap = el("span", { class: "cap" }, sign(part.sign), el("span", {}, part.word));
-  const urgent = part.urgent ? { "data-urgent": "" } : {};
-  return el("a", { ...urgent, class: "thumb", href: `/part/${part.no}`, "data-sign": part.sign, "data-no": part.no, title: name }, shot, cap);
+function shoot(img, inStrip) {
+  if (img.getAttribute("src")?.startsWith("data:")) return; // it came with the page
+  if (inStrip && !img.hasAttribute("src")) near.observe(img);
+  else load(img, `/thumb/${img.dataset.no}`);
+}
+
+function thumb(part, inStrip) { // the form stands in the page, which draws the first ones by itself
+  const made = $("thumb").content.firstElementChild.cloneNode(true), img = made.querySelector("img");
+  made.href = `/part/${part.no}`;
+  made.dataset.sign = part.sign;
+  made.dataset.no = img.dataset.no = part.no;
+  made.title = `${part.word}, ${part.part_id}, ${part.text}, ${part.time}`;
+  made.toggleAttribute("data-urgent", Boolean(part.urgent));
+  made.querySelector(".id").textContent = part.part_id;
+  made.querySelector("use").setAttribute("href", `#sign-${part.sign}`);
+  made.querySelector(".cap span").textContent = part.word;
+  if (part.preview || part.image) shoot(img, inStrip);
+  else img.remove();
+  return made;
+}
+
+export function adopt() { // what the page drew by itself
+  for (const img of document.querySelectorAll("#strip img")) shoot(img, true);
+  for (const img of document.querySelectorAll("#pinned img")) shoot(img, false);
 }
 
 export function strip(parts, lastFail, words) {
-  const list = $("strip");
-  const wanted = new Map(parts.map((p) => [String(p.no), p]));
-  for (const item of [...list.children]) if (!wanted.delete(item.dataset.no)) item.remove();
-  for (const part of [...wanted.values()].reverse()) list.prepend(el("li", { "data-no": part.no }, thumb(part, true)));
+  const list = $("strip"), there = new Map([...list.children].map((item) => [item.dataset.no, item]));
+  const items = parts.map((p) => there.get(String(p.no)) ?? el("li", { "data-no": p.no }, thumb(p, true)));
+  const wanted = new Set(items);
+  for (const item of there.values()) if (!wanted.has(item)) item.remove();
+  items.forEach((item, n) => { if (list.children[n] !== item) list.insertBefore(item, list.children[n] ?? null); });
   const pinned = $("pinned");
   if (!lastFail) pinned.replaceChildren(el("p", { class: "quiet" }, words.nofail));
   else if (pinned.dataset.no !== String(lastFail.no)) {

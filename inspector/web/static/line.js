@@ -1,6 +1,6 @@
 import { follow } from "./live.js";
 import { alarms } from "./alarms.js";
-import { facts, picture, states, strip, verdict } from "./draw.js";
+import { adopt, facts, picture, states, strip, verdict } from "./draw.js";
 import * as counts from "./counts.js";
 import * as heat from "./heat.js";
 
@@ -35,6 +35,7 @@ function showParts() {
   strip(now.parts, now.lastFail, words);
 }
 
+adopt();
 heat.setUp(showParts);
 counts.setUp();
 follow("/events", {

@@ -149,7 +149,7 @@ async def test_the_last_parts_and_the_last_fail_from_before_the_daemons_memory_c
     async with page_process(site):
         await until(lambda: site.feed.last_fail is not None)
         screen = site.feed.open_screen()
-        hello = json.loads((await screen.next() or b"").decode().split("data: ")[1])
+        hello = json.loads(screen.waiting.popleft().decode().split("data: ")[1])
         site.feed.close_screen(screen)
         shown = [(part["no"], part["sign"], part["past"]) for part in hello["parts"]]
         found = await site.records.page(Filters(), None, 100)
