@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from inspector.web.said import in_words
 from inspector.web.words import Explained, has_word, offline_words, readable, reason_words, word
 from plc.registers import TEST_AS_EXPECTED, TEST_NOT_AS_EXPECTED, Reason, Verdict
 
@@ -129,7 +130,7 @@ def state_view(name: str, state: Message | None) -> View:
     """One watched part. Not heard of is not OK."""
     if state is None:
         return {"name": word(f"states.{name}"), "state": "unknown", "mark": word("states.unknown"), "text": ""}
-    known, text = ("ok" if state.get("ok") is True else "bad"), str(state.get("text") or "")
+    known, text = ("ok" if state.get("ok") is True else "bad"), in_words(str(state.get("text") or ""))
     return {"name": word(f"states.{name}"), "state": known, "mark": word(f"states.{known}"), "text": text}
 
 
