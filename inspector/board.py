@@ -131,7 +131,10 @@ def status_of_box(boards: Sequence[Board]) -> Message:
         {**alarm, "id": f"{other['station']}.{alarm['id']}", "cause": f"{other['station']}: {alarm['cause']}"}
         for other in others for alarm in other["alarms"]
     ]  # fmt: skip
-    listed = ("station", "number", "mode", "ready", "offline_reason", "recipe", "recipe_revision")
+    listed = (
+        "station", "number", "mode", "ready", "offline_reason", "recipe", "recipe_revision", "tallies",
+        "part_difference",
+    )  # fmt: skip
     lines = [{key: status[key] for key in listed} for status in (first, *others)]
     return {**first, "alarms": [*first["alarms"], *alarms], "stations": lines}
 
