@@ -20,6 +20,13 @@ from tests.support.office import PASSWORD, make_hashes_cheap
 from tests.support.page import page_process, site_in, until
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
+OVER_THE_EDGE = """() => {
+    const of = (id) => document.querySelector(id).getBoundingClientRect(), verdict = of('#verdict');
+    const inside = ['#verdict-word', '#verdict-text', '#verdict-facts'].filter((id) => of(id).bottom > verdict.bottom);
+    const below = ['.counts', '.states', '#alarms-card', '.who'].filter((id) => of(id).bottom > innerHeight);
+    const lines = of('.who').top > of('nav').bottom - 1 ? ['two lines of links'] : [];
+    return [...inside, ...below, ...lines];
+}"""
 IDS = {"triggers": "total", "plc": "plc", **{n: n for n in ("pass", "fail", "uncertain", "not_inspected", "test")}}
 
 
@@ -104,6 +111,11 @@ async def test_of_several_stations_the_counts_of_each_are_one_choice_away_and_a_
         await shows(seen.page, "reset", {"triggers": 41, "plc": 41})
         assert "NOT READY: Camera does not answer" in await seen.page.inner_text("#facts")
         await seen.page.screenshot(path=shots / "line-two-stations.png")
+        for kind, changes in ((Kind.GOOD, {}), (Kind.EMPTY, {"reason": 102}), (Kind.EMPTY, {"reason": 113})):
+            part = daemon.part(kind, **changes)
+            await seen.page.wait_for_selector(f"#strip li:first-child[data-no='{part['no']}']")
+            assert await seen.page.evaluate(OVER_THE_EDGE) == [], "a panel shows all, also to who is logged in"
+        await seen.page.screenshot(path=shots / "line-fault-logged-in.png")
         await seen.page.click("#reset")
         await seen.page.click("#reset-form .main")
         await seen.page.wait_for_selector("#reset-dialog", state="hidden")
