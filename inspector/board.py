@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from inspector.core.details import AND, Detail
 from inspector.core.ports import Clock
 from inspector.core.types import Inspection, Limits
 from inspector.health import Health
@@ -108,9 +109,11 @@ class Board:
 
     def _disk(self) -> Message:
         archive = self.archive()
-        free = f"{shutil.disk_usage(self.disk).free / 1e9:.0f} GB free"
-        dropped = f", {archive.dropped} pictures dropped" if archive.dropped else ""
-        return {"ok": archive.ok, "text": (free if archive.ok else archive.text) + dropped, "age_s": None}
+        free = Detail.FREE.of(gb=f"{shutil.disk_usage(self.disk).free / 1e9:.0f}")
+        told = [free if archive.ok else archive.text]
+        if archive.dropped:
+            told.append(Detail.DROPPED.of(count=archive.dropped))
+        return {"ok": archive.ok, "text": AND.join(told), "age_s": None}
 
     def _percentiles(self) -> Mapping[str, float]:
         if not self._cycles_ms:
@@ -128,7 +131,10 @@ def status_of_box(boards: Sequence[Board]) -> Message:
         {**alarm, "id": f"{other['station']}.{alarm['id']}", "cause": f"{other['station']}: {alarm['cause']}"}
         for other in others for alarm in other["alarms"]
     ]  # fmt: skip
-    listed = ("station", "number", "mode", "ready", "offline_reason", "recipe", "recipe_revision")
+    listed = (
+        "station", "number", "mode", "ready", "offline_reason", "recipe", "recipe_revision", "tallies",
+        "part_difference",
+    )  # fmt: skip
     lines = [{key: status[key] for key in listed} for status in (first, *others)]
     return {**first, "alarms": [*first["alarms"], *alarms], "stations": lines}
 

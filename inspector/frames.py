@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from inspector.core.details import Detail
 from inspector.core.errors import FrameError
 from inspector.core.manifest import ZoneLimits
 from inspector.core.types import Frame, Image, Mode, Proof, Trigger
@@ -60,16 +61,16 @@ class FrameGate:
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
             raise FrameError(Reason.CAMERA, f"not an 8-bit RGB picture: {image.shape} {image.dtype}")
         if self._size is not None and image.shape[:2] != self._size:
-            raise FrameError(Reason.CAMERA, f"picture is {image.shape[:2]}, the recipe is for {self._size}")
+            raise FrameError(Reason.CAMERA, Detail.WRONG_SIZE.of(size=image.shape[:2], wanted=self._size))
 
     def _check_fresh(self, frame: Frame, trigger: Trigger) -> None:
         last, self._last = self._last, frame  # before anything is refused: a refused frame must not come again either
         if frame.seq != trigger.seq:
-            raise FrameError(Reason.CAMERA, f"frame of trigger {frame.seq}, not of {trigger.seq}")
+            raise FrameError(Reason.CAMERA, Detail.OTHER_TRIGGER.of(frame=frame.seq, trigger=trigger.seq))
         if not frame.exposed_mono_s >= trigger.accepted_mono_s:
-            raise FrameError(Reason.CAMERA, "frame was exposed before its trigger")
+            raise FrameError(Reason.CAMERA, Detail.EXPOSED_BEFORE.of())
         if last is not None and _is_repeat(frame, last):
-            raise FrameError(Reason.CAMERA, "the same frame again: the camera is frozen")
+            raise FrameError(Reason.CAMERA, Detail.FROZEN.of())
 
     def _check_light(self, image: Image) -> None:
         x, y, w, h = self._roi
@@ -79,9 +80,9 @@ class FrameGate:
 def _check_proof(frame: Frame, trigger: Trigger) -> None:
     """Contract, P12."""
     if frame.proof is Proof.NONE:
-        raise FrameError(Reason.NO_PROOF, "this camera cannot prove that the frame is of this trigger")
+        raise FrameError(Reason.NO_PROOF, Detail.NO_PROOF.of())
     if frame.proof is Proof.SIMULATED and not trigger.simulator:
-        raise FrameError(Reason.SIMULATED, "a simulated picture towards a real PLC")
+        raise FrameError(Reason.SIMULATED, Detail.SIMULATED.of())
 
 
 def check_light(view: Image, zones: Sequence[ZoneLimits]) -> dict[str, float]:
@@ -95,7 +96,8 @@ def check_light(view: Image, zones: Sequence[ZoneLimits]) -> dict[str, float]:
         limits = (zone.brightness, zone.contrast, zone.sharpness)
         for name, value, (low, high) in zip(("brightness", "contrast", "sharpness"), figures, limits, strict=True):
             if not low <= value <= high:  # two-sided: a dead lamp may make scores better
-                text = f"zone {zone.name}: {name} {value:.1f} is outside {low:.1f} to {high:.1f}"
+                at = {"value": f"{value:.1f}", "low": f"{low:.1f}", "high": f"{high:.1f}"}
+                text = Detail.ZONE_OUTSIDE.of(zone=zone.name, measure=name, **at)
                 raise FrameError(Reason.IMAGE_QUALITY, text)
             if low < high:
                 places[f"zone {zone.name}: {name}"] = (value - low) / (high - low)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from inspector.core.alarm_kinds import KINDS, Kind, Params, Problem
+from inspector.core.details import Detail
 from inspector.core.errors import InspectorError, ModelError, PartError, StoreBroken, StoreError
 from inspector.core.ports import Clock
 from inspector.core.types import Inspection
@@ -162,7 +163,7 @@ class Health:
         if isinstance(error, PartError) and not isinstance(error, ModelError):
             log.info("part not inspected", no=done.no, reason=reason.name, text=str(error))
         if reason is Reason.STORAGE or isinstance(error, StoreError):
-            self.down("store", "a record was not committed in time", _kind_of(error))
+            self.down("store", Detail.NOT_COMMITTED.of(), _kind_of(error))
         if reason is Reason.IMAGE_QUALITY:
             self.warn(Kind.PICTURE, {"detail": str(error)})
         elif done.prediction is not None:
@@ -196,7 +197,8 @@ class Health:
         for name, rule in self.watched.items():
             age = now - self._last_ok_s.get(name, -math.inf)
             fresh = age <= rule.max_age_s  # NaN is not fresh
-            text, kind = self._down.get(name, ("working" if fresh else "no sign of life", None))
+            alive = Detail.WORKING if fresh else Detail.NO_SIGN_OF_LIFE
+            text, kind = self._down.get(name, (alive.of(), None))
             parts[name] = PartState(fresh, text, round(age, 2) if math.isfinite(age) else None)
             if not fresh:
                 first = first or rule.reason

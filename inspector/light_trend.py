@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from inspector.core.details import Detail
+
 TREND_PICTURES = 10  # pictures that a trend is smoothed over
 NEAR_LIMIT = (
     0.25  # of the way between two limits; a bundle's own pictures lie in the half between (edge_deploy/zones.py)
@@ -40,4 +42,5 @@ class LightTrend:
         if NEAR_LIMIT <= place <= 1 - NEAR_LIMIT:
             return None
         limit = "lower" if place < 0.5 else "upper"
-        return f"{name} nears its {limit} limit: {place:.0%} of the way between the two"
+        zone, _, measure = name.removeprefix("zone ").rpartition(": ")
+        return Detail.ZONE_NEARS.of(zone=zone, measure=measure, limit=limit, share=f"{place:.0%}")

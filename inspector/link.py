@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from inspector.core.details import AND, Detail
 from inspector.core.types import Delivery, DeliveryState, Inspection, Limits, Refusal, Trigger
 from plc.cycle import Link
 from plc.handshake import Part, Record
@@ -71,9 +72,8 @@ class PlcLink:
         told, live = OfflineReason(hs.stat["OFFLINE_REASON"]), hs.link is Link.LIVE
         silent = status.connected and told is OfflineReason.PLC_HEARTBEAT
         ok = status.connected and live and not hs.owner_doubted and not silent
-        why = "does not echo our heartbeat: stopped, or the addresses are another station's" if live else "does not run"
-        text = f"{status.text}, but its program {why}" if silent else status.text
-        text += f"; {status.refused}" if status.refused else ""
+        text = (Detail.NOT_ECHOED if live else Detail.NOT_RUNNING).of(link=status.text) if silent else status.text
+        text += f"{AND}{status.refused}" if status.refused else ""
         return LinkState(ok, text, told, Reason(hs.stat["ERROR_CODE"]), hs.protocol_error, status.notice)
 
     def record(self, decided: Inspection) -> Record:

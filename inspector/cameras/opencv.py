@@ -16,6 +16,7 @@ import numpy as np
 import structlog
 
 from inspector.cameras.settings import check_read_back
+from inspector.core.details import Detail
 from inspector.core.errors import CameraError, CameraLost, CameraTimeout
 from inspector.core.ports import Clock
 from inspector.core.types import Frame, Image, Proof, Trigger
@@ -179,7 +180,7 @@ class OpenCvCamera:
         capture = self._capture_of_source()
         try:
             if not capture.isOpened():
-                raise CameraLost(f"{self}: cannot be opened; check the cable, the address and the rights")
+                raise CameraLost(Detail.CANNOT_BE_OPENED.of(camera=self))
             self._write_settings(capture)
             if not isinstance(self.source, Path):
                 self._drain(capture)
@@ -193,12 +194,12 @@ class OpenCvCamera:
         end_s = self.clock.monotonic_s() + SETTLE_S
         while self.clock.monotonic_s() < end_s:
             if not capture.grab():
-                raise CameraLost(f"{self}: gives no frame")
+                raise CameraLost(Detail.GIVES_NO_FRAME.of(camera=self))
 
     def _capture_of_source(self) -> Any:
         if isinstance(self.source, int):
             if not Path(f"{DEVICE}{self.source}").exists():
-                raise CameraLost(f"{self}: is not there; check the cable, `inspector camera list` shows what is")
+                raise CameraLost(Detail.NOT_THERE.of(camera=self))
             os.environ.setdefault(*V4L2_PATIENCE)
             return cv2.VideoCapture(self.source, cv2.CAP_V4L2)
         if isinstance(self.source, Path):

@@ -11,6 +11,7 @@ import numpy as np
 
 from inspector.cameras.faults import Fault, FaultScript
 from inspector.cameras.settings import check_read_back
+from inspector.core.details import Detail
 from inspector.core.errors import CameraError, CameraLost, CameraTimeout
 from inspector.core.ports import Clock
 from inspector.core.types import Frame, Image, Proof, Trigger
@@ -53,7 +54,9 @@ class RenderedCamera:
         self._check_link()
         if fault is Fault.TIMEOUT:
             await self.clock.sleep(self.grab_timeout_s)
-            raise CameraTimeout(f"rendered camera: no frame within {self.grab_timeout_s:g} s")
+            raise CameraTimeout(
+                Detail.NO_FRAME_IN_TIME.of(camera="rendered camera", seconds=f"{self.grab_timeout_s:g}")
+            )
         exposed_s, last = self.clock.monotonic_s(), self._last
         image = await self.thread.call(self._expose, trigger, fault)
         if fault is Fault.FROZEN and last is not None:
@@ -89,7 +92,7 @@ class RenderedCamera:
 
     def _check_link(self) -> None:
         if self._unplugged or self.faults.stands(Fault.LOST):
-            raise CameraLost("rendered camera: link lost")
+            raise CameraLost(Detail.LINK_LOST.of(camera="rendered camera"))
         rebooted = self._rebooted or self.faults.stands(Fault.REBOOTED)
         exposure_us = DEFAULT_EXPOSURE_US if rebooted else self.exposure_us
         check_read_back("rendered camera", {"exposure": self.exposure_us}, {"exposure": exposure_us})
@@ -104,7 +107,7 @@ class RenderedCamera:
         if fault is Fault.LATE:
             time.sleep(max(0.0, trigger.deadline_mono_s - self.clock.monotonic_s()) + LATE_S)
         if fault is Fault.HALF_FRAME:
-            raise CameraError("rendered camera: frame incomplete")
+            raise CameraError(Detail.INCOMPLETE.of(camera="rendered camera"))
         self._part_id = trigger.part_id
         return self._draw(trigger.part_id, _LIGHT.get(fault, Light()), half=fault is Fault.WRONG_SIZE)
 

@@ -51,6 +51,7 @@ async def play(parts: int, folder: Path, view: View, *, page_port: int | None, r
         sim = await stack.enter_async_context(child(LINE_PLC, *plc, log=folder / "plc.log", piped=True))
         view.started(port, page_port, config)
         playing = asyncio.create_task(_play(sim, folder, results, changes, view), name="play")
+        coded = asyncio.create_task(_tell_code(folder / "page.log", page_port, view), name="code")
         stopped = asyncio.create_task(stop.wait(), name="stop")
         try:
             await asyncio.wait([playing, stopped, *others], return_when=asyncio.FIRST_COMPLETED)
@@ -60,9 +61,9 @@ async def play(parts: int, folder: Path, view: View, *, page_port: int | None, r
                 raise DemoError(f"the {ended} ended by itself:\n{last_words(folder / f'{ended}.log')}")
             await playing
         finally:
-            for task in (playing, stopped, *others):
+            for task in (playing, stopped, coded, *others):
                 task.cancel()
-            await asyncio.gather(playing, stopped, *others, return_exceptions=True)
+            await asyncio.gather(playing, stopped, coded, *others, return_exceptions=True)
     if changes and not changes[-1]["ok"]:
         raise DemoError(f"the change-over to recipe {changes[-1]['recipe']} failed: {changes[-1]['text']}")
     if not stop.is_set() and len(results) < parts:
@@ -96,6 +97,24 @@ async def _play(
         else:
             results.append(SimResult(**told))
             view.part(results)
+
+
+async def _tell_code(log: Path, page_port: int | None, view: View) -> None:
+    """The one-time code of the first administrator: a page of a box tells it in its journal, this one in a folder."""
+    while page_port is not None:
+        if (told := await asyncio.to_thread(_code_in, log)) is not None:
+            view.first_start(*told)
+            return
+        await asyncio.sleep(0.1)
+
+
+def _code_in(log: Path) -> tuple[str, str] | None:
+    """Page and code in a log; None: not there yet. A line that is not whole yet is no JSON."""
+    for line in log.read_bytes().splitlines() if log.exists() else ():
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            told = json.loads(line)
+            return str(told["page"]), str(told["code"])
+    return None
 
 
 async def _statuses(path: Path, until_s: float) -> AsyncIterator[dict[str, Any]]:

@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar
 
+from inspector.core.details import Detail
 from inspector.core.errors import StoreError
 from inspector.core.ports import Clock
 from inspector.store import regain
@@ -163,7 +164,7 @@ class Journal:
         try:
             await self.until(self._turn, self._clock.monotonic_s() + BEHIND_S)
         except TimeoutError as exc:
-            raise StoreError(f"the record is behind: no commit within {BEHIND_S} s") from exc
+            raise StoreError(Detail.BEHIND.of(seconds=BEHIND_S)) from exc
         self._turn = None
 
     def note(self, actor: str, action: str, what: str) -> Future[None]:
@@ -216,7 +217,7 @@ class Journal:
         """Raises StoreError: less is free than the rows of the refused need, and `for_bytes` more."""
         free, needed = self._database.free_bytes(), self._min_free_bytes + for_bytes
         if free < needed:
-            raise StoreError(f"only {free >> 20} MB free, {needed >> 20} MB are needed")
+            raise StoreError(Detail.SHORT_OF_ROOM.of(free=free >> 20, needed=needed >> 20))
 
     # -- helpers -------------------------------------------------------------------------------------------------------
 

@@ -11,10 +11,12 @@ from inspector.core.alarm_kinds import CRITICAL, HIGH, KINDS, LOW, MEDIUM
 from inspector.core.alarms import BOX, UNHEEDED, Change, Event, Phase
 from inspector.store.alarm_history import DAY_MS, RATE_MS, Record
 from inspector.web.present import UNKNOWN, Message, View, clock_time, date_time, percent
+from inspector.web.said import in_words
 from inspector.web.words import has_word, word
 
 MINUTES = (15, 60, 240, 480)  # that one may shelve for
 BUSY, FLOOD = 2, 10  # alarms in ten minutes: more than BUSY are too many to deal with
+RANKS = (CRITICAL, HIGH, MEDIUM, LOW)
 AIM = {LOW: 0.80, MEDIUM: 0.15, HIGH: 0.05}  # shares, ISA-18.2; what is critical counts with HIGH
 
 
@@ -45,9 +47,10 @@ def alarm_view(alarm: Message) -> View:
 
 
 def alarms_view(status: Message) -> View:
-    """For the screens: the list, what nobody took note of first; what is shelved; how many nobody took note of."""
+    """For the screens: the list, what is wrong now and nobody took note of first, by priority; what is shelved; how
+    many nobody took note of."""
     views = [alarm_view(alarm) for alarm in status.get("alarm_list") or []]
-    views.sort(key=lambda view: not view["may_ack"])
+    views.sort(key=lambda view: (not view["may_ack"], view["phase"] == Phase.CLEARED, _rank(view["priority"])))
     return {
         "alarms": [view for view in views if not view["shelved"]],
         "shelved": [view for view in views if view["shelved"]],
@@ -108,12 +111,18 @@ def shelf_times() -> list[tuple[int, str]]:
     ]  # fmt: skip
 
 
+def _rank(priority: str) -> int:
+    """Most urgent first; one of another version than ours before all."""
+    return RANKS.index(priority) if priority in RANKS else -1
+
+
 def _said(alarm: Message, part: str) -> str:
     """A text of the alarm's kind; of one of another version than ours what the log says: better than none."""
     key, params = str(alarm.get("key", "")), alarm.get("params") or {}
     kind = KINDS.get(key)
     if kind is not None and (not part or kind.params == params.keys()):
-        return word(f"alarm.{key}{part}", **params)
+        said = {name: in_words(v) if name == "detail" else v for name, v in params.items()}
+        return word(f"alarm.{key}{part}", **said)
     return word(f"alarm.unknown{part}", detail=f"{key}: {alarm.get('cause', '')}")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from inspector.web.present import View
 from inspector.web.rows import code_text
+from inspector.web.said import in_words
 from inspector.web.words import has_word, offline_words, word
 from plc.changes import Change, Edge, edges
 from plc.images import Image, WordOrder
@@ -64,7 +65,7 @@ def state_view(found: Message) -> View:
     return {
         "station": str(found["station"]), "offline": offline, "held": bool(found["held_by"]), "state": key,
         "word": word(f"controls.state.{key}"), "why": held or why, "connected": connected,
-        "link": str(found["text"]), "may_force": found["may_force"] is True, "no": int(found["no"]),
+        "link": in_words(str(found["text"])), "may_force": found["may_force"] is True, "no": int(found["no"]),
         "age": _age(found["ctrl_age_ms"]), "beat": _age(found["plc_beat_ms"]),
         "ctrl": image_view(found["ctrl"], CTRL, found["word_order"]),
         "stat": image_view(found["stat"], STAT, found["word_order"]),

@@ -23,12 +23,13 @@ async def reset_counts(request: Request) -> Response:
     """Begin a new counting period; what was counted is kept. The screens learn of it with the next status."""
     site, person = site_of(request), known_person(request)
     try:
-        why = (await sent_object(request, {"why"}))["why"]
+        sent = await sent_object(request, {"station", "why"})
     except BadRequest:
         return _refused(400, "tally.reset.bad")
-    if not isinstance(why, str) or len(why) > MAX_WHY or not (why == "" or why.isprintable()):
+    station, why = sent["station"], sent["why"]
+    if not isinstance(station, str) or not isinstance(why, str) or len(why) > MAX_WHY or not _one_line(why):
         return _refused(400, "tally.reset.bad")
-    params = {"station": site.feed.status.get("station", ""), "why": why.strip()}
+    params = {"station": station[:MAX_WHY], "why": why.strip()}  # one that does not exist the daemon refuses
     try:
         await have_done(site.settings.socket, person.name, "reset_counts", params)
     except ControlError as exc:
@@ -38,6 +39,10 @@ async def reset_counts(request: Request) -> Response:
         log.warning("counts not reset", error=str(exc))
         return _refused(503, "tally.reset.offline")
     return JSONResponse({"told": word("tally.reset.done")})
+
+
+def _one_line(text: str) -> bool:
+    return text == "" or text.isprintable()
 
 
 def _refused(status: int, key: str) -> Response:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from inspector.web.said import in_words
 from inspector.web.words import Explained, has_word, offline_words, readable, reason_words, word
 from plc.registers import TEST_AS_EXPECTED, TEST_NOT_AS_EXPECTED, Reason, Verdict
 
@@ -90,7 +91,7 @@ def status_view(status: Message) -> View:
         "hint": word("waiting.hint") if ready else why.hint,
         "clock": clock_time(status.get("utc_ms")),
         "simulated": status.get("simulated") is not False,  # not known to be real: say so
-        "tallies": tallies_view(status),
+        "counted": counted_view(status),
         "states": [state_view(name, (status.get("parts") or {}).get(name)) for name in PARTS],
         "facts": facts(status),
     }
@@ -102,6 +103,12 @@ def counts_view(counts: Message) -> View:
     product = sum(n for name, n in numbers.items() if name != "test")
     share = numbers["pass"] / product if product else None
     return {"total": int(counts.get("triggers", 0)), **numbers, "yield": percent(share, digits=1)}
+
+
+def counted_view(status: Message) -> list[View]:
+    """The counting periods of each station of the box."""
+    lines = status.get("stations") or [status]
+    return [{"station": str(line.get("station", "")), "tallies": tallies_view(line)} for line in lines]
 
 
 def tallies_view(status: Message) -> list[View]:
@@ -129,7 +136,7 @@ def state_view(name: str, state: Message | None) -> View:
     """One watched part. Not heard of is not OK."""
     if state is None:
         return {"name": word(f"states.{name}"), "state": "unknown", "mark": word("states.unknown"), "text": ""}
-    known, text = ("ok" if state.get("ok") is True else "bad"), str(state.get("text") or "")
+    known, text = ("ok" if state.get("ok") is True else "bad"), in_words(str(state.get("text") or ""))
     return {"name": word(f"states.{name}"), "state": known, "mark": word(f"states.{known}"), "text": text}
 
 
@@ -141,7 +148,8 @@ def reasons_view(counted: Sequence[tuple[int, int]]) -> list[View]:
 def facts(status: Message) -> list[tuple[str, str]]:
     """Names and values of what runs, for the foot of the station's card."""
     cycle = status.get("cycle_ms") or {}
-    found = [
+    found = [(str(line["station"]), _standing(line)) for line in status.get("stations") or []]
+    found += [
         (word("states.recipe"), str(status.get("recipe") or "")),
         (word("states.bundle"), str(status.get("bundle_id") or "")),
     ]
@@ -151,6 +159,13 @@ def facts(status: Message) -> list[tuple[str, str]]:
     if _finite(status.get("uptime_s")):
         found.append((word("states.uptime"), duration(status["uptime_s"])))
     return [(name, value) for name, value in found if value]
+
+
+def _standing(line: Message) -> str:
+    """Of one station of several: ready, or why not."""
+    if line.get("ready") is True:
+        return word("sign.waiting")
+    return word("states.notready", why=offline_words(int(line.get("offline_reason") or 0)).text)
 
 
 def percent(share: float | None, digits: int = 0) -> str:

@@ -160,6 +160,8 @@ async def test_two_stations_in_one_daemon_judge_change_over_and_fail_each_by_its
             ("st1", "a", True),
             ("st2", "b", False),
         ]
+        since_reset = [next(t for t in s["tallies"] if t["scope"] == "reset") for s in status["stations"]]
+        assert [t["counts"]["pass"] for t in since_reset] == [12, 8], "each station has counts of its own"
         assert any(a["id"] == "st2.camera" and a["cause"].startswith("st2: camera") for a in status["alarms"])
         lost.unlink()
         assert await until([one, two], lambda: ready(two), 10)

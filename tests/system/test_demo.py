@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -80,10 +81,12 @@ def test_the_demo_says_where_to_look_serves_the_page_and_leaves_nothing_after_ct
         assert len(running_in(tmp_path)) == 2, "daemon and page, each a process"
         with urllib.request.urlopen(f"http://127.0.0.1:{free_port}/healthz", timeout=10) as answer:
             assert answer.status == 200
-        lines = read_until(demo, "parts 50")
+        lines += read_until(demo, "parts 50")
         demo.send_signal(signal.SIGINT)
         rest = demo.stdout.read() if demo.stdout else ""
         assert demo.wait(20) == 0
+    code = rf"{free_port}/first-start with the one-time code (\w{{4}}-){{3}}\w{{4}}\b"
+    assert sum(bool(re.search(code, line)) for line in lines) == 1, "how the first person logs in"
     assert "mismatches  0" in rest
     assert running_in(tmp_path) == []
     assert list(tmp_path.iterdir()) == []

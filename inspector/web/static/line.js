@@ -61,7 +61,7 @@ follow("/events", {
     $("clock").textContent = status.clock;
     $("simulated").hidden = !status.simulated;
     board.toggleAttribute("data-calm", status.alarms.length === 0);
-    counts.counts(status.tallies, words);
+    counts.counts(status.counted, words);
     states(status.states, words);
     facts(status.facts);
     alarms(status);
