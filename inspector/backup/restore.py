@@ -142,7 +142,6 @@ def _begin(plan: _Plan, stack: contextlib.ExitStack) -> None:
         except (StoreError, OSError) as exc:
             raise BackupError(f"stop it first (systemctl stop {what}): {database} is in use") from exc
         stack.callback(os.close, fd)
-        _give(database.with_suffix(".lock"), {}, database.parent)
 
 
 def _check_room(plan: _Plan, whole: Whole) -> None:
@@ -210,6 +209,9 @@ def _keep_floors(staged: Path, present: Path) -> None:
 
 def _own(plan: _Plan, files: Mapping[str, Mapping[str, Any]]) -> None:
     """Rights and owners as they were, where this machine knows these names; else those of the folder."""
+    for folder, database in ((plan.state, RESULTS), (plan.office, OFFICE)):
+        _own_folder(folder, files.get(database, {}))
+        _give((folder / database).with_suffix(".lock"), {}, folder)
     staged = {name: path for name in files if (path := _staged(plan, name)) is not None}
     for name, path in staged.items():
         if path.is_symlink() or not path.exists():
@@ -221,6 +223,12 @@ def _own(plan: _Plan, files: Mapping[str, Mapping[str, Any]]) -> None:
             if path.is_dir():
                 path.chmod(0o750)
                 _give(path, {}, folder)
+
+
+def _own_folder(folder: Path, database: Mapping[str, Any]) -> None:
+    """On a new box we have just made it, as root: it is of whose database lies in it, or nobody could open that."""
+    if os.geteuid() == 0 and folder.stat().st_uid == 0:
+        _give(folder, {**database, "mode": 0o750}, folder)
 
 
 def _staged(plan: _Plan, name: str) -> Path | None:

@@ -33,7 +33,7 @@ from inspector.web.words import word
 router = APIRouter()
 readable = partial(router.api_route, methods=["GET", "HEAD"])
 WORDS = (
-    "live", "armed", "nopart", "gone", "best", "kept", "again", "undone", "empty", "waiting", "region.kept",
+    "live", "armed", "nopart", "gone", "best", "kept", "again", "undone", "changed", "empty", "waiting", "region.kept",
     "region.whole", "region.fixed",
 )  # fmt: skip
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import zipfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,39 @@ async def drag(page: Any, start: tuple[float, float], end: tuple[float, float]) 
     await page.mouse.up()
 
 
+async def parts_that_come_quickly(box: EmptyBox, page: Any, good: Iterator[int]) -> None:
+    """A label goes to the picture that was looked at, and one that is labelled does not come back."""
+    await box.sim.play([NewPart(next(good), lot="L1", serial="S7")])
+    async with scanning(box):
+        await page.wait_for_function(SHOWN, arg="7")
+    await box.sim.play([NewPart(next(good), lot="L1", serial="S8")])
+    async with scanning(box):
+        await page.wait_for_function(SHOWN, arg="8")
+        await page.keyboard.press("g")  # for the one that was there until just now
+        await page.wait_for_selector("#told[data-bad]")
+        assert await page.text_content("#waiting") == "2 waiting"
+        await page.wait_for_timeout(800)
+        asked, let = asyncio.Event(), asyncio.Event()
+
+        async def late(route: Any) -> None:
+            answer = await route.fetch()
+            asked.set()
+            await let.wait()
+            await route.fulfill(response=answer)
+
+        await page.route("**/review/queue*", late, times=1)
+        await page.dispatch_event("#days", "change")
+        await asked.wait()
+        await page.keyboard.press("g")
+        await page.wait_for_function(SHOWN, arg="7")
+        async with page.expect_response(lambda answer: "/review/queue" in answer.url):
+            let.set()
+        await page.wait_for_timeout(300)
+        assert await page.get_attribute("#stage", "data-no") == "7"
+        await page.keyboard.press("g")
+        await page.wait_for_selector("#none:not([hidden])")
+
+
 async def test_from_an_empty_box_to_a_dataset_by_mouse_and_keys(tmp_path: Path, open_page: Open, shots: Path) -> None:
     good, bad = parts_of(Kind.GOOD), parts_of(Kind.SCRATCH)
     async with empty_box(tmp_path) as box:
@@ -109,11 +142,13 @@ async def test_from_an_empty_box_to_a_dataset_by_mouse_and_keys(tmp_path: Path, 
                     await page.keyboard.press("1")
                     await page.wait_for_selector("#none:not([hidden])")
         await page.wait_for_function(COUNTS, arg="4 / 4, 2 / 2")
+        await parts_that_come_quickly(box, page, good)
+        await page.wait_for_function(COUNTS, arg="6 / 4, 2 / 2")
         await page.select_option("[name=split_by]", "part")
         async with page.expect_download() as download:
             await page.click("text=Take the dataset with you")
         with zipfile.ZipFile(await (await download.value).path()) as held:
-            assert len([name for name in held.namelist() if name.endswith(".png")]) == 6
+            assert len([name for name in held.namelist() if name.endswith(".png")]) == 8
         await page.goto(f"{box.origin}/language/zh?to=/collect")
         for name, size, scheme in (
             ("dark", (1280, 800), "dark"),

@@ -65,6 +65,19 @@ def test_the_gate_refuses_a_unit_without_hardening(tmp_path: Path) -> None:
     assert analyze("security", "--offline=true", "--threshold=15", plain).returncode != 0
 
 
+def keys_of(name: str) -> dict[str, str]:
+    lines = (SYSTEMD / name).read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+
+
+def test_asking_for_a_backup_again_and_again_never_wears_the_button_out() -> None:
+    """Beyond a limit systemd stops watching for the note until somebody resets it: four presses within a minute did."""
+    path, service = keys_of("inspector-backup.path"), keys_of("inspector-backup.service")
+    assert (path["TriggerLimitIntervalSec"], service["StartLimitIntervalSec"]) == ("0", "0")
+    assert service["ExecStartPre"] == f"-/bin/rm -f {path['PathExists']}"  # else a note that stays starts it for ever
+    assert service["ExecStopPost"] == "-/bin/sleep 5"
+
+
 def test_the_users_can_be_made(tmp_path: Path) -> None:
     if not shutil.which("systemd-sysusers"):
         pytest.skip("systemd-sysusers is not installed")

@@ -9,7 +9,8 @@ const may = $("collect").dataset.may === "1";
 const LOOK_AGAIN_MS = 10_000; // for pictures of parts that nobody told us of
 const WRITTEN_MS = 300; // after its part a picture is on the disk
 const SHOWN = 5; // pictures that wait, small
-const now = { items: [], total: 0, done: 0, held: null, ticket: "", busy: false, asking: false };
+const LOOK_MS = 700; // so long a picture that came by itself takes no label: the finger was on its way for the one before
+const now = { items: [], total: 0, done: 0, held: null, ticket: "", busy: false, asking: false, moves: 0, from_ms: 0 };
 const post = makePost(() => tell(words.again, true));
 
 function tell(text, bad = false) {
@@ -56,14 +57,17 @@ function show() {
 async function more() {
   if (now.asking || now.busy || document.hidden) return;
   now.asking = true;
+  const { held, moves } = now;
   try {
     const answer = await fetch(`/review/queue?queue=collect&days=${$("days").value}&blind=1`);
     const found = await answer.json();
     if (!answer.ok) throw new Error(found.error);
     if (now.busy) return;
+    if (now.moves !== moves) return setTimeout(more); // it is of before the last label, and would bring that picture back
     Object.assign(now, { items: found.items, total: found.total, done: found.done });
     if (!$("hold").checked) now.held = found.items[0]?.no ?? null;
     if (now.held !== Number($("stage").dataset.no)) now.ticket = newTicket();
+    if (held !== null && now.held !== null && now.held !== held) now.from_ms = Infinity; // until it can be seen
     show();
   } catch (problem) {
     if (!(problem instanceof TypeError)) tell(problem.message, true);
@@ -74,12 +78,14 @@ async function more() {
 
 async function give(label) {
   if (!may || now.busy || now.held === null || !label) return;
+  if (performance.now() < now.from_ms) return tell(words.changed, true);
   now.busy = true;
   const no = now.held;
   const answer = await post("/review/label", { no, label, ticket: now.ticket });
   now.busy = false;
   if (!answer.ok) return tell(answer.error, true);
   now.items = now.items.filter((item) => item.no !== no);
+  now.moves += 1;
   now.done += 1;
   now.held = null;
   tell(filled(words.kept, { no, label: answer.label }));
@@ -94,6 +100,7 @@ async function undo() {
   now.busy = false;
   if (!answer.ok) return tell(answer.error, true);
   if (answer.item) now.items = [answer.item, ...now.items.filter((item) => item.no !== answer.no)];
+  now.moves += 1;
   now.held = null;
   now.done = Math.max(0, now.done - 1);
   tell(filled(words.undone, answer));
@@ -180,7 +187,11 @@ $("skip").addEventListener("click", skip);
 $("undo").addEventListener("click", undo);
 $("days").addEventListener("change", more);
 $("hold").addEventListener("change", more);
-$("shot").addEventListener("load", () => { $("stage").dataset.shown = $("stage").dataset.no; });
+$("shot").addEventListener("load", () => {
+  $("stage").dataset.shown = $("stage").dataset.no;
+  if (now.from_ms === Infinity) now.from_ms = performance.now() + LOOK_MS;
+});
+$("shot").addEventListener("error", () => { now.from_ms = 0; });
 $("region").addEventListener("submit", async (event) => {
   event.preventDefault();
   const region = look.region();

@@ -102,6 +102,26 @@ async def test_a_wiped_box_is_the_same_again_after_one_command(box: BoxOnDisk) -
         assert (await part(results, 900)).no > max(row[0] for row in before)
 
 
+def owners(folder: Path) -> dict[str, tuple[str, str]]:
+    everything = (folder, *folder.rglob("*"))
+    return {str(path.relative_to(folder)): (path.owner(), path.group()) for path in everything if not path.is_symlink()}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files to others")
+def test_on_a_new_box_daemon_and_page_own_what_they_must_write(box: BoxOnDisk) -> None:
+    users = {box.state: "daemon", box.office: "nobody"}  # any two that every Linux has
+    for folder, user in users.items():
+        for path in (folder, *folder.rglob("*")):
+            shutil.chown(path, user, "daemon")
+    made = make(box.cfg, box.config)
+    shutil.rmtree(box.folder)
+    restore(made.path, None, None)
+    for folder, user in users.items():
+        found = owners(folder)
+        assert set(found.values()) == {(user, "daemon")}, found
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o750
+
+
 async def test_numbers_go_on_above_what_was_given_out_after_the_backup(box: BoxOnDisk) -> None:
     made = make(box.cfg, box.config)
     async with store(box.results) as results:
