@@ -1,4 +1,4 @@
-"""Activations that end where the usual picture's do, in PyTorch as in every graph that is made from it.
+"""Activations that end not far above the usual picture's, in PyTorch as in every graph that is made from it.
 
 On a few strange pictures some channels of a residual network explode: tenfold what the usual picture shows, and from
 block to block. Eight bits hold either their top or everybody else's steps. A network whose ReLUs are clipped, as ReLU6
@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-REACH = 1.5  # of the median, over the pictures, of a picture's largest value
+REACH = 2.0  # times the median, over the pictures, of a picture's largest value
 STAGES = ("layer1", "layer2", "layer3", "layer4")
 
 

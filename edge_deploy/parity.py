@@ -30,8 +30,9 @@ SMALLEST = 1e-6  # of a score that a drift is a share of
 WHAT_TO_DO: dict[Step, str] = {
     "conversion": "PyTorch and the converted graph must agree to rounding: look for another mean, scale, resize or "
     "channel order in the graph's preprocessing than the run was trained with, or a layer that was converted wrongly",
-    "quantisation": "8 bits lose too much: quantise with more of the training pictures (--quantisation-images), or "
-    "build with --qat-if-loss or --accuracy-control (where one was given: with the other, or with neither)",
+    "quantisation": "8 bits lose too much: quantise with more of the training pictures (--quantisation-images); give "
+    "strange ones in val or negatives, as ranges and clipping are chosen on these; where classes change, build with "
+    "--qat-if-loss or --accuracy-control (where one was given: with the other, or with neither)",
     "rounding": "one graph gives different numbers on different CPUs or roundings: OpenVINO computes one of its layers "
     "wrongly (known: an average pooling directly on a quantised sum; put a convolution between), or 8-bit sums "
     "saturate without VNNI (--target-cpu avx2)",

@@ -32,12 +32,11 @@ class Ranges:
     """Where the 8-bit grids of activations end, which decides what is cut off and how coarse the steps are.
 
     batch: a range is the mean, over batches of so many pictures, of a batch's maximum; the more, the further it reaches
-    for the strange picture (docs/decisions/0040). furthest: it is the largest value of all pictures instead.
+    for the strange picture (docs/decisions/0040).
     stem: the first convolution is on 8 bits too; without, it takes a tenth of the network's time more.
     """
 
     batch: int = 1
-    furthest: bool = False
     stem: bool = True
 
 
@@ -59,7 +58,7 @@ def quantize(model: Any, spec: NetworkInput, views: Sequence[Image], target: Tar
         subset_size=len(seen),
         fast_bias_correction=True,
         ignored_scope=nncf.IgnoredScope(names=[] if ranges.stem else [_stem_of(model)]),
-        advanced_parameters=advanced(target, batchwise=one_by_one, furthest=ranges.furthest),
+        advanced_parameters=advanced(target, batchwise=one_by_one),
     )
     return made if one_by_one else _of_batches(made, 1)
 
@@ -92,19 +91,11 @@ def quantize_with_limit(
     )
 
 
-def advanced(target: TargetCpu, *, batchwise: bool = True, furthest: bool = False) -> Any:
-    """NNCF's parameters for `target`. furthest: see Ranges.
-
-    batchwise: where a batch has several pictures, each counts by itself.
-    """
+def advanced(target: TargetCpu, *, batchwise: bool = True) -> Any:
+    """NNCF's parameters for `target`. batchwise: where a batch has several pictures, each counts by itself."""
     nncf = _nncf()
     fix = nncf.OverflowFix.ENABLE if target is TargetCpu.AVX2 else nncf.OverflowFix.DISABLE
-    made = nncf.AdvancedQuantizationParameters(overflow_fix=fix, batchwise_statistics=None if batchwise else False)
-    if furthest:
-        from nncf.quantization.range_estimator import RangeEstimatorParametersSet
-
-        made.activations_range_estimator_params = RangeEstimatorParametersSet.MINMAX
-    return made
+    return nncf.AdvancedQuantizationParameters(overflow_fix=fix, batchwise_statistics=None if batchwise else False)
 
 
 def _stem_of(model: Any) -> str:

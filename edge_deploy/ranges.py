@@ -23,7 +23,7 @@ F32 = {"INFERENCE_PRECISION_HINT": "f32"}
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One way to 8 bits, as the report names it. clip: the network's activations end where the usual picture's do."""
+    """One way to 8 bits, as the report names it. clip: activations end not far above the usual picture's."""
 
     text: str
     ranges: Ranges
@@ -34,8 +34,8 @@ WAYS = (  # tried in turn, the least change first
     Way("ranges of one picture at a time", NNCFS),
     Way("ranges of 8 pictures at a time", Ranges(batch=8)),
     Way("ranges of 16 pictures at a time", Ranges(batch=16)),
-    Way("clipped activations", Ranges(furthest=True), clip=True),
-    Way("clipped activations and the first layer in FP32", Ranges(furthest=True, stem=False), clip=True),
+    Way("clipped activations", Ranges(batch=8), clip=True),
+    Way("clipped activations and the first layer in FP32", Ranges(batch=8, stem=False), clip=True),
 )
 
 
