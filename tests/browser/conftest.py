@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from inspector.demo.parts import Kind
 from tests.support.browser import Open, Watched
+from tests.support.fake_daemon import FakeDaemon
 
 CHROMIUM = next((p for name in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(name))), None)
 
@@ -52,6 +54,17 @@ async def open_page(browser: Any) -> AsyncIterator[Open]:
             return seen
 
         yield opened
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def daemon(tmp_path: Path) -> AsyncIterator[FakeDaemon]:
+    """Fourteen parts have passed, two of them bad."""
+    fake = FakeDaemon(tmp_path)
+    for n in range(14):
+        fake.part({4: Kind.STAIN, 7: Kind.DENT}.get(n, Kind.GOOD))
+    await fake.start()
+    yield fake
+    await fake.stop()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from inspector.core.alarm_kinds import Kind
 from inspector.demo.parts import Kind as Drawn
 from tests.support.alarms import alarming
-from tests.support.browser import Open
+from tests.support.browser import Open, log_in
 from tests.support.office import PASSWORD
 from tests.support.page import page_process, site_in, until
 
@@ -29,11 +29,8 @@ async def test_a_person_acknowledges_and_shelves_alarms_in_both_languages_and_a_
         async with page_process(site) as origin:
             await until(lambda: site.feed.up)
             await site.office.begin_first(await site.office.first_code() or "", "anna", PASSWORD, "setup")
-            watched = await open_page(origin, "/log-in?next=/")
+            watched = await log_in(open_page, origin, "anna")
             page = watched.page
-            await page.fill("[name=name]", "anna")
-            await page.fill("[name=password]", PASSWORD)
-            await page.click("main button")
 
             await page.wait_for_function(TEXT, arg=["#alarms", "Check the camera's cable and power"])
             assert "The camera does not work: link lost within 2 s" in await page.inner_text("#alarms")

@@ -15,10 +15,9 @@ import pytest
 from inspector.demo.parts import Kind
 from inspector.office import collecting
 from plc.sim.parts import NewPart
-from tests.support.browser import Open, Watched
+from tests.support.browser import Open, Watched, log_in
 from tests.support.collecting import EmptyBox, empty_box
 from tests.support.live_line import parts_of
-from tests.support.office import PASSWORD
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
@@ -30,10 +29,7 @@ STATE = "state => document.querySelector('#eye').dataset.state === state"
 
 
 async def open_collect(open_page: Open, origin: str, **more: Any) -> Watched:
-    watched = await open_page(origin, "/log-in?next=/collect", **more)
-    await watched.page.fill("[name=name]", "anna")
-    await watched.page.fill("[name=password]", PASSWORD)
-    await watched.page.click("main button")
+    watched = await log_in(open_page, origin, "anna", "/collect", **more)
     await watched.page.wait_for_selector("#eye-shot:not([hidden])")
     return watched
 

@@ -13,7 +13,7 @@ from inspector.control import connect_control
 from inspector.office.person import Role
 from inspector.web.site import Site
 from plc.registers import Status
-from tests.support.browser import Open, Watched
+from tests.support.browser import Open, Watched, log_in
 from tests.support.live_line import LiveLine, live_line
 from tests.support.office import PASSWORD, make_hashes_cheap
 from tests.support.page import page_process, site_in
@@ -42,12 +42,8 @@ async def scanning(line: LiveLine) -> Any:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def log_in(open_page: Open, origin: str, **more: Any) -> Watched:
-    watched = await open_page(origin, "/log-in?next=/controls", **more)
-    await watched.page.fill("[name=name]", "ida")
-    await watched.page.fill("[name=password]", PASSWORD)
-    await watched.page.click("main button")
-    return watched
+async def open_controls(open_page: Open, origin: str, **more: Any) -> Watched:
+    return await log_in(open_page, origin, "ida", "/controls", **more)
 
 
 async def make_ida(site: Site) -> None:
@@ -71,7 +67,7 @@ async def test_an_engineer_finds_a_wire_and_plays_a_line_without_a_plc(
         await make_ida(site)
         async with page_process(site) as origin:
             async with scanning(line):
-                watched = await log_in(open_page, origin)
+                watched = await open_controls(open_page, origin)
                 page = watched.page
                 page.on("dialog", lambda dialog: asyncio.ensure_future(dialog.accept()))
                 await page.wait_for_function(STATE, arg="online")
@@ -110,7 +106,7 @@ async def test_an_engineer_finds_a_wire_and_plays_a_line_without_a_plc(
                 assert (await line.status())["counts"] == before, "nothing of it is this line's"
                 await page.screenshot(path=shots / "controls-run.png", full_page=True)
 
-                phone = await log_in(open_page, origin, size=PHONE, dark=True)
+                phone = await open_controls(open_page, origin, size=PHONE, dark=True)
                 await phone.page.goto(f"{origin}/language/zh?to=/controls")
                 await phone.page.wait_for_function(STATE, arg="offline")
                 assert await phone.page.evaluate(FITS)

@@ -34,16 +34,6 @@ OUTSIDE = """() => {
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def daemon(tmp_path: Path) -> AsyncIterator[FakeDaemon]:
-    fake = FakeDaemon(tmp_path)
-    for n in range(14):
-        fake.part({4: Kind.STAIN, 7: Kind.DENT}.get(n, Kind.GOOD))
-    await fake.start()
-    yield fake
-    await fake.stop()
-
-
-@pytest_asyncio.fixture(loop_scope="module")
 async def origin(daemon: FakeDaemon, tmp_path: Path) -> AsyncIterator[str]:
     await write_record(tmp_path, line_of(40), pictures=False)
     site = site_in(tmp_path)

@@ -53,16 +53,6 @@ CAMERA_ALARM = {
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def daemon(tmp_path: Path) -> AsyncIterator[FakeDaemon]:
-    fake = FakeDaemon(tmp_path)
-    for n in range(14):
-        fake.part({4: Kind.STAIN, 7: Kind.DENT}.get(n, Kind.GOOD))
-    await fake.start()
-    yield fake
-    await fake.stop()
-
-
-@pytest_asyncio.fixture(loop_scope="module")
 async def origin(daemon: FakeDaemon, tmp_path: Path) -> AsyncIterator[str]:
     site = site_in(tmp_path)
     async with page_process(site) as address:

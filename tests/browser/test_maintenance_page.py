@@ -13,8 +13,8 @@ from inspector.office.person import Role
 from inspector.store.regain import own_folder
 from inspector.upkeep.measures import Measure
 from inspector.upkeep.trends import FILE, TrendBook
-from tests.support.browser import Open
-from tests.support.office import PASSWORD, first_admin, make_hashes_cheap, someone
+from tests.support.browser import Open, log_in
+from tests.support.office import first_admin, make_hashes_cheap, someone
 from tests.support.page import page_process, site_in
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
@@ -57,12 +57,9 @@ async def test_maintenance_sees_what_nears_its_limit_and_asks_for_a_backup_and_a
     async with page_process(site) as origin:
         await first_admin(site.office)
         await someone(site.office, "Fitz", [Role.MAINTENANCE])
-        seen = await open_page(origin, "/log-in")
+        seen = await log_in(open_page, origin, "Fitz")
         page = seen.page
-        await page.fill("[name=name]", "Fitz")
-        await page.fill("[name=password]", PASSWORD)
-        await page.press("[name=password]", "Enter")
-        await page.wait_for_url(origin + "/")
+        assert page.url == origin + "/"
         await page.click("nav a >> text=Maintenance")
         assert await page.inner_text("tr[data-key=cpu_temp] .mark") == "Alarm"
         await page.screenshot(path=shots / "maintenance-light.png", full_page=True)

@@ -14,7 +14,7 @@ import pytest
 
 from inspector.demo.parts import Kind
 from inspector.office.office import Office
-from tests.support.browser import Open, Watched
+from tests.support.browser import Open, Watched, log_in
 from tests.support.office import PASSWORD
 from tests.support.reviewing import REJECT, Part, write_parts
 
@@ -47,11 +47,7 @@ async def make_anna(run: Path) -> None:
 
 async def open_review(open_page: Open, port: int, query: str = "", **more: Any) -> Watched:
     """The page of reviews in a browser where Anna has logged in."""
-    watched = await open_page(f"http://127.0.0.1:{port}", f"/log-in?next=/review{query}", **more)
-    await watched.page.fill("[name=name]", "anna")
-    await watched.page.fill("[name=password]", PASSWORD)
-    await watched.page.click("main button")
-    return watched
+    return await log_in(open_page, f"http://127.0.0.1:{port}", "anna", f"/review{query}", **more)
 
 
 def kept(run: Path) -> list[tuple[Any, ...]]:

@@ -9,10 +9,10 @@ import pytest
 from inspector.control import ControlServer
 from inspector.office.person import Role
 from inspector.store.shelf import Bounds
-from tests.support.browser import Open
+from tests.support.browser import Open, log_in
 from tests.support.fake_daemon import unrecorded
 from tests.support.keeping import keeping
-from tests.support.office import PASSWORD, first_admin, make_hashes_cheap, someone
+from tests.support.office import first_admin, make_hashes_cheap, someone
 from tests.support.page import page_process, site_in
 from tests.support.store import FAIL, PASS
 
@@ -36,12 +36,9 @@ async def test_a_lot_is_put_on_hold_and_released_and_all_fits_a_panel_and_a_phon
         await first_admin(site.office)
         await someone(site.office, "Quinn", [Role.QUALITY])
 
-        seen = await open_page(origin, "/log-in?next=/part/1")
+        seen = await log_in(open_page, origin, "Quinn", "/part/1")
         page = seen.page
-        await page.fill("[name=name]", "Quinn")
-        await page.fill("[name=password]", PASSWORD)
-        await page.press("[name=password]", "Enter")
-        await page.wait_for_url("**/part/1")
+        assert page.url == origin + "/part/1"
         await page.click("text=Put this lot on hold")
         await page.wait_for_url("**/storage?lot=L-2026-47")
         await page.fill(".fields [name=reason]", "dents after the tool change")

@@ -15,9 +15,10 @@ from inspector.office.office import Office
 from inspector.office.person import Role
 from inspector.store.months import MonthFile, Schema, month_path
 from tests.support.certificates import make_test_ca
-from tests.support.live_line import KEY, RENDERED, STATION, signed_bundle
+from tests.support.live_line import KEY, signed_bundle
 from tests.support.office import PASSWORD
 from tests.support.record import Entry, line_of, write_record
+from tests.support.station import station_text
 from tests.support.tiny_bundle import trusted_key
 
 MONTH = "2025-03"
@@ -54,10 +55,8 @@ class BoxOnDisk:
 def configure(folder: Path, sticks: Path, *, link: str = "", backup: str = "", more: str = "") -> BoxOnDisk:
     folder.mkdir(parents=True, exist_ok=True)
     sticks.mkdir(exist_ok=True)
-    text = STATION.format(
-        folder=folder, port=5020, link=link, deadline_ms=300, ack_timeout_ms=1000, station="", grab_timeout_ms=100,
-        camera=RENDERED, bundle=signed_bundle(folder / "tiny.bundle"),
-    )  # fmt: skip
+    bundle = signed_bundle(folder / "tiny.bundle")
+    text = station_text(folder / "state", folder / "run", 5020, deadline_ms=300, link=link, more=bundle)
     (folder / "station.toml").write_text(f'{text}\n[backup]\nfolder = "{sticks}"\nmb_per_s = 10000\n{backup}\n{more}')
     return BoxOnDisk(folder, sticks)
 

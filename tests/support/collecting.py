@@ -13,29 +13,10 @@ from inspector.office.office import Office
 from inspector.web.app import site_of
 from inspector.web.settings import settings_of
 from inspector.web.site import Site
-from plc.sim import SimConfig, SimPlc
+from plc.sim import SimPlc
 from tests.support.office import PASSWORD
 from tests.support.page import page_process, until
-
-STATION = """
-[paths]
-state = "{folder}/state"
-run = "{folder}/run"
-[[plc.links]]
-host = "127.0.0.1"
-port = {port}
-request_timeout_ms = 4000
-heartbeat_timeout_ms = 4000
-[[stations]]
-id = "st1"
-mode = "collect"
-deadline_ms = 4000
-max_trigger_age_ms = 1500
-[camera]
-grab_timeout_ms = 2000
-{camera}
-"""
-PATIENT = SimConfig(ack_timeout_s=2, result_timeout_s=5, heartbeat_timeout_s=2, ready_timeout_s=25)
+from tests.support.station import PATIENT, RENDERED, station_text
 
 
 @dataclass
@@ -48,12 +29,13 @@ class EmptyBox:
 
 
 @asynccontextmanager
-async def empty_box(folder: Path, camera: str = 'kind = "rendered"') -> AsyncIterator[EmptyBox]:
+async def empty_box(folder: Path, camera: str = RENDERED) -> AsyncIterator[EmptyBox]:
     """From first start on; its PLC's program stands still until it is scanned."""
     sim = SimPlc(PATIENT)
     await sim.start()
     config = folder / "station.toml"
-    config.write_text(STATION.format(folder=folder, port=sim.port, camera=camera))
+    collects = station_text(folder / "state", folder / "run", sim.port, station='mode = "collect"', camera=camera)
+    config.write_text(collects)
     cfg = load_config(config)
     office = Office(cfg.paths.office_folder / "office.db")
     await office.begin_first(await office.first_code() or "", "anna", PASSWORD, "setup")

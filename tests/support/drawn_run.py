@@ -4,11 +4,14 @@ which is enough for them."""
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 import torch
 import torchvision
 from safetensors.torch import save_file
@@ -71,6 +74,18 @@ def fit_classifier(net: torchvision.models.ResNet, data: Path, rows: list[SplitR
         weight = torch.linalg.solve(centred @ centred.T + 1e-3 * torch.eye(len(e)), target - target.mean(0))
         net.fc.weight.copy_((centred.T @ weight).T)
         net.fc.bias.copy_(target.mean(0) - net.fc.weight @ e.mean(0))
+
+
+@contextmanager
+def shallow_networks() -> Iterator[None]:
+    """Every ResNet50 has one block in each of its stages: the same taps, widths and heads for a third of the work."""
+
+    def shallow(*, weights: None, num_classes: int) -> torchvision.models.ResNet:
+        return torchvision.models.ResNet(torchvision.models.resnet.Bottleneck, [1, 1, 1, 1], num_classes=num_classes)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torchvision.models, "resnet50", shallow)
+        yield
 
 
 def trained_in(root: Path) -> Trained:

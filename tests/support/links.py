@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
+from collections import deque
 from collections.abc import AsyncIterator
 
+from plc.client import ClientLink, LinkConfig
 from plc.handshake import Handshake, HandshakeConfig, HealthInput, Record
 from plc.registers import OfflineReason, Reason, Verdict
 from plc.station import Link, StationPlace, StationPort, Told
+from plc.transport import TransportConfig, connect_wire
+from plc.wire import Wire
 
 READY = HealthInput(True, OfflineReason.NONE)
 
@@ -63,3 +68,21 @@ async def judging(link: Link) -> AsyncIterator[list[Judge]]:
             task.cancel()
         await asyncio.gather(run, *lines, return_exceptions=True)
         assert not run.cancelled() and run.exception() is None, run.exception()
+
+
+@contextlib.asynccontextmanager
+async def inspecting(transport: TransportConfig) -> AsyncIterator[Judge]:
+    """The appliance as a client over `transport`."""
+    link = ClientLink(LinkConfig(transport=transport, reconnect_max_s=0.2), [place()])
+    async with judging(link) as (judge,):
+        yield judge
+
+
+@contextlib.asynccontextmanager
+async def wire_to(transport: TransportConfig, timeout_s: float) -> AsyncIterator[Wire]:
+    """One connection over `transport`, for requests of the test's own."""
+    wire = await connect_wire(transport, timeout_s, time.monotonic, deque())
+    try:
+        yield wire
+    finally:
+        wire.abort()

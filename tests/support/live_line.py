@@ -23,40 +23,18 @@ from plc.images import Image
 from plc.registers import DIAG, STAT, Control, OfflineReason, Status, Verdict
 from plc.sim import SimConfig, SimPlc, SimResult
 from tests.support.invariants import Row, check
+from tests.support.station import PATIENT as PATIENT
+from tests.support.station import PATIENT_LINK as PATIENT_LINK
+from tests.support.station import RENDERED as RENDERED
+from tests.support.station import START_S as START_S
+from tests.support.station import station_text
 from tests.support.tiny_bundle import make_bundle, make_key, trusted_key
 
 KEY = make_key()
 TOLD_WITHIN_S = 2.0  # I6
 READY_AGAIN_S = 10.0  # I4
-START_S = 25.0  # two cores that others use as well
-PATIENT = SimConfig(ack_timeout_s=2, result_timeout_s=5, heartbeat_timeout_s=2, ready_timeout_s=START_S)
-RENDERED = 'kind = "rendered"'
 DEMO_KEY = tomllib.loads(Path("configs/demo.toml").read_text())["bundle"]["trusted_keys"][0]
-PATIENT_LINK = "request_timeout_ms = 4000\nheartbeat_timeout_ms = 4000"
 DEMO = f'[bundle]\nfile = "demo"\ntrusted_keys = ["{DEMO_KEY}"]'
-STATION = """
-[paths]
-state = "{folder}/state"
-run = "{folder}/run"
-
-[[plc.links]]
-host = "127.0.0.1"
-port = {port}
-{link}
-
-[[stations]]
-id = "st1"
-deadline_ms = {deadline_ms}
-max_trigger_age_ms = 1500
-ack_timeout_ms = {ack_timeout_ms}
-{station}
-
-[camera]
-grab_timeout_ms = {grab_timeout_ms}
-{camera}
-
-{bundle}
-"""
 
 
 def parts_of(kind: Kind) -> Iterator[int]:
@@ -98,14 +76,11 @@ class LiveLine:
         """
         if not bundle:
             bundle = signed_bundle(self.folder / "tiny.bundle")
-        self.config.write_text(
-            STATION.format(
-                folder=self.folder, port=port or self.sim.port, link=link,
-                deadline_ms=deadline_ms, grab_timeout_ms=deadline_ms // 2,
-                ack_timeout_ms=ack_timeout_ms, camera=camera, bundle=bundle, station=station,
-            )
-            + more
+        text = station_text(
+            self.folder / "state", self.folder / "run", port or self.sim.port, deadline_ms=deadline_ms, link=link,
+            station=f"ack_timeout_ms = {ack_timeout_ms}\n{station}", camera=camera, more=bundle,
         )  # fmt: skip
+        self.config.write_text(text + more)
 
     # -- the daemon ----------------------------------------------------------------------------------------------------
 

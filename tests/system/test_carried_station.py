@@ -15,11 +15,11 @@ from plc.sim import SimPlc
 from plc.tls import ServerTls
 from tests.support.certificates import make_test_ca
 from tests.support.serial_line import needs_socat, socat_pair
-from tests.support.tiny_bundle import make_bundle, trusted_key
-from tests.system.test_configured_station import GOOD, KEY, PATIENT, STATION
+from tests.support.station import PATIENT
+from tests.support.tiny_bundle import make_bundle
+from tests.system.test_configured_station import GOOD, KEY, configured
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
-TCP = 'host = "127.0.0.1"\nport = 0\nrequest_timeout_ms = 2000\n'
 
 
 @asynccontextmanager
@@ -27,9 +27,7 @@ async def daemon(folder: Path, link: str):
     """The daemon with `link` in place of the TCP link's keys."""
     make_bundle(folder / "tiny.bundle", KEY)
     config = folder / "station.toml"
-    text = STATION.format(folder=folder, port=0, key=trusted_key(KEY).raw.hex())
-    assert TCP in text
-    config.write_text(text.replace(TCP, "request_timeout_ms = 500\n" + link))
+    config.write_text(configured(folder, None, f"request_timeout_ms = 500\nheartbeat_timeout_ms = 2000\n{link}"))
     with (folder / "daemon.log").open("ab") as log:
         command = [sys.executable, "-m", "inspector", "run", str(config)]
         process = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log)

@@ -22,37 +22,18 @@ from inspector.demo.parts import Kind, kind_of
 from inspector.health import EXIT_HUNG
 from inspector.web.alarm_views import alarm_view
 from plc.registers import OfflineReason, Status2
-from plc.sim import SimConfig, SimPlc
+from plc.sim import SimPlc
 from tests.support.alarms import action_of
 from tests.support.disks import quick_folder
+from tests.support.station import PATIENT, station_text
 from tests.support.tiny_bundle import make_bundle, make_key, tiny_manifest, trusted_key
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 
 KEY = make_key()
 GOOD = [p for p in range(1, 60) if kind_of(p) is Kind.GOOD]
-PATIENT = SimConfig(ack_timeout_s=2, result_timeout_s=5, heartbeat_timeout_s=2, ready_timeout_s=25)  # two busy cores
-STATION = """
-[paths]
-state = "{folder}/state"
-run = "{folder}/run"
-
-[[plc.links]]
-host = "127.0.0.1"
-port = {port}
-request_timeout_ms = 2000
-heartbeat_timeout_ms = 2000
-
-[[stations]]
-id = "st1"
-deadline_ms = 4000
-max_trigger_age_ms = 1500
-recipes = {{ 5 = "disc" }}
-
-[camera]
-kind = "rendered"
-grab_timeout_ms = 2000
-
+LINK = "request_timeout_ms = 2000\nheartbeat_timeout_ms = 2000"
+BUNDLE = """
 [bundle]
 file = "{folder}/tiny.bundle"
 trusted_keys = ["{key}"]
@@ -62,12 +43,19 @@ name = "disc"
 """
 
 
+def configured(folder: Path, port: int | None, link: str = LINK) -> str:
+    return station_text(
+        folder / "state", folder / "run", port, link=link, station='recipes = { 5 = "disc" }',
+        more=BUNDLE.format(folder=folder, key=trusted_key(KEY).raw.hex()),
+    )  # fmt: skip
+
+
 def station(folder: Path, port: int, more: str, *, bundle: bool = True) -> Path:
     """The configuration of a station in `folder`. bundle: write its file where there is none."""
     if bundle and not (folder / "tiny.bundle").exists():
         make_bundle(folder / "tiny.bundle", KEY)
     config = folder / "station.toml"
-    config.write_text(STATION.format(folder=folder, port=port, key=trusted_key(KEY).raw.hex()) + more)
+    config.write_text(configured(folder, port) + more)
     return config
 
 

@@ -12,7 +12,8 @@ from inspector.cli import app
 from inspector.config import load_config
 from inspector.core.errors import InspectorError
 from inspector.office.golden import SLOTS, golden_pictures
-from tests.support.live_line import DEMO, RENDERED, STATION
+from tests.support.live_line import DEMO
+from tests.support.station import station_text
 from tests.unit.inspector.office.test_dataset import LOTS, as_drawn, reviewed
 
 pytestmark = pytest.mark.system
@@ -20,10 +21,7 @@ pytestmark = pytest.mark.system
 
 def station(folder: Path) -> Path:
     file = folder / "station.toml"
-    text = STATION.format(
-        folder=folder, port=5020, link="", deadline_ms=300, ack_timeout_ms=1000, station="", grab_timeout_ms=100,
-        camera=RENDERED, bundle=DEMO,
-    )  # fmt: skip
+    text = station_text(folder / "state", folder / "run", 5020, deadline_ms=300, link="", more=DEMO)
     file.write_text(text)
     tomllib.loads(text)
     return file

@@ -19,25 +19,14 @@ from plc.sim_client import SimClientPlc
 from plc.target import parse_target
 from tests.support.judging import judged
 from tests.support.links import judging, place
+from tests.support.plc_command import plc_command
 
 pytestmark = pytest.mark.system
 MONITOR = (sys.executable, "-m", "plc.cli", "monitor")
 
 
 async def monitor(*arguments: str) -> tuple[int, str, str]:
-    """Exit status, stdout and stderr; the loop goes on meanwhile."""
-    process = await asyncio.create_subprocess_exec(
-        *MONITOR, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
-    try:
-        async with asyncio.timeout(60):
-            out, err = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    assert b"Traceback" not in err, err.decode()
-    return process.returncode or 0, out.decode(), err.decode()
+    return await plc_command("monitor", *arguments)
 
 
 async def scanning(sim: SimPlc, part_id: int = 2) -> None:

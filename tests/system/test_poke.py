@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 
 import pytest
 
@@ -14,25 +13,15 @@ from plc.sim import SimConfig, SimPlc
 from plc.sim_client import SimClientPlc
 from tests.support.judging import judged
 from tests.support.links import judging, place
+from tests.support.plc_command import plc_command
 
 pytestmark = pytest.mark.system
 
 
 async def poke(port: int, *arguments: str) -> tuple[int, str]:
     """Exit status, and what it said."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "plc.cli", "poke", f"127.0.0.1:{port}", *arguments,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-    )  # fmt: skip
-    try:
-        async with asyncio.timeout(60):
-            out, _ = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    assert b"Traceback" not in out, out.decode()
-    return process.returncode or 0, out.decode()
+    code, out, err = await plc_command("poke", f"127.0.0.1:{port}", *arguments)
+    return code, out + err
 
 
 @pytest.fixture

@@ -7,20 +7,18 @@ import contextlib
 import random
 import time
 from collections import deque
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 
-from plc.client import ClientLink, LinkConfig
 from plc.registers import STAT, Status
 from plc.rtu_frames import sealed
 from plc.server import Memory, RegisterServer
 from plc.sim import SimConfig, SimPlc
-from plc.transport import TransportConfig, connect_wire
+from plc.transport import connect_wire
 from plc.wire import ExceptionReply, LinkFault
 from tests.support import serial_line as line_faults
-from tests.support.links import Judge, judging, place
+from tests.support.links import inspecting, wire_to
 from tests.support.rtu import FAULTS, NAMES, PATIENT, QUIET_S, TIMEOUT_S, UNIT, ports, serving, wrong_accepts
 from tests.support.serial_line import FaultyLine, needs_socat, socat_pair
 
@@ -35,23 +33,6 @@ async def faulty_line():
         plc, transport = ports(line.server_port, line.client_port)
         async with serving(plc, registers) as server:
             yield line, registers.memory, transport, server
-
-
-@contextlib.asynccontextmanager
-async def inspecting(transport: TransportConfig) -> AsyncIterator[Judge]:
-    """The appliance as a client."""
-    link = ClientLink(LinkConfig(transport=transport, reconnect_max_s=0.2), [place()])
-    async with judging(link) as (judge,):
-        yield judge
-
-
-@contextlib.asynccontextmanager
-async def wire_to(transport: TransportConfig):
-    wire = await connect_wire(transport, TIMEOUT_S, time.monotonic, deque())
-    try:
-        yield wire
-    finally:
-        wire.abort()
 
 
 # -- nominal -----------------------------------------------------------------------------------------------------------
@@ -71,7 +52,7 @@ async def test_twenty_parts_on_a_serial_line_give_twenty_results_and_each_is_its
 
 
 async def test_the_bytes_of_a_read_and_a_write_are_those_of_modbus_over_serial_line():
-    async with faulty_line() as (line, _, transport, _), wire_to(transport) as wire:
+    async with faulty_line() as (line, _, transport, _), wire_to(transport, TIMEOUT_S) as wire:
         assert await wire.read(20, 2) == [20, 21]
         await wire.write(22, [0x0102])
         assert line.requests == [
@@ -86,15 +67,15 @@ async def test_the_bytes_of_a_read_and_a_write_are_those_of_modbus_over_serial_l
 async def test_a_request_to_another_unit_gets_silence_and_the_next_one_to_us_its_answer():
     async with faulty_line() as (_, _, transport, server):
         with pytest.raises(LinkFault, match="no answer within 250 ms"):
-            async with wire_to(replace(transport, unit_id=UNIT + 1)) as wire:
+            async with wire_to(replace(transport, unit_id=UNIT + 1), TIMEOUT_S) as wire:
                 await wire.read(20, 2)
         assert server.requests == 0
-        async with wire_to(transport) as wire:
+        async with wire_to(transport, TIMEOUT_S) as wire:
             assert await wire.read(20, 2) == [20, 21]
 
 
 async def test_an_exception_is_an_answer_and_the_line_works_on():
-    async with faulty_line() as (_, memory, transport, _), wire_to(transport) as wire:
+    async with faulty_line() as (_, memory, transport, _), wire_to(transport, TIMEOUT_S) as wire:
         memory.writable = lambda address: address != 30
         with pytest.raises(ExceptionReply, match="exception 2"):
             await wire.write(29, [1, 2, 3])
@@ -109,21 +90,21 @@ async def test_an_exception_is_an_answer_and_the_line_works_on():
 @pytest.mark.parametrize("fault", FAULTS, ids=NAMES)
 async def test_an_answer_that_the_line_spoiled_is_a_fault_and_never_data(fault):
     async with faulty_line() as (line, _, transport, _):
-        async with wire_to(transport) as wire:
+        async with wire_to(transport, TIMEOUT_S) as wire:
             line.faults.append(fault)
             with pytest.raises(LinkFault):
                 await wire.read(20, 2)
             with pytest.raises(LinkFault):  # nothing more is asked before the port was opened again
                 await wire.read(20, 2)
             assert len(line.requests) == 1
-        async with wire_to(transport) as wire:
+        async with wire_to(transport, TIMEOUT_S) as wire:
             assert await wire.read(20, 2) == [20, 21]
 
 
 @pytest.mark.parametrize("fault", [line_faults.surplus_byte, line_faults.twice], ids=["a byte too many", "twice"])
 async def test_bytes_after_an_answer_end_the_connection_before_the_next_request(fault):
     async with faulty_line() as (line, memory, transport, _):
-        async with wire_to(transport) as wire:
+        async with wire_to(transport, TIMEOUT_S) as wire:
             line.faults.append(fault)
             with contextlib.suppress(LinkFault):  # where the bytes came at once
                 await wire.read(20, 2)
@@ -131,12 +112,12 @@ async def test_bytes_after_an_answer_end_the_connection_before_the_next_request(
             await asyncio.sleep(0.05)
             with pytest.raises(LinkFault):
                 await wire.read(20, 2)
-        async with wire_to(transport) as wire:
+        async with wire_to(transport, TIMEOUT_S) as wire:
             assert await wire.read(20, 2) == [99, 21]
 
 
 async def test_an_answer_in_pieces_is_put_together():
-    async with faulty_line() as (line, _, transport, _), wire_to(transport) as wire:
+    async with faulty_line() as (line, _, transport, _), wire_to(transport, TIMEOUT_S) as wire:
         line.faults.append(line_faults.in_pieces)
         assert await wire.read(20, 2) == [20, 21]
 
@@ -146,10 +127,10 @@ async def test_a_late_answer_is_never_taken_as_the_answer_to_the_next_request():
     async with faulty_line() as (line, memory, transport, _):
         line.faults.extend([line_faults.late(TIMEOUT_S + QUIET_S / 2), line_faults.late(0.2)])
         with pytest.raises(LinkFault, match="no answer within 250 ms"):
-            async with wire_to(transport) as wire:
+            async with wire_to(transport, TIMEOUT_S) as wire:
                 await wire.read(20, 2)
         memory.words[20] = 99
-        async with wire_to(transport) as wire:
+        async with wire_to(transport, TIMEOUT_S) as wire:
             assert await wire.read(20, 2) == [99, 21]
 
 
@@ -163,9 +144,9 @@ async def test_an_answer_that_is_later_than_the_quiet_time_does_not_fit_the_firs
     async with faulty_line() as (line, _, transport, _):
         line.faults.extend([hold, lambda frame: [(0.0, held[0]), (0.05, frame)]])
         with pytest.raises(LinkFault):
-            async with wire_to(transport) as wire:
+            async with wire_to(transport, TIMEOUT_S) as wire:
                 await wire.read(0, 20)  # as a poll of CTRL
-        async with wire_to(transport) as wire:
+        async with wire_to(transport, TIMEOUT_S) as wire:
             with pytest.raises(LinkFault, match="138 bytes came in place of 93"):
                 await wire.read(20, STAT.size)
 
@@ -180,14 +161,14 @@ async def test_a_line_on_which_somebody_talks_all_the_time_is_refused():
 
         task = asyncio.create_task(babble())
         with pytest.raises(LinkFault, match="does not fall silent"):
-            async with wire_to(transport):
+            async with wire_to(transport, TIMEOUT_S):
                 pass
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_noise_while_nothing_is_asked_ends_the_connection():
-    async with faulty_line() as (line, _, transport, _), wire_to(transport) as wire:
+    async with faulty_line() as (line, _, transport, _), wire_to(transport, TIMEOUT_S) as wire:
         await wire.read(20, 2)
         line.say(b"\x00")
         await asyncio.sleep(0.05)
@@ -201,9 +182,9 @@ async def test_noise_while_nothing_is_asked_ends_the_connection():
 async def test_a_port_that_is_not_there_and_one_that_is_in_use_are_named(tmp_path):
     with pytest.raises(LinkFault, match=r"serial port .*nothing cannot be opened"):
         await connect_wire(ports("unused", str(tmp_path / "nothing"))[1], TIMEOUT_S, time.monotonic, deque())
-    async with faulty_line() as (_, _, transport, _), wire_to(transport):
+    async with faulty_line() as (_, _, transport, _), wire_to(transport, TIMEOUT_S):
         with pytest.raises(LinkFault, match="cannot be opened"):
-            async with wire_to(transport):
+            async with wire_to(transport, TIMEOUT_S):
                 pass
 
 

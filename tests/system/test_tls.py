@@ -10,13 +10,11 @@ import socket
 import ssl
 import time
 from collections import deque
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from plc.client import ClientLink, LinkConfig
 from plc.server import Memory, RegisterServer
 from plc.server_link import ServerConfig, ServerLink
 from plc.sim import SimConfig, SimPlc
@@ -25,7 +23,7 @@ from plc.tls import ServerTls, TlsError, TlsFiles, client_context
 from plc.transport import TransportConfig, connect_wire
 from plc.wire import ExceptionReply, LinkFault
 from tests.support.certificates import TestCa, make_test_ca
-from tests.support.links import Judge, judging, place
+from tests.support.links import inspecting, judging, place, wire_to
 
 pytestmark = pytest.mark.system
 TIMEOUT_S = 2.0
@@ -59,23 +57,6 @@ async def plc_with(tls: ServerTls):
 
 def to(server: RegisterServer, files: TlsFiles, **fields) -> TransportConfig:
     return TransportConfig("tls", port=server.port, tls=files, **fields)
-
-
-@contextlib.asynccontextmanager
-async def inspecting(transport: TransportConfig) -> AsyncIterator[Judge]:
-    """The appliance as a client."""
-    link = ClientLink(LinkConfig(transport=transport, reconnect_max_s=0.2), [place()])
-    async with judging(link) as (judge,):
-        yield judge
-
-
-@contextlib.asynccontextmanager
-async def wire_to(transport: TransportConfig):
-    wire = await connect_wire(transport, TIMEOUT_S, time.monotonic, deque())
-    try:
-        yield wire
-    finally:
-        wire.abort()
 
 
 async def told(caplog: pytest.LogCaptureFixture, pattern: str) -> None:
@@ -155,7 +136,7 @@ async def test_a_client_without_a_good_certificate_reads_nothing_and_the_server_
                 writer.transport.abort()
         assert server.requests == 0
         await told(caplog, f"no connection with 127.0.0.1:.*({why})")
-        async with wire_to(to(server, ca.issue("appliance"))) as wire:  # and the next one is served
+        async with wire_to(to(server, ca.issue("appliance")), TIMEOUT_S) as wire:  # and the next one is served
             assert await wire.read(5, 2) == [5, 6]
 
 
@@ -163,7 +144,7 @@ async def test_a_client_that_is_refused_says_that_it_may_be_its_certificate(ca, 
     stranger = other_ca.issue("stranger")
     async with plc_with(ServerTls(ca.issue("plc"))) as server:
         with pytest.raises(LinkFault, match=r"certificate|TLS"):
-            async with wire_to(to(server, replace(stranger, ca=ca.path))) as wire:
+            async with wire_to(to(server, replace(stranger, ca=ca.path)), TIMEOUT_S) as wire:
                 await wire.read(0, 1)
 
 
@@ -182,7 +163,7 @@ async def test_a_tls_server_that_is_not_ours_says_why_it_refuses_and_its_words_a
             (ca.issue("old", days=-1), "our certificate has expired"),
         ]:
             with pytest.raises(LinkFault, match=why):
-                async with wire_to(TransportConfig("tls", port=free_port, tls=files)) as wire:
+                async with wire_to(TransportConfig("tls", port=free_port, tls=files), TIMEOUT_S) as wire:
                     await wire.read(0, 1)
     finally:
         server.kill()
@@ -204,7 +185,7 @@ async def test_plain_modbus_to_the_tls_port_gets_no_answer_and_the_connection_is
     tls = ServerTls(ca.issue("plc"))
     async with plc_with(tls) as server:
         with pytest.raises(LinkFault, match=r"closed the connection|reset"):
-            async with wire_to(TransportConfig(port=server.port)) as wire:
+            async with wire_to(TransportConfig(port=server.port), TIMEOUT_S) as wire:
                 await wire.read(0, 1)
         assert server.requests == 0
         await told(caplog, "does not speak TLS")
@@ -223,14 +204,14 @@ async def test_a_plc_under_another_name_or_of_another_authority_or_out_of_date_i
     ]:
         async with plc_with(ServerTls(files)) as server:
             with pytest.raises(LinkFault, match=f"certificate is refused: .*({why})"):
-                async with wire_to(to(server, good, **fields)):
+                async with wire_to(to(server, good, **fields), TIMEOUT_S):
                     pass
             assert server.requests == 0
 
 
 async def test_a_certificate_made_out_to_a_name_is_accepted_under_that_name(ca):
     tls, ours = ServerTls(ca.issue("named", hosts=("plc.test",))), ca.issue("appliance")
-    async with plc_with(tls) as server, wire_to(to(server, ours, server_name="plc.test")) as wire:
+    async with plc_with(tls) as server, wire_to(to(server, ours, server_name="plc.test"), TIMEOUT_S) as wire:
         assert await wire.read(5, 2) == [5, 6]
 
 
@@ -239,7 +220,7 @@ async def test_a_plc_that_speaks_no_tls_is_named_so(ca):
     await server.start()
     try:
         with pytest.raises(LinkFault, match="it may speak no TLS"):
-            async with wire_to(to(server, ca.issue("appliance"))):
+            async with wire_to(to(server, ca.issue("appliance")), TIMEOUT_S):
                 pass
     finally:
         await server.close()
@@ -251,7 +232,7 @@ async def test_a_plc_that_speaks_no_tls_is_named_so(ca):
 @pytest.mark.parametrize(("role", "may"), [("plc", True), ("engineer", True), ("viewer", False), (None, False)])
 async def test_only_a_role_with_the_right_to_write_writes_and_every_one_reads(ca, role, may):
     tls = ServerTls(ca.issue("appliance"), write_roles=frozenset({"plc", "engineer"}))
-    async with plc_with(tls) as server, wire_to(to(server, ca.issue("client", role=role))) as wire:
+    async with plc_with(tls) as server, wire_to(to(server, ca.issue("client", role=role)), TIMEOUT_S) as wire:
         if may:
             await wire.write(5, [1, 2])
         else:
@@ -261,7 +242,10 @@ async def test_only_a_role_with_the_right_to_write_writes_and_every_one_reads(ca
 
 
 async def test_without_a_list_of_roles_every_client_of_the_authority_writes(ca):
-    async with plc_with(ServerTls(ca.issue("plc"))) as server, wire_to(to(server, ca.issue("client"))) as wire:
+    async with (
+        plc_with(ServerTls(ca.issue("plc"))) as server,
+        wire_to(to(server, ca.issue("client")), TIMEOUT_S) as wire,
+    ):
         await wire.write(5, [1, 2])
         assert server.memory.words[5:7] == [1, 2]
 
@@ -272,11 +256,14 @@ async def test_without_a_list_of_roles_every_client_of_the_authority_writes(ca):
 async def test_certificates_that_expire_soon_are_reported_with_the_days_left(ca):
     tls, ending = ServerTls(ca.issue("plc", days=12.2)), ca.issue("appliance", days=5.2)
     assert "'plc' expires in 12 days" in tls.notices()[0]
-    async with plc_with(tls) as server, wire_to(to(server, ending)) as wire:
+    async with plc_with(tls) as server, wire_to(to(server, ending), TIMEOUT_S) as wire:
         assert "'appliance' expires in 5 days" in wire.notice
         assert "'plc' expires in 12 days" in wire.notice
         assert await wire.read(5, 2) == [5, 6]
-    async with plc_with(ServerTls(ca.issue("plc"))) as server, wire_to(to(server, ca.issue("appliance"))) as wire:
+    async with (
+        plc_with(ServerTls(ca.issue("plc"))) as server,
+        wire_to(to(server, ca.issue("appliance")), TIMEOUT_S) as wire,
+    ):
         assert wire.notice == ""
 
 
@@ -293,19 +280,19 @@ async def test_new_certificates_count_from_the_next_connection_on_and_bad_ones_a
     tls = ServerTls(files)
     async with plc_with(tls) as server:
         transport = to(server, old_client)
-        async with wire_to(transport) as standing:
+        async with wire_to(transport, TIMEOUT_S) as standing:
             files.certificate.write_text("not a certificate")
             with pytest.raises(TlsError, match=r"plc\.pem: not a certificate in PEM form"):
                 tls.reload()
-            async with wire_to(transport) as wire:  # the old ones are still in use
+            async with wire_to(transport, TIMEOUT_S) as wire:  # the old ones are still in use
                 assert await wire.read(5, 2) == [5, 6]
             replace_files(files, other_ca.issue("plc"))  # another authority from now on
             tls.reload()
-            async with wire_to(to(server, other_ca.issue("new client"))) as wire:
+            async with wire_to(to(server, other_ca.issue("new client")), TIMEOUT_S) as wire:
                 assert await wire.read(5, 2) == [5, 6]
             assert await standing.read(5, 2) == [5, 6]
         with pytest.raises(LinkFault):
-            async with wire_to(to(server, replace(old_client, ca=other_ca.path))) as wire:
+            async with wire_to(to(server, replace(old_client, ca=other_ca.path)), TIMEOUT_S) as wire:
                 await wire.read(0, 1)
         await told(caplog, "the other side's certificate is refused")
 
@@ -357,7 +344,7 @@ class shows:
 @pytest.mark.parametrize("names", [{"client"}, {"127.0.0.1"}, {"plc", "client"}])
 async def test_a_client_may_connect_under_its_common_name_or_an_alternative_name(ca, names):
     tls = ServerTls(ca.issue("plc"), allow_names=frozenset(names))
-    async with plc_with(tls) as server, wire_to(to(server, ca.issue("client"))) as wire:
+    async with plc_with(tls) as server, wire_to(to(server, ca.issue("client")), TIMEOUT_S) as wire:
         assert await wire.read(5, 2) == [5, 6]
 
 
@@ -366,7 +353,7 @@ async def test_another_name_is_not_let_in_whatever_its_role(ca, names, caplog):
     tls = ServerTls(ca.issue("plc"), allow_names=frozenset(names))
     async with plc_with(tls) as server:
         with pytest.raises(LinkFault):
-            async with wire_to(to(server, ca.issue("client", role="plc"))) as wire:
+            async with wire_to(to(server, ca.issue("client", role="plc")), TIMEOUT_S) as wire:
                 await wire.write(5, [1, 2])
         assert server.memory.words[5:7] == [5, 6] and server.requests == 0
         await told(caplog, "its certificate is of '127.0.0.1' or 'client', and only .* may connect")

@@ -17,7 +17,7 @@ from edge_deploy.predict import save_ir
 from edge_deploy.quantize import TargetCpu, quantize
 from inspector.core.types import Image
 from inspector.runtime import openvino
-from tests.support.drawn_run import Trained, trained_in
+from tests.support.drawn_run import Trained, shallow_networks, trained_in
 from tests.support.one_thread import one_thread as one_thread
 
 VIEW = (72, 90)  # height, width: not the network's size, and not square
@@ -58,6 +58,13 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> Networks:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     return trained_in(tmp_path_factory.mktemp("build"))
+
+
+@pytest.fixture(scope="session")
+def shallow(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A run of a shallow network; what reads it does so inside `shallow_networks()`."""
+    with shallow_networks():
+        return trained_in(tmp_path_factory.mktemp("shallow"))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""One whole build on drawn pictures, of a random ResNet50."""
+"""One whole build on drawn pictures, of a random ResNet50; and several of a shallow one, where depth says nothing."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from inspector.core.types import JudgedBy
 from inspector.model import load_model
 from inspector.threads import DeviceThread
 from plc.registers import Verdict
-from tests.support.drawn_run import COUNTS, ROI, Trained, part
+from tests.support.drawn_run import COUNTS, ROI, Trained, part, shallow_networks
 from training.choices import Head
 from training.model import resnet50
 from training.runs import read_run, read_splits, write_run, write_splits
@@ -45,6 +45,7 @@ pytestmark = pytest.mark.slow
 # Random weights on a map of 8 x 8 cells, nearly half of them at the edge: 8 bits move the strangest of them by a third,
 # where a taught network at 224 px is moved by 4 %.
 OPTIONS = BuildOptions(version=3, quantisation_images=24, threads=1, parity=ParityConfig(quantised_anomaly=0.4))
+TWO_THREADS = replace(OPTIONS, threads=2)
 
 
 @pytest.fixture(scope="module")
@@ -100,13 +101,23 @@ def test_strange_spots_are_limited_and_the_manifest_says_how_they_are_found(buil
     assert all(g.expected.anomaly_score is not None for g in m.golden)
 
 
+def build_shallow(run: Path, data: Path, out: Path, options: BuildOptions = OPTIONS) -> Built:
+    with shallow_networks():
+        return build(run, data, out, options)
+
+
 @pytest.fixture(scope="module")
-def pooled(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Built:
+def built_shallow(shallow: Trained, tmp_path_factory: pytest.TempPathFactory) -> Built:
+    return build_shallow(shallow.run, shallow.data, tmp_path_factory.mktemp("one") / "disc.bundle", TWO_THREADS)
+
+
+@pytest.fixture(scope="module")
+def pooled(shallow: Trained, tmp_path_factory: pytest.TempPathFactory) -> Built:
     """Of the pooled detector, from a run whose pictures are taken two by two of one part."""
-    run = shutil.copytree(trained.run, tmp_path_factory.mktemp("pairs") / "run")
+    run = shutil.copytree(shallow.run, tmp_path_factory.mktemp("pairs") / "run")
     rows = read_splits(run)
     write_splits(run, [replace(r, group=f"{r.split}-{r.label}-{i // 2}") for i, r in enumerate(rows)])
-    return build(run, trained.data, run.parent / "x.bundle", replace(OPTIONS, detector=Detector.POOLED))
+    return build_shallow(run, shallow.data, run.parent / "x.bundle", replace(OPTIONS, detector=Detector.POOLED))
 
 
 def test_a_pooled_bundle_scores_whole_parts_alone(pooled: Built) -> None:
@@ -199,13 +210,13 @@ def test_nothing_is_left_beside_the_bundle_but_its_report(built: Built) -> None:
 
 
 def test_a_build_repeated_at_the_same_time_gives_the_same_files_and_manifest(
-    built: Built, trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    built_shallow: Built, shallow: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same IR, limits, golden pictures and manifest: what a person signs can be built again and compared."""
-    when = datetime.fromisoformat(built.manifest.created_utc)
+    when = datetime.fromisoformat(built_shallow.manifest.created_utc)
     monkeypatch.setenv("SOURCE_DATE_EPOCH", str(int(when.timestamp())))
-    again = build(trained.run, trained.data, tmp_path / "disc.bundle", OPTIONS)
-    assert canonical(again.manifest) == canonical(built.manifest)  # with the SHA-256 of every file
+    again = build_shallow(shallow.run, shallow.data, tmp_path / "disc.bundle", TWO_THREADS)
+    assert canonical(again.manifest) == canonical(built_shallow.manifest)  # with the SHA-256 of every file
 
 
 def test_a_time_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,7 +228,7 @@ def test_a_time_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_graph_that_does_not_compute_what_was_trained_becomes_no_bundle(
-    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shallow: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The FP32 graph, converted without the mean, is what the INT8 graph would be believed by."""
     made: list[Any] = []
@@ -228,25 +239,25 @@ def test_a_graph_that_does_not_compute_what_was_trained_becomes_no_bundle(
 
     monkeypatch.setattr("edge_deploy.networks.embed_preprocessing", first_without_mean)
     with pytest.raises(DeployError, match="no bundle is written") as told:
-        build(trained.run, trained.data, tmp_path / "disc.bundle", OPTIONS)
+        build_shallow(shallow.run, shallow.data, tmp_path / "disc.bundle")
     wrong = [line for line in str(told.value).splitlines() if line.endswith("WRONG")]
     assert any(line.startswith("FP32 ") and " PyTorch " in line for line in wrong)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_run_with_the_two_layer_head_becomes_a_bundle(trained: Trained, built: Built, tmp_path: Path) -> None:
+def test_a_run_with_the_two_layer_head_becomes_a_bundle(shallow: Trained, built_shallow: Built, tmp_path: Path) -> None:
     """The linear head written as a two-layer one: class scores + 10 pass the ReLU, and the 10 is taken off again."""
-    weights = load_file(trained.run / "model.safetensors")
+    weights = load_file(shallow.run / "model.safetensors")
     fc, bias = weights.pop("fc.weight"), weights.pop("fc.bias")
-    head = {k: torch.zeros_like(v) for k, v in resnet50(2, Head.MLP).state_dict().items() if k.startswith("fc.")}
+    head = {k: torch.zeros_like(v) for k, v in resnet50(2, Head.MLP).fc.state_dict(prefix="fc.").items()}
     head["fc.0.weight"][:2], head["fc.0.bias"][:2] = fc, bias + 10
     head["fc.3.weight"][:, :2], head["fc.3.bias"][:] = torch.eye(2), -10
-    run = shutil.copytree(trained.run, tmp_path / "run")
+    run = shutil.copytree(shallow.run, tmp_path / "run")
     save_file(weights | head, run / "model.safetensors")
     write_run(run, replace(read_run(run), head="mlp"))
-    two = build(run, trained.data, tmp_path / "two.bundle", OPTIONS).manifest
+    two = build_shallow(run, shallow.data, tmp_path / "two.bundle").manifest
     for stage in ("pytorch", "fp32", "int8"):
-        assert two.metrics[f"{stage}_accuracy"] == built.manifest.metrics[f"{stage}_accuracy"]
+        assert two.metrics[f"{stage}_accuracy"] == built_shallow.manifest.metrics[f"{stage}_accuracy"]
 
 
 def test_a_picture_that_changed_since_training_stops_the_build(trained: Trained, tmp_path: Path) -> None:

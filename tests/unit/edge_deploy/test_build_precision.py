@@ -13,7 +13,7 @@ from edge_deploy import build, precision, qat
 from edge_deploy.cli import app
 from edge_deploy.predict import of_torch
 from inspector.runtime import openvino
-from tests.support.drawn_run import Trained
+from tests.support.drawn_run import Trained, shallow_networks
 
 pytestmark = pytest.mark.slow
 
@@ -29,11 +29,12 @@ def few_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build, "build", with_few)
 
 
-def built(trained: Trained, out: Path, *options: str) -> str:
+def built(of: Trained, out: Path, *options: str) -> str:
     """What the command printed; the bundle is written and its report tells the same."""
-    paths = [str(trained.run), "--data", str(trained.data), "--out", str(out), "--threads", "1"]
+    paths = [str(of.run), "--data", str(of.data), "--out", str(out), "--threads", "1"]
     pooled = ["--detector", "pooled"]  # of random weights, strange spots lie at the edge of what the gate allows
-    done = CliRunner().invoke(app, ["build", *paths, *pooled, *options])
+    with shallow_networks():
+        done = CliRunner().invoke(app, ["build", *paths, *pooled, *options])
     assert done.exit_code == 0, done.output
     assert out.is_file()
     told = " ".join(done.output.split())
@@ -43,7 +44,7 @@ def built(trained: Trained, out: Path, *options: str) -> str:
 
 
 def test_a_network_that_was_trained_with_rounding_is_what_the_bundle_is_made_of_and_compared_with(
-    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uncompiled: None
+    shallow: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uncompiled: None
 ) -> None:
     found = iter((1.0, 0.5, 0.875))  # FP32, plain quantisation, trained: as if 8 bits lost half
     monkeypatch.setattr(precision, "accuracy", lambda *_: next(found))
@@ -59,7 +60,7 @@ def test_a_network_that_was_trained_with_rounding_is_what_the_bundle_is_made_of_
 
     monkeypatch.setattr(qat, "tune", briefly)
     monkeypatch.setattr("edge_deploy.build.of_torch", judged)
-    told = built(trained, tmp_path / "disc.bundle", "--qat-if-loss", "0.5%")
+    told = built(shallow, tmp_path / "disc.bundle", "--qat-if-loss", "0.5%")
     assert "training with 8-bit rounding, epoch 1 of 1" in told
     assert "note: trained with rounding, as plain quantisation gave 50.00%" in told
     assert "still lose more than the 0.50% asked for" in told
@@ -67,12 +68,12 @@ def test_a_network_that_was_trained_with_rounding_is_what_the_bundle_is_made_of_
 
 
 def test_a_network_with_layers_left_in_fp32_becomes_a_bundle(
-    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shallow: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     openvino()  # before nncf: telemetry is off from here on
     from nncf.quantization.algorithms.accuracy_control.ranker import Ranker
 
-    # Which layer costs most is NNCF's to find, by compiling the network once for each of its 55 groups; here the first.
+    # Which layer costs most is NNCF's to find, by compiling the network once for each of its groups; here the first.
     monkeypatch.setattr(Ranker, "rank_groups_of_quantizers", lambda _, groups, *__: groups[::-1])
     in_8_bits: list[int] = []
 
@@ -83,6 +84,6 @@ def test_a_network_with_layers_left_in_fp32_becomes_a_bundle(
         return 0.5 if in_8_bits[-1] and in_8_bits[-1] == max(in_8_bits) else 1.0
 
     monkeypatch.setattr(precision, "accuracy", less_is_right)
-    told = built(trained, tmp_path / "disc.bundle", "--accuracy-control", "1%")
+    told = built(shallow, tmp_path / "disc.bundle", "--accuracy-control", "1%")
     assert "note: quantised with accuracy control: accuracy 100.00% in FP32, 100.00% in INT8, of 48" in told
     assert 0 < in_8_bits[-1] < max(in_8_bits)

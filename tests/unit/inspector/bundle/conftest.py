@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -32,3 +33,9 @@ def tar(tmp_path: Path, whole: bytes) -> Path:
     path = tmp_path / "tiny.bundle"
     path.write_bytes(whole)
     return path
+
+
+@pytest.fixture
+def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stops here is the process, not the kernel; that files are made durable in time has a test of its own."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)

@@ -17,33 +17,15 @@ from inspector.office.person import Role
 from inspector.web.site import Site
 from plc.registers import CTRL, STAT
 from plc.sim import SimPlc
+from tests.support.station import station_text
 from tests.support.visitors import HTML, Browser, people_of
-
-STATION = """
-[paths]
-state = "."
-run = "."
-[[plc.links]]
-host = "127.0.0.1"
-port = {port}
-request_timeout_ms = 2000
-heartbeat_timeout_ms = 2000
-[[stations]]
-id = "st1"
-mode = "collect"
-deadline_ms = 4000
-max_trigger_age_ms = 1500
-[camera]
-kind = "rendered"
-grab_timeout_ms = 2000
-"""
 
 
 @pytest_asyncio.fixture
 async def box(tmp_path: Path, free_port: int) -> AsyncIterator[Box]:
     """A station that collects; nothing connects it yet."""
     config = tmp_path / "station.toml"
-    config.write_text(STATION.format(port=free_port))
+    config.write_text(station_text(tmp_path, tmp_path, free_port, station='mode = "collect"'))
     async with open_box(load_config(config)) as opened:
         yield opened
 
