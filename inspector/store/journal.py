@@ -28,7 +28,7 @@ from inspector.store.recipe_book import RecipeBook
 from inspector.store.rescue import RESERVED, rescue, reserve, set_aside
 from inspector.store.rows import Filed, Late
 from inspector.store.wrong_accepts import WrongAccepts
-from inspector.threads import DeviceThread
+from inspector.threads import DeviceThread, ended
 from plc.registers import Reason
 
 P = ParamSpec("P")
@@ -147,7 +147,7 @@ class Journal:
     async def until(self, writing: Future[R], not_after_s: float) -> R:
         """Wait, but not longer. Raises TimeoutError; the write then goes on by itself."""
         async with self._clock.deadline(not_after_s):
-            return await asyncio.shield(asyncio.wrap_future(writing))
+            return await ended(writing)
 
     async def alive(self) -> None:
         """A full turn through the thread with a write.
@@ -157,7 +157,7 @@ class Journal:
         """
         if self._turn is not None:
             with contextlib.suppress(StoreError):  # told already
-                await asyncio.shield(asyncio.wrap_future(self._turn))
+                await ended(self._turn)
         if self._bug is not None:
             raise self._bug
         self._turn = self.submit(self._beat)
