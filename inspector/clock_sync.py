@@ -11,6 +11,7 @@ import ctypes
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import structlog
@@ -69,8 +70,15 @@ def kernel_offset_ms() -> float | None:
     return float(found.offset) / (1e6 if found.status & STA_NANO else 1e3)
 
 
+@cache
+def _adjtimex() -> Callable[..., int] | None:
+    """Looked up once: it is asked ten times a second."""
+    found: Callable[..., int] | None = getattr(ctypes.CDLL(None), "adjtimex", None)
+    return found
+
+
 def _ask_kernel() -> tuple[int, _Timex] | None:
-    ask = getattr(ctypes.CDLL(None), "adjtimex", None)
+    ask = _adjtimex()
     if ask is None:
         return None
     found = _Timex()

@@ -25,8 +25,10 @@ def zone_figures(view: Image, box: Box) -> tuple[float, float, float]:
     x, y, w, h = box
     grey = cv2.cvtColor(np.ascontiguousarray(view[y : y + h, x : x + w]), cv2.COLOR_RGB2GRAY)
     mean, deviation = cv2.meanStdDev(grey)
-    _, edges = cv2.meanStdDev(cv2.Laplacian(grey, cv2.CV_32F))
-    return float(mean.item()), float(deviation.item()), float(edges.item()) ** 2
+    edges = cv2.Laplacian(grey, cv2.CV_16S)  # exact: it stays within 4 times 255
+    # As the mean of squares less the square of the mean, both exact: meanStdDev takes 20 times as long for 16 bits.
+    sharpness = cv2.norm(edges, cv2.NORM_L2SQR) / edges.size - (cv2.sumElems(edges)[0] / edges.size) ** 2
+    return float(mean.item()), float(deviation.item()), max(0.0, sharpness)
 
 
 class FrameGate:

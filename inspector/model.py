@@ -46,7 +46,8 @@ class CompiledIr:
         """
         if view.shape != self._input.shape[1:] or view.dtype != np.uint8:
             raise ModelError(f"the view is {view.shape} {view.dtype}, the model takes {self._input.shape[1:]} uint8")
-        repeated = np.array_equal(self._input[0], view)
+        before = self._input[0]
+        repeated = np.array_equal(before[::16], view[::16]) and np.array_equal(before, view)  # mostly the first tells
         np.copyto(self._input[0], view)
         try:
             self._request.infer(share_outputs=True)

@@ -18,6 +18,26 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+async def ended(future: Future[R]) -> R:
+    """Its result, as soon as it is there. Who stops waiting leaves the call alone: it runs, or waits, to its end."""
+    loop = asyncio.get_running_loop()
+    waiter: asyncio.Future[None] = loop.create_future()
+
+    def wake() -> None:
+        if not waiter.done():
+            waiter.set_result(None)
+
+    def tell(_: Future[R]) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(wake)
+
+    future.add_done_callback(tell)
+    await waiter
+    if future.cancelled():  # the thread was closed
+        raise asyncio.CancelledError
+    return future.result()
+
+
 class DeviceThread:
     """Runs blocking calls one after another on a thread of its own.
 
@@ -49,8 +69,9 @@ class DeviceThread:
         """Run `fn` on the thread. If the awaiting task is cancelled the call itself still runs to its end."""
         future = self.submit(fn, *args, **kwargs)
         try:
-            return await asyncio.wrap_future(future)
+            return await ended(future)
         except asyncio.CancelledError:
+            future.cancel()  # what has not begun
             future.add_done_callback(self._log_late)
             raise
 

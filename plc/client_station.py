@@ -246,13 +246,13 @@ class ClientStation(StationBase):
         return f"connected to {self._where}" + (f"; {notice}" if notice else "")
 
     async def _hand_out(self) -> None:
-        """Lot, serial and the acknowledge come before the line begins: beside it, on few cores, these exchanges would
-        cost the part more time than they take. Whatever fails, an accepted part goes to the line."""
+        """Lot and serial come before the line begins. The acknowledge does not: its request is sent before the line's
+        first step, and the picture is taken while the PLC answers. Whatever fails, an accepted part goes to the line.
+        """
         accepted = next((part for part in self.handshake.events if part.refused is None), None)
         try:
             if accepted is not None:
                 self.identify(accepted, await self._read_ident())
-                await self._write_changes()
         finally:
             self.queue_events()
 

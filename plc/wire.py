@@ -8,6 +8,7 @@ line. The PDUs are made and read here, strictly: pymodbus' client accepts short 
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 import ssl
 import struct
@@ -122,6 +123,8 @@ class StreamWire(Wire):
         self._reader, self._writer = streams
         self._unit, self._timeout_s = unit_id, timeout_s
         self._transaction, self._answered = 0, False
+        self._due_s = math.inf  # of the answer, on the loop's clock
+        self._alarm: asyncio.TimerHandle | None = None  # one for all requests
         sock = self._writer.get_extra_info("socket")
         if sock is not None:
             keep_alive(sock)
@@ -137,16 +140,33 @@ class StreamWire(Wire):
             raise LinkFault("the connection is gone")
         self._transaction = self._transaction % 0xFFFF + 1
         header = struct.pack(">HHHB", self._transaction, 0, len(request) + 1, self._unit)
+        self._set_alarm()
         try:
-            async with asyncio.timeout(self._timeout_s):
-                self._writer.write(header + request)
-                reply = await self._reply()
+            self._writer.write(header + request)
+            reply = await self._reply()
         except TimeoutError as exc:
             raise LinkFault(f"no answer within {1000 * self._timeout_s:g} ms") from exc
         except (OSError, asyncio.IncompleteReadError) as exc:
             raise LinkFault(self._ended(exc)) from exc
+        finally:
+            self._due_s = math.inf
         self._answered = True
         return reply
+
+    def _set_alarm(self) -> None:
+        """A timeout of its own for each request would cost as much as making and reading it."""
+        loop = asyncio.get_running_loop()
+        self._due_s = loop.time() + self._timeout_s
+        if self._alarm is None:
+            self._alarm = loop.call_at(self._due_s, self._is_due)
+
+    def _is_due(self) -> None:
+        """Or only of an earlier request; while none is under way there is no alarm."""
+        self._alarm, loop = None, asyncio.get_running_loop()
+        if self._due_s <= loop.time():
+            self._reader.set_exception(TimeoutError())
+        elif math.isfinite(self._due_s):
+            self._alarm = loop.call_at(self._due_s, self._is_due)
 
     async def _reply(self) -> bytes:
         header = await self._reader.readexactly(7)
@@ -168,6 +188,8 @@ class StreamWire(Wire):
         return "the PLC closed the connection" if isinstance(exc, EOFError) else str(exc) or type(exc).__name__
 
     def _abort(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
         self._writer.transport.abort()
 
 

@@ -28,7 +28,7 @@ from inspector.store.recipe_book import RecipeBook
 from inspector.store.rescue import RESERVED, rescue, reserve, set_aside
 from inspector.store.rows import Filed, Late
 from inspector.store.wrong_accepts import WrongAccepts
-from inspector.threads import DeviceThread
+from inspector.threads import DeviceThread, ended
 from plc.registers import Reason
 
 P = ParamSpec("P")
@@ -119,15 +119,21 @@ class Journal:
 
     # -- changes -------------------------------------------------------------------------------------------------------
 
-    def change(self, fn: Callable[[], R]) -> Future[R]:
-        """Run `fn`, which takes changes into the ledger, and commit them; the future ends after the commit."""
+    def change(self, fn: Callable[[], R], *, at_once: bool = True) -> Future[R]:
+        """Run `fn`, which takes changes into the ledger, and commit them; the future ends after the commit.
+
+        Changes keep their order. at_once: False where the caller begins something more urgent before it waits, and the
+        store's thread shall not take a core, or the interpreter, from that.
+        """
         future: Future[R] = Future()
         future.set_running_or_notify_cancel()  # who waits for it may go away; the change stays
         future.add_done_callback(self._note_bug)
         self._changed_s = self._clock.monotonic_s()
         self._changes.append((fn, future))
-        turn = self.submit(self._commit_waiting)
-        turn.add_done_callback(lambda done: self._never_ran(done, future))
+        if at_once:
+            self._begin_turn(future)
+        else:
+            asyncio.get_running_loop().call_soon(self._begin_turn, future)
         return future
 
     def submit(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Future[R]:
@@ -147,7 +153,7 @@ class Journal:
     async def until(self, writing: Future[R], not_after_s: float) -> R:
         """Wait, but not longer. Raises TimeoutError; the write then goes on by itself."""
         async with self._clock.deadline(not_after_s):
-            return await asyncio.shield(asyncio.wrap_future(writing))
+            return await ended(writing)
 
     async def alive(self) -> None:
         """A full turn through the thread with a write.
@@ -157,7 +163,7 @@ class Journal:
         """
         if self._turn is not None:
             with contextlib.suppress(StoreError):  # told already
-                await asyncio.shield(asyncio.wrap_future(self._turn))
+                await ended(self._turn)
         if self._bug is not None:
             raise self._bug
         self._turn = self.submit(self._beat)
@@ -231,6 +237,10 @@ class Journal:
     def _note_bug(self, future: Future[R]) -> None:
         if not future.cancelled() and (exc := future.exception()) and not isinstance(exc, StoreError):
             self._bug = exc
+
+    def _begin_turn(self, future: Future[Any]) -> None:
+        turn = self.submit(self._commit_waiting)
+        turn.add_done_callback(lambda done: self._never_ran(done, future))
 
     def _never_ran(self, turn: Future[None], future: Future[R]) -> None:
         """The thread was closed before this change's turn came: whoever waits for it must be told."""

@@ -95,11 +95,13 @@ class SqliteResults:
             log.error("record not closed in order", error=str(exc))
 
     def open(self, trigger: Trigger) -> OpenRow:
-        """Begin the row of an accepted trigger. A failure surfaces in decide()."""
+        """Begin the row of an accepted trigger, on the event loop. A failure surfaces in decide()."""
         no = self._new_no(trigger.seq)
         utc_ms = self._utc_ms()
         begins = self.counting.row(no, utc_ms, trigger.lot)
-        self._opening[no] = _Opening(self._journal.change(lambda: self._open(no, trigger, utc_ms, begins)), self._clock)
+        # not at once: the camera begins first
+        commit = self._journal.change(lambda: self._open(no, trigger, utc_ms, begins), at_once=False)
+        self._opening[no] = _Opening(commit, self._clock)
         return OpenRow(trigger, no)
 
     async def decide(

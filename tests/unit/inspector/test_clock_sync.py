@@ -44,7 +44,7 @@ def test_the_kernels_answer_is_read_from_its_state_and_its_status(
             found.status = status
             return state
 
-    monkeypatch.setattr(ctypes, "CDLL", lambda name: Libc)
+    monkeypatch.setattr(clock_sync, "_adjtimex", lambda: Libc.adjtimex)
     assert kernel_says_unsynced() is told
 
 

@@ -129,6 +129,7 @@ async def test_a_row_whose_opening_failed_is_4_112_though_the_next_commit_works(
     intruder = apsw.Connection(str(path))
     intruder.execute("BEGIN IMMEDIATE")  # somebody looks around with a tool of his own
     opened = results.open(trigger(1))
+    await asyncio.sleep(0)  # the camera begins first
     await results._journal._thread.call(time.sleep, 0)
     intruder.execute("ROLLBACK")
     intruder.close()

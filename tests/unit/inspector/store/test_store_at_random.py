@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from inspector.core.ports import OpenRow
 from inspector.core.types import DeliveryState, Inspection, Outcome, Refusal
 from inspector.store.results import SqliteResults
 from plc.registers import Reason, Verdict
@@ -48,9 +49,12 @@ class TheRecord(RuleBasedStateMachine):
     @rule()
     def accept(self) -> None:
         self.seq += 1
-        self.open_now = self.results.open(trigger(self.seq))
+        self.open_now = self.runner.run(self._opened())
         self._new_number(self.open_now.ticket)
         self.rows[self.open_now.ticket] = {"kind": "accepted", "decided": None, "published": None, "delivery": None}
+
+    async def _opened(self) -> OpenRow:
+        return self.results.open(trigger(self.seq))
 
     @precondition(lambda self: self.open_now is not None)
     @rule(outcome=st.sampled_from([PASS, FAIL, UNCERTAIN, NOT_INSPECTED]))
