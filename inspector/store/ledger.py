@@ -64,6 +64,8 @@ class Ledger:
             clean = db.execute("SELECT ended_utc_ms IS NOT NULL FROM boots ORDER BY boot DESC LIMIT 1").get
             newest = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'inspections'").get or 0  # ever
             next_no = newest + 1 if clean in (None, 1) else newest + 1 + MAX_WAITING
+            if next_no > newest + 1:  # for good: a life without a part that ends in order must not give them out again
+                rows.skip_to(db, next_no)
             db.execute("INSERT INTO boots (started_utc_ms) VALUES (?)", (utc_ms,))
             self._boot = db.last_insert_rowid()
             db.execute(
