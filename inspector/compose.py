@@ -144,9 +144,10 @@ async def _tell_status(box: Box) -> None:
         first.health.warn(Kind.FILING, None if box.filing.fault is None else {"detail": str(box.filing.fault)})
         box.retention.warn(first.health)
         for running in box.stations:
-            running.results.turn()
             running.warn()
         first.board.push("status", box.status())
+        for running in box.stations:  # what the PLC counted goes to the store, which takes a moment: after it was told
+            running.results.turn()
         await asyncio.sleep(STATUS_PERIOD_S)
 
 

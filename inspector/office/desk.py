@@ -130,6 +130,13 @@ class Desk:
         names = (*named, *await self.named(), *await self.labels.classes())
         return tuple(name for name in dict.fromkeys(names) if name not in (GOOD, UNSURE))
 
+    async def knows(self, serial: str) -> bool:
+        """True if a part with this serial is on record, or the record cannot be read now."""
+        try:
+            return await self.ask(lambda files: WholeRecord(files).has_serial(serial))
+        except InspectorError:
+            return True  # what was said is kept either way
+
     async def figures(self, from_utc_ms: int, to_utc_ms: int) -> Figures:
         """Of the parts opened in that time, by the labels that stand now. Raises Unreadable, StoreError."""
         span = await self.ask(lambda files: WholeRecord(files).numbers_between(from_utc_ms, to_utc_ms))

@@ -91,6 +91,11 @@ class Counting:
         grown, self._grown = self._grown, {}
         return grown
 
+    def waiting(self) -> Mapping[tuple[Scope, str], int]:
+        """Parts by period that `take_growth` has not given out yet."""
+        self.look()
+        return self._grown
+
     @property
     def plc_counts(self) -> bool:
         """The PLC's program keeps PLC_PART_COUNT at all."""

@@ -7,7 +7,7 @@ the commit that changes a row, so it says what the rows say, after any end of th
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import apsw
@@ -66,6 +66,14 @@ class Counts:
 
 
 Tallies = Mapping[Scope, Counts]  # of the periods that run now
+
+
+def plus_parts(tallies: Tallies, grown: Mapping[tuple[Scope, str], int]) -> Tallies:
+    """With parts that the PLC has counted meanwhile, by scope and key of their period."""
+    return {
+        scope: replace(counts, plc_parts=counts.plc_parts + grown.get((scope, counts.key), 0))
+        for scope, counts in tallies.items()
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,17 @@ import apsw
 from inspector.core.errors import StoreError
 from inspector.core.types import DeliveryState
 from inspector.store import audit, rows
-from inspector.store.counts import Begin, Heads, Scope, Tallies, begin_period, read_heads, read_tallies, stations_of
+from inspector.store.counts import (
+    Begin,
+    Heads,
+    Scope,
+    Tallies,
+    begin_period,
+    plus_parts,
+    read_heads,
+    read_tallies,
+    stations_of,
+)
 from inspector.store.database import Database
 from plc.registers import Reason, Verdict
 
@@ -54,6 +64,8 @@ class Ledger:
             clean = db.execute("SELECT ended_utc_ms IS NOT NULL FROM boots ORDER BY boot DESC LIMIT 1").get
             newest = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'inspections'").get or 0  # ever
             next_no = newest + 1 if clean in (None, 1) else newest + 1 + MAX_WAITING
+            if next_no > newest + 1:  # for good: a life without a part that ends in order must not give them out again
+                rows.skip_to(db, next_no)
             db.execute("INSERT INTO boots (started_utc_ms) VALUES (?)", (utc_ms,))
             self._boot = db.last_insert_rowid()
             db.execute(
@@ -121,11 +133,13 @@ class Ledger:
             self._recount(told - begun)
 
     def grew(self, station: str, raw: int, grown: Mapping[tuple[Scope, str], int]) -> None:
-        """PLC_PART_COUNT now, and the parts by which it grew in each period; on the disk with the next beat."""
+        """PLC_PART_COUNT now, and the parts by which it grew in each period; in the tallies at once, on the disk with
+        the next beat."""
         self._plc_parts[station] = raw
         for (scope, key), parts in grown.items():
             which = (station, scope, key)
             self._growth[which] = self._growth.get(which, 0) + parts
+        self._recount([station])
 
     def beat(self, utc_ms: int) -> None:
         """A write that is sure to reach the disk; then the housekeeping that no part shall wait for."""
@@ -176,7 +190,12 @@ class Ledger:
     def _recount(self, stations: Iterable[str]) -> None:
         with self._database.reading() as db:
             counted = {name: read_tallies(db, self._heads[name]) for name in stations if name in self._heads}
-        self.tallies = {**self.tallies, **counted}
+        self.tallies = {**self.tallies, **{name: self._grown(name, found) for name, found in counted.items()}}
+
+    def _grown(self, station: str, tallies: Tallies) -> Tallies:
+        """With the parts that no beat has told the disk yet."""
+        waiting = {(scope, key): parts for (name, scope, key), parts in self._growth.items() if name == station}
+        return plus_parts(tallies, waiting)
 
     def end(self, utc_ms: int) -> None:
         """End this life in order: nothing waits, nothing is skipped at the next start."""

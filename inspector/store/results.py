@@ -26,7 +26,7 @@ from inspector.core.types import (
 )
 from inspector.store import rows
 from inspector.store.counting import Counting
-from inspector.store.counts import Begin, Counts, Scope, Tallies
+from inspector.store.counts import Begin, Counts, Scope, Tallies, plus_parts
 from inspector.store.journal import BEHIND_S, MIN_FREE_BYTES, RECENT, Journal
 from inspector.store.ledger import Recovered
 from inspector.store.recipe_book import RecipeBook
@@ -196,8 +196,8 @@ class SqliteResults:
 
     @property
     def tallies(self) -> Tallies:
-        """Of this station's counting periods that run, as of the last commit."""
-        return self._journal.ledger.tallies.get(self._station, {})
+        """Of this station's counting periods that run, as of the last commit; the PLC's own parts as of now."""
+        return plus_parts(self._journal.ledger.tallies.get(self._station, {}), self.counting.waiting())
 
     @property
     def counts(self) -> Counts:

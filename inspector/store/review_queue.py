@@ -71,6 +71,11 @@ class WholeRecord:
         asked = list(serials)
         return len({serial for db in self.files.every() for serial in passed_of(db, first_no, last_no, asked)})
 
+    def has_serial(self, serial: str) -> bool:
+        """True if a part with it is on record."""
+        sql = "SELECT EXISTS (SELECT 1 FROM inspections WHERE serial = ?)"
+        return any(db.execute(sql, (serial,)).get for db in self.files.every())
+
     def class_names(self) -> list[str]:
         """Every class that a model ever gave."""
         return sorted({name for db in self.files.every() for name in class_names(db)})

@@ -102,3 +102,10 @@ def drop(db: apsw.Connection, row: Filed) -> None:
     )
     if db.changes():
         db.execute("DELETE FROM earlier_deliveries WHERE no = ?", (row.no,))
+
+
+def skip_to(db: apsw.Connection, next_no: int) -> None:
+    """Numbers below are never given out again, whatever rows there are. Inside the caller's transaction."""
+    db.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'inspections'", (next_no - 1,))
+    if not db.changes():  # no row ever
+        db.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('inspections', ?)", (next_no - 1,))

@@ -140,7 +140,8 @@ async def truth(request: Request) -> Response:
         return refused(400, "review.bad")
     except StoreError:
         return refused(503, "review.notkept")
-    return JSONResponse({"told": word("review.truth.kept", serial=said.serial)})
+    known = await desk.knows(said.serial)  # a complaint may come before its part is known here, and a typing error too
+    return JSONResponse({"told": word("review.truth.kept" if known else "review.truth.unknown", serial=said.serial)})
 
 
 async def _viewed(site: Site, view: Callable[[], T]) -> T:

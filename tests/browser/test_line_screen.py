@@ -16,6 +16,7 @@ import pytest_asyncio
 from inspector.demo.parts import Kind
 from tests.support.browser import Open, Watched
 from tests.support.fake_daemon import FakeDaemon
+from tests.support.looking import AXE, SERIOUS
 from tests.support.page import page_process, site_in, until
 from tests.support.record import heat_map, line_of, write_record
 
@@ -198,6 +199,10 @@ async def test_a_daemon_that_hangs_shows_stale_within_two_seconds(
     daemon.hang()
     assert await shows(seen.page, "STALE") <= STALE_WITHIN_S
     await seen.page.screenshot(path=shots / "line-stale.png")
+    await seen.page.evaluate(AXE)
+    for scheme in ("light", "dark"):
+        await seen.page.emulate_media(color_scheme=scheme)
+        assert await seen.page.evaluate(SERIOUS, ["color-contrast"]) == [], "what is old is pale, and legible"
     clean(seen)
 
 

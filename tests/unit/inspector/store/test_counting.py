@@ -6,7 +6,7 @@ import asyncio
 import shutil
 import time as clock_time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from datetime import datetime, time
 from functools import partial
 from itertools import pairwise
@@ -176,12 +176,16 @@ async def test_what_the_plc_counts_goes_along_over_lots_resets_and_restarts(path
             line.results.counting.plc.see(raw)  # the part reaches the camera, then comes its trigger
             await part(line.results, seq, lot=lot)
             assert line.results.counting.difference() == 0
+            told = line.results.counts
+            assert told.plc_parts == told.triggers == seq, "both numbers are of one moment"
         line.results.turn()
-        await line.results.alive()
-        assert [line.results.tallies[s].plc_parts for s in Scope] == [3, 3, 1]
+        for _ in range(2):  # given to the store's thread, then on the disk
+            await line.results._journal.call(int)
+            assert [line.results.tallies[s].plc_parts for s in Scope] == [3, 3, 1]
+            await line.results.alive()
         await line.results.begin_period("anna", "")
         line.results.counting.plc.see(raw := raw + 2)  # nothing was triggered
-        assert line.results.counting.difference() == 2
+        assert line.results.counting.difference() == 2 == line.results.counts.plc_parts
         line.results.turn()
     async with Line(path, clock) as line:
         assert line.results.counting.difference() == 2
@@ -193,6 +197,23 @@ async def test_what_the_plc_counts_goes_along_over_lots_resets_and_restarts(path
         line.results.turn()
         await line.results.alive()
         assert [line.results.tallies[s].plc_parts for s in Scope] == [6, 9, 7]
+
+
+@pytest.mark.parametrize("parts", [0, 1])
+async def test_numbers_that_a_kill_skipped_are_never_given_out_and_a_count_begun_meanwhile_counts(path, parts):
+    clock = WallClock()
+    async with Line(path, clock) as line:
+        for seq in range(1, parts + 1):
+            await part(line.results, seq)
+    with closing(apsw.Connection(str(path))) as db:
+        db.execute("UPDATE boots SET ended_utc_ms = NULL")  # as a kill leaves it
+    async with Line(path, clock) as line:
+        await line.results.begin_period("anna", "")
+        skipped = line.results._journal.next_no
+    async with Line(path, clock) as line:  # it ended in order, and no part came
+        assert line.results._journal.next_no == skipped > parts + 1
+        await part(line.results, 9)
+        assert line.results.counts.triggers == 1
 
 
 async def test_a_reset_that_does_not_reach_the_disk_counts_on(path, monkeypatch):

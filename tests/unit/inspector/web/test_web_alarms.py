@@ -88,6 +88,15 @@ def test_what_is_shelved_is_off_the_list_with_its_end_and_critical_alarms_offer_
     assert aside["until"].startswith("until ") and aside["why"] == "ben: cable on order" and not aside["may_shelve"]
 
 
+def test_what_is_wrong_now_stands_before_what_is_over_and_what_is_urgent_before_the_rest() -> None:
+    told = [
+        message(Kind.CAMERA, phase="acknowledged"), message(Kind.FORCED, phase="cleared"), message(Kind.GAP),
+        message(Kind.OFFLINE), message(Kind.PLC_VERDICT, phase="cleared"), message(Kind.STORE),
+    ]  # fmt: skip
+    shown = [a["id"] for a in alarms_view({"alarm_list": told})["alarms"]]
+    assert shown == ["offline", "store", "gap", "plc_verdict", "forced", "camera"]
+
+
 def test_an_alarm_of_another_station_says_of_which() -> None:
     assert alarm_view(message(Kind.CAMERA, id="st2.camera"))["station"] == "Station st2"
     assert alarm_view(message(Kind.CAMERA))["station"] == ""

@@ -162,7 +162,9 @@ async def test_a_truth_by_serial_changes_what_the_estimate_rests_on(tmp_path: Pa
         await client.post("/review/label", json=body(2))
         sent = {"serial": " S2 ", "source": "complaint", "good": False, "note": "came back"}
         answer = await client.post("/review/truth", json=sent)
-        assert answer.status_code == 200 and "S2" in answer.json()["told"]
+        assert answer.status_code == 200 and answer.json()["told"] == "Kept for serial S2."
+        mistyped = await client.post("/review/truth", json={**sent, "serial": "S22"})
+        assert mistyped.status_code == 200 and "no part with the serial S22" in mistyped.json()["told"]
         for wrong in ({**sent, "source": "rumour"}, {**sent, "good": 1}, {**sent, "serial": ""}):
             assert (await client.post("/review/truth", json=wrong)).status_code == 400
         shown = await client.get("/review")
