@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -13,17 +11,7 @@ from inspector.office.person import Role
 from inspector.web.help import KIND, SCREENS
 from inspector.web.site import Site
 from plc.registers import OfflineReason, Reason
-from tests.support.office import make_hashes_cheap
-from tests.support.page import site_in
 from tests.support.visitors import browser_of, people_of
-
-
-@pytest.fixture
-async def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Site]:
-    make_hashes_cheap(monkeypatch)
-    made = site_in(tmp_path)
-    yield made
-    made.close()
 
 
 async def test_each_screen_leads_to_its_own_help(site: Site) -> None:
