@@ -76,11 +76,11 @@ async def test_a_month_that_is_damaged_is_left_out_and_the_others_are_read_on_un
             ("2026-02", 7, 12, False), ("2026-01", None, None, True)
         ]  # fmt: skip
         assert damaged_months(path) == ([] if first else ["results-2026-01.db"])
-        with pytest.raises(apsw.Error):  # who removes what no row names must not take it for empty
+        if not first:
             files = RecordFiles(path)
-            files.not_after_s = 1e12
-            [list(db.execute("SELECT * FROM inspections")) for db in files.every()]
-        files.forget()
+            with pytest.raises(apsw.NotADBError):  # who removes what no row names must not take it for empty
+                list(files.every())
+            files.forget()
         broken.write_bytes(whole)
         assert await numbers(history) == list(range(15, 0, -1)) and damaged_months(path) == []
 
