@@ -39,9 +39,9 @@ def months(files: RecordFiles) -> tuple[Sequence[KeptMonth], Sequence[GoneMonth]
     for db in files.every():
         ends[Path(db.filename).name] = db.execute("SELECT min(no), max(no) FROM inspections").get
     broken = files.broken()
-    kept = [
-        KeptMonth(path.stem[-7:], path.stat().st_size, *ends.get(path.name, (None, None)), damaged=path.name in broken)
-        for path in month_files(files.path)
-    ]
+    kept = []
+    for path in month_files(files.path):
+        from_no, to_no = ends.get(path.name, (None, None))
+        kept.append(KeptMonth(path.stem[-7:], path.stat().st_size, from_no, to_no, path.name in broken))
     sql = "SELECT month, rows, bytes, actor, reason, utc_ms FROM months_gone ORDER BY n DESC"
     return kept, [GoneMonth(*row) for row in files.live().execute(sql)]
