@@ -81,9 +81,12 @@ def export_month(cfg: AppConfig, month: str, folder: Path) -> list[str]:
 def forget_month(cfg: AppConfig, month: str, export: Path, reason: str, *, with_pictures: bool) -> list[str]:
     """Read the export where it lies now, and have the daemon let the month go if it is the same.
 
-    Raises MonthError, ControlError, NoDaemon.
+    Raises FarewellError, MonthError, ControlError, NoDaemon.
     """
+    source = file_of(cfg.paths.state / "results.db", month)
     try:
+        if export.samefile(source):  # by another name, too: it would be the same as itself, and there would be no copy
+            raise MonthError(f"{export} is the month's own file and no export of it; nothing went")
         written = sha256_of(export)
     except OSError as exc:
         raise MonthError(f"{export} cannot be read: {exc.strerror}; nothing went") from exc

@@ -44,7 +44,7 @@ from inspector.store.regain import is_pending, own_folder
 
 log = structlog.get_logger(__name__)
 LAST = "last.json"  # how the newest run ended, for the daemon and the page
-LOCAL = "results.db"  # a copy of the record that the daemon can read: for a record that breaks
+LOCAL = "results.db"  # a copy of the record that the daemon can read: for a record that breaks; of office.db beside it
 ROOM_BYTES = 256 << 20  # left free on the record's own disk
 Told = Callable[[str, int, int], None]  # what is done, bytes so far, of about so many
 
@@ -128,6 +128,7 @@ def _made(cfg: AppConfig, config: Path, own: Path, begun_ms: int, told: Told) ->
                     pack.add_file(file.name, file.path)
         if not is_pending(state / RESULTS):  # else rows still come back from the former one
             _keep_local(copies[RESULTS], own / LOCAL, state)
+        _keep_spare(copies[OFFICE], own / OFFICE, office / OFFICE)
         return Made(path, pack.size, 0.0, left_out)
     finally:
         for copy in copies.values():
@@ -206,6 +207,16 @@ def _keep_local(copy: Path, place: Path, state: Path) -> None:
     if copy.exists():
         copy.chmod(0o640)
         _share(copy, state)
+        os.replace(copy, place)
+
+
+def _keep_spare(copy: Path, place: Path, like: Path) -> None:
+    """For the page, and nobody else: the daemon may not read who may log in."""
+    if copy.exists():
+        copy.chmod(0o600)
+        if os.geteuid() == 0:
+            found = like.stat()
+            os.chown(copy, found.st_uid, found.st_gid)
         os.replace(copy, place)
 
 

@@ -66,6 +66,8 @@ class Kind(Enum):
         HIGH, "the record was broken and a new one was begun: {files}; {count} rows up to {until} came back",
         "broken_record",
     )  # fmt: skip
+    BROKEN_ACCOUNTS = HIGH, "accounts and labels were broken and set aside: {files}"
+    BROKEN_MONTH = HIGH, "months of the record are damaged: {files}"
     FILING = LOW, "rows of past months are not filed: {detail}"
     # what the PLC counts beside us
     PARTS_UNTRIGGERED = MEDIUM, "the PLC counted {count} parts more than it triggered", "part_count"

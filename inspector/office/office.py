@@ -13,7 +13,9 @@ from typing import Concatenate, ParamSpec, TypeVar
 import apsw
 import structlog
 
+from inspector.core.errors import StoreBroken
 from inspector.office import people, sessions
+from inspector.office.mending import mend
 from inspector.office.passwords import Hashing, code_of, hash_password, is_password, new_code, require_strong
 from inspector.office.people import Account
 from inspector.office.person import Person, Role
@@ -23,6 +25,7 @@ from inspector.office.sessions import Lifetime
 from inspector.office.throttle import Throttle, account_key, address_key
 from inspector.store import audit
 from inspector.store.database import Database
+from inspector.store.rescue import BROKEN
 from inspector.threads import DeviceThread
 
 log = structlog.get_logger(__name__)
@@ -51,10 +54,11 @@ class Office:
         path: Path,
         life: Lifetime | None = None,
         *,
+        spare: Path | None = None,  # its newest copy, for a file that breaks
         utc_ms: Callable[[], int] = now_utc_ms,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.path, self.life = path, life or Lifetime()
+        self.path, self.life, self._spare = path, life or Lifetime(), spare
         self._utc_ms, self._monotonic_s = utc_ms, monotonic_s
         self.thread, self._hashing, self._throttle = DeviceThread("office"), Hashing(), Throttle()
         self._db: Database | None = None
@@ -73,16 +77,17 @@ class Office:
     @contextmanager
     def reading(self) -> Iterator[apsw.Connection]:
         """As Database.reading, for whoever works on `thread` themselves."""
-        with self._open().reading() as db:
+        with self._letting_go(), self._open().reading() as db:
             yield db
 
     @contextmanager
     def transaction(self) -> Iterator[apsw.Connection]:
         """As Database.transaction, on `thread`."""
-        database = self._open()
-        with database.transaction() as db:
-            yield db
-        database.checkpoint()
+        with self._letting_go():
+            database = self._open()
+            with database.transaction() as db:
+                yield db
+            database.checkpoint()
 
     def close(self) -> None:
         """End the threads; the database is closed behind what waits for it."""
@@ -273,10 +278,21 @@ class Office:
         if self._db is None:
             with suppress(OSError):  # else the database says why it cannot be opened
                 self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            mend(self.path, self._spare, self._utc_ms())
             db = Database(self.path, steps=STEPS)
             db.open()
             self._db = db
         return self._db
+
+    @contextmanager
+    def _letting_go(self) -> Iterator[None]:
+        """A file that turns out broken is closed: whoever asks next has it mended."""
+        try:
+            yield
+        except StoreBroken as exc:
+            if isinstance(exc.__cause__, BROKEN):
+                self._close()
+            raise
 
     def _close(self) -> None:
         db, self._db = self._db, None

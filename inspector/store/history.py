@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import apsw
 
-from inspector.store.record_files import RecordFiles
+from inspector.store.record_files import BROKEN, RecordFiles
 from inspector.store.search import rows_of, search
 from inspector.threads import DeviceThread
 from inspector.web.records import Filters, Found, Row, Unreadable
@@ -29,7 +29,7 @@ class SqliteHistory:
 
     def __init__(self, path: Path, thread: DeviceThread) -> None:
         self._path, self._thread = path, thread
-        self._files = RecordFiles(path)
+        self._files = RecordFiles(path, without_broken=True)
 
     async def page(self, filters: Filters, before_no: int | None, limit: int) -> Found:
         """Rows older than `before_no`, newest first. What the PLC was told counts; before that, what was decided."""
@@ -91,6 +91,12 @@ class SqliteHistory:
     def _answer(self, question: Callable[[], R]) -> R:
         self._files.not_after_s = time.monotonic() + LONGEST_S
         try:
+            try:
+                return question()
+            except BROKEN:
+                self._files.not_after_s = time.monotonic() + LONGEST_S
+                if not self._files.leave_broken():
+                    raise
             return question()
         except (apsw.Error, OSError) as exc:
             self._files.forget()

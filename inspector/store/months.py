@@ -57,6 +57,21 @@ def month_files(results: Path) -> list[Path]:
     return [results.with_name(n) for n in names if n.startswith(stem) and _MONTH.fullmatch(n.removeprefix(stem))]
 
 
+def damaged_months(results: Path) -> list[str]:
+    """Names of the months' files whose head or schema cannot be read; a look at two pages of each."""
+    found = []
+    for path in month_files(results):
+        with contextlib.suppress(OSError, apsw.CantOpenError, apsw.BusyError):  # gone meanwhile, or being written
+            db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+            try:
+                db.execute("SELECT count(*) FROM sqlite_schema").get  # noqa: B018  # it is the asking that tells
+            except (apsw.NotADBError, apsw.CorruptError):
+                found.append(path.name)
+            finally:
+                db.close()
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Schema:
     """What a month's file mirrors. columns: name -> SQL type of inspections; tables, indexes: name -> SQL."""

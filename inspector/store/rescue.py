@@ -29,7 +29,7 @@ RESERVED = 100_000  # numbers beyond the next one that are noted as given out, e
 _STEPS = 100_000
 _ROWS = {"inspections", "earlier_deliveries"}  # stay in what was set aside: there may be a million
 _HEAD = b"SQLite format 3\0"
-_BROKEN = (apsw.NotADBError, apsw.CorruptError)
+BROKEN = (apsw.NotADBError, apsw.CorruptError)
 
 
 def rescue(database: Database, utc_ms: int) -> None:
@@ -40,7 +40,7 @@ def rescue(database: Database, utc_ms: int) -> None:
     path = database.path
     if not path.exists() or (what := _fault(path, database.vfs)) is None:
         return
-    aside = _set_aside(path, utc_ms)
+    aside = move_aside(path, utc_ms)
     log.error("the record is broken and was set aside", file=aside.name, fault=what)
     database.open()
     try:
@@ -82,7 +82,7 @@ def _numbers(path: Path) -> Path:
 def _fault(path: Path, vfs: str | None) -> str | None:
     """What is wrong with the file; None: nothing was found."""
     end_s = time.monotonic() + CHECK_S
-    if not _may_be_opened(path):
+    if not may_be_opened(path):
         return "file is not a database"
     try:
         db = apsw.Connection(str(path), vfs=vfs)
@@ -93,7 +93,7 @@ def _fault(path: Path, vfs: str | None) -> str | None:
             found: str | None = db.execute("PRAGMA quick_check(1)").get
         finally:
             db.close()
-    except _BROKEN as exc:
+    except BROKEN as exc:
         return str(exc)
     except apsw.InterruptError:
         return None
@@ -102,7 +102,7 @@ def _fault(path: Path, vfs: str | None) -> str | None:
     return None if found in ("ok", None) else found
 
 
-def _may_be_opened(path: Path) -> bool:
+def may_be_opened(path: Path) -> bool:
     """False: its head is none of SQLite's, which would remove the WAL of such a file, and with it the newest rows."""
     try:
         with path.open("rb") as file:
@@ -116,8 +116,11 @@ def _ended_in_order(db: apsw.Connection) -> bool:
     return bool(db.execute("SELECT ended_utc_ms IS NOT NULL FROM boots ORDER BY boot DESC LIMIT 1").get)
 
 
-def _set_aside(path: Path, utc_ms: int) -> Path:
-    """Rename it with what belongs to it, the database last: until then the next start does it again."""
+def move_aside(path: Path, utc_ms: int) -> Path:
+    """Rename it with what belongs to it, the database last: until then the next start does it again.
+
+    Raises StoreError.
+    """
     when = datetime.fromtimestamp(utc_ms / 1000, UTC)
     aside = path.with_name(f"{path.stem}.broken-{when:%Y%m%dT%H%M%SZ}.db")
     try:
@@ -178,7 +181,7 @@ def _opened_for_reading(file: Path) -> apsw.Connection:
 
 def _readable(file: Path, sql: str) -> Iterator[tuple[Any, ...]]:
     """Rows until the first that cannot be read."""
-    if not _may_be_opened(file):
+    if not may_be_opened(file):
         return
     db: apsw.Connection | None = None
     try:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import apsw
 
 from inspector.store.history import SqliteHistory
 from inspector.store.holds import Hold, newest, of_lot, standing
+from inspector.store.month_list import GoneMonth, KeptMonth, months
 from inspector.web.records import Row
 from inspector.web.traces import Revision, Told, Trace
 
@@ -22,6 +25,9 @@ class TracedHistory(SqliteHistory):
 
     async def holds(self, limit: int) -> tuple[list[Hold], list[Hold]]:
         return await self._ask(lambda db: (standing(db), newest(db, limit)))
+
+    async def months(self) -> tuple[Sequence[KeptMonth], Sequence[GoneMonth]]:
+        return await self.ask_all(months)
 
     async def hold_of(self, lot: str) -> Hold | None:
         entries = await self._ask(lambda db: of_lot(db, lot)) if lot else []

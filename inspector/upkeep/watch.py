@@ -13,12 +13,15 @@ from typing import Protocol
 
 import structlog
 
+from inspector.backup.places import OFFICE, RESULTS
 from inspector.config import AppConfig
 from inspector.core.alarm_kinds import Kind
 from inspector.core.errors import CameraError
 from inspector.core.ports import Clock
 from inspector.health import Health
 from inspector.light_trend import NEAR_LIMIT
+from inspector.store.months import damaged_months
+from inspector.store.rescue import set_aside
 from inspector.threads import DeviceThread
 from inspector.upkeep import gauges
 from inspector.upkeep.measures import ALARMS, Measure, problem_of
@@ -94,6 +97,8 @@ class Upkeep:
         """Read everything once, tell the alarms, and write it down once a minute."""
         of_stations = list(chain.from_iterable(map(self._of_station, self._stations)))
         of_box = await self._thread.call(self._read_box)
+        for kind, files in await self._thread.call(self._broken_files):
+            self._stations[0].health.warn(kind, {"files": ", ".join(files)} if files else None)
         self.measures = (*of_stations, *of_box, await self._of_backups())
         self._tell()
         if self._clock.monotonic_s() - self._written_s >= WRITE_S:
@@ -120,6 +125,12 @@ class Upkeep:
         cfg = self._cfg
         found = [*gauges.disk(cfg), gauges.cpu(cfg.upkeep), *self._clock_gauge.read()]
         return [*found, *gauges.certificates(cfg)]
+
+    def _broken_files(self) -> list[tuple[Kind, list[str]]]:
+        """Databases that are damaged and wait for a person, other than results.db."""
+        paths = self._cfg.paths
+        return [(Kind.BROKEN_ACCOUNTS, set_aside(paths.office_folder / OFFICE)),
+                (Kind.BROKEN_MONTH, damaged_months(paths.state / RESULTS))]  # fmt: skip
 
     async def _of_backups(self) -> Measure:
         """Waits for a moment only: a network folder that is gone answers never."""

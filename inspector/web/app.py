@@ -26,6 +26,7 @@ from inspector.office import collecting
 from inspector.office.certificate import context_of, ensure_own, own_pair
 from inspector.office.desk import Desk
 from inspector.office.labels import Labels
+from inspector.office.mending import spare_of
 from inspector.office.office import Office
 from inspector.store.traces import TracedHistory
 from inspector.threads import DeviceThread
@@ -39,6 +40,7 @@ from inspector.web import (
     controls,
     cycles,
     export_pages,
+    help,
     history,
     line_actions,
     maintenance,
@@ -71,6 +73,7 @@ SUBJECTS = (
     audits,
     history,
     export_pages,
+    help,
     cycles,
     review,
     collect,
@@ -157,7 +160,7 @@ def site_of(settings: WebSettings) -> Site:
     connect = partial(connect_control, settings.socket, "web")
     feed = Feed(connect, assets=assets_hash())
     records = TracedHistory(settings.results_db, DeviceThread("records"))
-    office = Office(settings.office / "office.db", settings.life)
+    office = Office(settings.office / "office.db", settings.life, spare=spare_of(settings.results_db))
     named = partial(office.read, collecting.named)
     desk = Desk(Labels(office, office.thread), records.ask_all, settings.two_people, named=named)
     return Site(settings, feed, records, office, desk, looks=Looks(connect))

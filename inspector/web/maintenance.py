@@ -253,4 +253,4 @@ def _last_view(last: Mapping[str, Any]) -> View:
 
 
 def megabytes(size: int) -> str:
-    return word("measure.mb", number=f"{size / 1e6:,.1f}")
+    return word("measure.mb", number=f"{size / 1e6:,.1f}" if size >= 1e5 else f"{size / 1e6:.2g}")

@@ -61,6 +61,8 @@ ROUTES: Mapping[tuple[str, str], Rule] = {
     ("GET", "/timing"): Open.LOOK,
     ("GET", "/timing.csv"): Open.LOOK,
     ("GET", "/part/{no}"): Open.LOOK,
+    ("GET", "/help"): Open.LOOK,
+    ("GET", "/help/{kind}/{code}"): Open.LOOK,
     # review
     ("GET", "/review"): Open.KNOWN,
     ("GET", "/review/queue"): Open.KNOWN,

@@ -71,7 +71,7 @@ def environment(*folders: Path) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals["w"], made.globals["unknown"] = word, UNKNOWN
+    made.globals |= {"w": word, "w_known": has_word, "unknown": UNKNOWN}
     made.globals |= {"client_words": client_words, "language": language, "languages": choices, "visitor": visitor}
     made.globals["static"] = f"/static/{assets_hash()}"  # under which a browser keeps what it got, for good
     made.globals |= {"unheeded": 0, "alarm_words": alarm_words, "shelf_times": shelf_times}

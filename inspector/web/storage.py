@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,6 +12,7 @@ from fastapi.responses import RedirectResponse, Response
 from inspector.asking import NoDaemon, ask_daemon
 from inspector.control import ControlError
 from inspector.store.holds import Hold
+from inspector.store.month_list import GoneMonth, KeptMonth
 from inspector.store.shelf import Kind
 from inspector.web.access import known_person, visitor_of
 from inspector.web.filters import link
@@ -66,8 +67,11 @@ async def _page(
     figures: Mapping[str, Any] | None = None
     standing: list[Hold] = []
     newest: list[Hold] = []
+    kept: Sequence[KeptMonth] = ()
+    gone: Sequence[GoneMonth] = ()
     try:
         standing, newest = await site.records.holds(NEWEST)
+        kept, gone = await site.records.months()
     except Unreadable:
         problem, status = problem or word("history.unreadable"), 503 if status == 200 else status
     try:
@@ -80,6 +84,7 @@ async def _page(
         may_hold=visitor_of(request).may("POST", "/storage/hold"), disk=None if figures is None else disk_view(figures),
         kinds=[] if figures is None else kinds_view(figures), notes=[] if figures is None else notes_of(figures),
         held=[hold_view(one) for one in standing], entries=[hold_view(one) for one in newest],
+        months=[month_view(one) for one in kept], gone=[gone_view(one) for one in gone],
     )  # fmt: skip
 
 
@@ -157,6 +162,23 @@ def notes_of(figures: Mapping[str, Any]) -> list[str]:
     if figures["aside"]:
         found.append(word("storage.aside", count=figures["aside"]))
     return found
+
+
+def month_view(month: KeptMonth) -> View:
+    """One month's file."""
+    ends = None if month.from_no is None or month.to_no is None else (month.from_no, month.to_no)
+    return {
+        "month": month.month, "size": size(month.bytes), "damaged": month.damaged,
+        "parts": UNKNOWN if ends is None else "{:,} \N{EN DASH} {:,}".format(*ends),
+    }  # fmt: skip
+
+
+def gone_view(month: GoneMonth) -> View:
+    """One month that was let go."""
+    return {
+        "month": month.month, "rows": f"{month.rows:,}", "size": size(month.bytes), "time": date_time(month.utc_ms),
+        "actor": month.actor, "reason": month.reason,
+    }  # fmt: skip
 
 
 def hold_view(entry: Hold) -> View:

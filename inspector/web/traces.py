@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import apsw
 
 from inspector.store.holds import Hold
+from inspector.store.month_list import GoneMonth, KeptMonth
 from inspector.web.records import Records, Row
 
 R = TypeVar("R")
@@ -51,6 +52,10 @@ class TracedRecords(Records, Protocol):
 
     async def holds(self, limit: int) -> tuple[list[Hold], list[Hold]]:
         """The lots that are on hold, and the newest `limit` entries of all lots; newest first."""
+        ...
+
+    async def months(self) -> tuple[Sequence[KeptMonth], Sequence[GoneMonth]]:
+        """Which months of the record lie here, and which were let go; newest first."""
         ...
 
     async def hold_of(self, lot: str) -> Hold | None:

@@ -19,7 +19,8 @@ from tests.support.office import PASSWORD
 from tests.support.reviewing import NEAR, REJECT, SAMPLE, TEST, Part, write_parts
 from tests.support.visitors import HTML, browser_of
 
-EXAMPLES = {"no": "3", "name": "en", "path": "base.css"}  # what stands for a part of a path: row 3 is a reject
+# What stands for a part of a path: row 3 is a reject.
+EXAMPLES = {"no": "3", "name": "en", "path": "base.css", "kind": "alarm", "code": "camera"}
 WITHOUT_END = frozenset({"/events"})
 MORE = {"/admin/audit": ("?of=line&check=1",), "/history": ("?label=dent",)}  # other states of a screen
 NAME = "annegret.müller-lüdenscheidt"  # long, as names are

@@ -96,3 +96,9 @@ def test_without_a_daemon_and_without_a_month_nothing_is_said_to_be_done(tmp_pat
         export_month(cfg, "2026-05", tmp_path / "out")
     with pytest.raises(MonthError, match="cannot be read"):
         forget_month(cfg, "2026-05", tmp_path / "nothing", "x", with_pictures=False)
+    month = tmp_path / "results-2026-05.db"
+    (tmp_path / "linked.db").hardlink_to(month)
+    (tmp_path / "named.db").symlink_to(month)
+    for itself in (month, tmp_path / "linked.db", tmp_path / "named.db"):
+        with pytest.raises(MonthError, match="own file"):
+            forget_month(cfg, "2026-05", itself, "x", with_pictures=False)

@@ -16,6 +16,7 @@ import pytest
 
 from inspector.backup import shelf
 from inspector.config import AppConfig
+from inspector.core.alarm_kinds import Kind
 from inspector.core.errors import CameraTimeout, FrameError
 from inspector.health import Health
 from inspector.office.certificate import ensure_own
@@ -75,8 +76,11 @@ def upkeep(cfg: AppConfig, clock: SimClock, tended: Tended) -> Iterator[Upkeep]:
     made.close()
 
 
+OF_FILES = {Kind.BROKEN_ACCOUNTS.key, Kind.BROKEN_MONTH.key}
+
+
 def alarms(tended: Tended) -> dict[str, str]:
-    return {a.id: a.cause for a in tended.health.state().alarms if a.id in ALARMS}
+    return {a.id: a.cause for a in tended.health.state().alarms if a.id in {*ALARMS, *OF_FILES}}
 
 
 @pytest.mark.parametrize("kind", list(ALARMS))
@@ -113,6 +117,27 @@ async def test_lost_pictures_and_a_hot_camera_are_alarms_while_they_last(upkeep:
     tended.lost, tended.camera_c = 10, None
     await upkeep.look()
     assert not {"frames_lost", "camera_temp"} & set(alarms(tended))
+
+
+async def test_accounts_that_were_set_aside_are_an_alarm_until_somebody_takes_them_away(
+    cfg: AppConfig, upkeep: Upkeep, tended: Tended
+) -> None:
+    broken = cfg.paths.office_folder / "office.broken-20261126T080000Z.db"
+    broken.parent.mkdir(parents=True, exist_ok=True)
+    broken.touch()
+    await upkeep.look()
+    assert broken.name in alarms(tended)["broken_accounts"]
+    broken.unlink()
+    await upkeep.look()
+    assert "broken_accounts" not in alarms(tended)
+
+
+async def test_a_damaged_month_is_an_alarm(cfg: AppConfig, upkeep: Upkeep, tended: Tended) -> None:
+    month = cfg.paths.state / "results-2026-05.db"
+    month.parent.mkdir(parents=True, exist_ok=True)
+    month.write_bytes(b"noise" * 1000)
+    await upkeep.look()
+    assert month.name in alarms(tended)["broken_month"]
 
 
 def test_only_what_the_camera_did_not_give_counts_as_lost_and_only_for_an_hour() -> None:

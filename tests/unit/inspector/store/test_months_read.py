@@ -8,7 +8,9 @@ from types import SimpleNamespace
 import apsw
 import pytest
 
-from inspector.store.months import month_files, month_of
+from inspector.store.month_list import months
+from inspector.store.months import damaged_months, month_files, month_of
+from inspector.store.record_files import RecordFiles
 from inspector.store.search import search
 from inspector.web.records import Filters
 from tests.support.invariants import rows_of
@@ -55,6 +57,32 @@ async def test_a_clock_that_jumps_loses_no_row_and_makes_no_month_of_the_future(
         await parts(results, clock, ["2026-03-06"] * 3)
         await file_all(filing)
         assert await numbers(history) == list(range(13, 0, -1))
+
+
+@pytest.mark.parametrize("first", [0, 2])  # page from which on the file is noise
+async def test_a_month_that_is_damaged_is_left_out_and_the_others_are_read_on_until_it_is_replaced(path, first):
+    clock = Calendar()
+    async with filed(path, clock) as (results, filing), reading(path) as history:
+        await parts(results, clock, ["2026-01-31"] * 6 + ["2026-02-01"] * 6 + ["2026-03-01"] * 3)
+        await file_all(filing)
+        broken = path.with_name("results-2026-01.db")
+        whole = broken.read_bytes()
+        broken.chmod(0o640)
+        broken.write_bytes(whole[: 4096 * first] + b"\x55" * (len(whole) - 4096 * first))
+        assert await numbers(history) == list(range(15, 6, -1))
+        assert await history.row(3) is None and (await history.row(8) or {})["no"] == 8
+        kept, _ = await history.ask_all(months)
+        assert [(one.month, one.from_no, one.to_no, one.damaged) for one in kept] == [
+            ("2026-02", 7, 12, False), ("2026-01", None, None, True)
+        ]  # fmt: skip
+        assert damaged_months(path) == ([] if first else ["results-2026-01.db"])
+        if not first:
+            files = RecordFiles(path)
+            with pytest.raises(apsw.NotADBError):  # who removes what no row names must not take it for empty
+                list(files.every())
+            files.forget()
+        broken.write_bytes(whole)
+        assert await numbers(history) == list(range(15, 0, -1)) and damaged_months(path) == []
 
 
 @pytest.mark.parametrize("utc_ms", [2**62, -(2**62), 10**15])

@@ -87,7 +87,7 @@ async def test_the_wal_of_a_broken_record_is_set_aside_with_it(path):
 
 async def test_a_life_that_ended_in_order_is_not_read_through(path, monkeypatch):
     given = await write(path, 60)
-    monkeypatch.setattr("inspector.store.rescue._set_aside", None)  # would not be called
+    monkeypatch.setattr("inspector.store.rescue.move_aside", None)  # would not be called
     scribble(path, 30, 1)
     async with store(path) as results:
         assert (await part(results, 7)).no == given[-1] + 1

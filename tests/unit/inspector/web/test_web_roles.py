@@ -20,7 +20,7 @@ from tests.support.office import make_hashes_cheap
 from tests.support.page import site_in
 from tests.support.visitors import HTML, browser_of, people_of
 
-VALUES = {"no": "999", "name": "0000000001.jpg", "path": "line.js"}
+VALUES = {"kind": "alarm", "code": "camera", "no": "999", "name": "0000000001.jpg", "path": "line.js"}
 WHO: list[frozenset[Role]] = [frozenset(), *(frozenset({role}) for role in Role)]
 
 

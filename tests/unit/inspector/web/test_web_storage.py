@@ -7,13 +7,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import apsw
 import pytest
 
 from inspector.control import ControlServer
 from inspector.office.person import Role
+from inspector.store.farewell import Month, note
 from inspector.web.reviewed import ReviewTeller
 from inspector.web.site import Site
 from inspector.web.storage import size
+from tests.support.box import MONTH, file_a_month
 from tests.support.fake_daemon import unrecorded
 from tests.support.keeping import Keeping, keeping
 from tests.support.labels import open_labels
@@ -31,6 +34,20 @@ async def daemon_in(run: Path) -> AsyncIterator[Keeping]:
             yield box
         finally:
             await server.close()
+
+
+async def test_the_page_lists_months_that_lie_here_are_damaged_or_were_let_go(site: Site, tmp_path: Path) -> None:
+    async with daemon_in(tmp_path) as box, people_of(site, [[Role.MAINTENANCE]]) as (person,):
+        await box.part(1)
+        assert "No month is past yet" in (await person.get("/storage")).text
+        file_a_month(tmp_path / "results.db")
+        (tmp_path / "results-2024-11.db").write_bytes(b"noise" * 1000)
+        gone = Month("2024-10", tmp_path, "00" * 32, 123_456, 9_000_000, ())
+        with apsw.Connection(str(tmp_path / "results.db")) as db:
+            note(db, gone, "root at the box", "on the <server>", 1_780_000_000_000)
+        shown = (await person.get("/storage")).text
+        assert MONTH in shown and "2024-11" in shown and shown.count("damaged: cannot be read") == 1
+        assert "123,456" in shown and "on the &lt;server&gt;" in shown
 
 
 async def test_quality_puts_a_lot_on_hold_and_releases_it_and_the_page_says_who_and_why(site: Site, tmp_path) -> None:

@@ -1,0 +1,44 @@
+"""Help beside each screen, and a page for each code that the box gives, in the language of who asks."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from inspector.core.alarm_kinds import KINDS
+from inspector.office.person import Role
+from inspector.web.help import KIND, SCREENS
+from inspector.web.site import Site
+from plc.registers import OfflineReason, Reason
+from tests.support.visitors import browser_of, people_of
+
+
+async def test_each_screen_leads_to_its_own_help(site: Site) -> None:
+    async with people_of(site, [list(Role)]) as (person,):
+        text = (await person.get("/help")).text
+        addresses = set(re.findall(r'<a href="(/[a-z]*)"', text)) - {"/help", "/me"}
+        assert len(addresses) >= 10
+        for address in addresses:
+            leads_to = re.findall(r'class="top-help" href="/help#([a-z]+)"', (await person.get(address)).text)
+            assert len(leads_to) == 1 and f'id="{leads_to[0]}"' in text, address
+        assert all(f'<section class="card" id="{screen}">' in text for screen in SCREENS)
+
+
+@pytest.mark.parametrize(("language", "means"), [("en", "What it means"), ("zh", "含义")])
+async def test_each_code_has_a_page_of_its_own(site: Site, language: str, means: str) -> None:
+    counts = {kind: len(codes()) for kind, (codes, _) in KIND.items()}
+    assert counts == {"reason": len(Reason), "offline": len(OfflineReason), "alarm": len(KINDS)}
+    async with browser_of(site) as browser:
+        await browser.get(f"/language/{language}")
+        for kind, (codes, _) in KIND.items():
+            for code, name in codes():
+                shown = await browser.get(f"/help/{kind}/{code}")
+                assert shown.status_code == 200 and "{" not in shown.text.split("<main")[1], (kind, code, name)
+        assert means in (await browser.get("/help/reason/103")).text
+
+
+@pytest.mark.parametrize("path", ["/help/reason/999", "/help/alarm/nothing", "/help/other/1", "/help/reason/x"])
+async def test_a_code_that_there_is_not_has_none(site: Site, path: str) -> None:
+    async with browser_of(site) as browser:
+        assert (await browser.get(path)).status_code == 404
