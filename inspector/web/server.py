@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -66,8 +66,9 @@ def transport_of(scope: Scope) -> asyncio.Transport:
 
 def give_way() -> None:
     """Let the line have the cores where both want them; as the unit has it, for those who start us by hand."""
-    if os.getpriority(os.PRIO_PROCESS, 0) < NICE:
-        os.setpriority(os.PRIO_PROCESS, 0, NICE)
+    with suppress(PermissionError):  # a unit may forbid the call; it sets the priority itself then
+        if os.getpriority(os.PRIO_PROCESS, 0) < NICE:
+            os.setpriority(os.PRIO_PROCESS, 0, NICE)
 
 
 class Impatient(H11Protocol):

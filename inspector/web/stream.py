@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 CHECK_S = 5.0  # a log-in that ended ends the screens that it opened
 END_WITHIN_S = 5.0  # a browser that does not take the end in so long is dropped
-MOST_BEHIND = 256 * 1024  # bytes that wait here for one browser, beside what the kernel holds for it
+MOST_BEHIND = 256 * 1024  # bytes that wait here for one browser beside its largest message, which may be all at once
 
 
 class EventStream(Response):
@@ -70,13 +70,17 @@ def writer_of(transport: asyncio.Transport, *, chunked: bool) -> Callable[[bytes
     chunked: as HTTP/1.1 frames an answer without a length; before, it ends with the connection.
     """
 
+    largest = 0
+
     def write(message: bytes) -> None:
+        nonlocal largest
         if transport.is_closing():
             return
-        if transport.get_write_buffer_size() > MOST_BEHIND:
+        if transport.get_write_buffer_size() > MOST_BEHIND + largest:
             log.info("screen dropped: too slow")
             transport.abort()
         else:
+            largest = max(largest, len(message))
             transport.write(b"%x\r\n%b\r\n" % (len(message), message) if chunked else message)
 
     return write

@@ -274,10 +274,10 @@ async def test_accounts_that_cannot_be_read_leave_the_line_screen_as_it_was(
 
 async def test_a_screen_of_a_log_in_that_ended_ends_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from inspector.web import stream
-    from tests.support.page import page_process
+    from tests.support.page import page_process, until
 
     make_hashes_cheap(monkeypatch)
-    monkeypatch.setattr(stream, "CHECK_S", 0.0)
+    monkeypatch.setattr(stream, "CHECK_S", 0.05)
     site = site_in(tmp_path, view="logged_in")
     token = await site.office.begin_first(await site.office.first_code() or "", "Anna", PASSWORD, "setup")
     async with page_process(site) as origin, httpx.AsyncClient(base_url=origin) as client:
@@ -286,6 +286,7 @@ async def test_a_screen_of_a_log_in_that_ended_ends_too(tmp_path: Path, monkeypa
             lines = answer.aiter_lines()
             assert await anext(lines) == "event: hello"
             await site.office.log_out(token, "Anna")
+            await until(lambda: not site.feed.screens)
             site.feed.set_last_fail(lambda: {"no": 1, "word": "new"})
             async with asyncio.timeout(3):
                 assert not [line async for line in lines if "new" in line]

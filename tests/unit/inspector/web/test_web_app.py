@@ -17,7 +17,7 @@ from inspector.control import connect_control
 from inspector.core.errors import ConfigError
 from inspector.demo.parts import Kind
 from inspector.store.history import SqliteHistory
-from inspector.web import app, feed
+from inspector.web import app, feed, stream
 from inspector.web.feed import Screen, encode
 from inspector.web.guard import Guard
 from tests.support.fake_daemon import FakeDaemon
@@ -252,6 +252,32 @@ async def test_a_screen_that_does_not_begin_is_dropped_and_holds_nothing() -> No
         screen.offer(encode("part", {"no": n}))
     screen.offer(encode("part", {"no": 99}))
     assert screen.closed and not screen.waiting
+
+
+def test_a_screen_that_falls_behind_is_cut_off_and_one_that_takes_a_large_first_message_is_not() -> None:
+    class Slow(asyncio.Transport):
+        held, cut = 0, False
+
+        def is_closing(self) -> bool:
+            return self.cut
+
+        def get_write_buffer_size(self) -> int:
+            return self.held
+
+        def write(self, data: bytes | bytearray | memoryview) -> None:
+            self.held += len(data)
+
+        def abort(self) -> None:
+            self.cut = True
+
+    slow, most = Slow(), stream.MOST_BEHIND
+    write = stream.writer_of(slow, chunked=True)
+    write(b"x" * 4 * most)
+    write(b"link")
+    assert not slow.cut, "what it needs to draw at all may come in its own time"
+    for _ in range(100):
+        write(b"x" * (most // 50))
+    assert slow.cut and slow.held < 6 * most
 
 
 async def test_the_process_ends_at_once_though_screens_are_open(daemon: FakeDaemon, tmp_path: Path) -> None:
