@@ -32,7 +32,7 @@ def faults(english: Mapping[str, str], chinese: Mapping[str, str]) -> list[str]:
             found.append(f"{key}: other placeholders")
         if not one.strip() or not other.strip():
             found.append(f"{key}: empty")
-        bare = re.sub("|".join([r"\{\w*\}", *SAME_IN_ALL]), "", other)
+        bare = re.sub("|".join([r"\{\w*\}", "`[^`]*`", *SAME_IN_ALL]), "", other)  # in backticks: a command to type
         untold = re.search(r"[a-z]{3}", bare) is not None and not HAN.search(bare)
         if "language." in key:
             continue  # a language's name is written in that language
@@ -79,7 +79,7 @@ def sentences(template: str) -> list[str]:
     """Words that a person would read and that come from no catalog."""
     inside = re.findall(r"\{\{(.*?)\}\}", template, re.S)
     spoken = [s for code in inside for s in re.findall(r"[\"']([A-Za-z]+ [A-Za-z ]+)[\"']", code)]
-    template = re.sub(r"\{% block bodyclass %\}.*?\{% endblock %\}", "", template)  # a name for the style, unseen
+    template = re.sub(r"\{% block (bodyclass|sheets) %\}.*?\{% endblock %\}", "", template)  # names for styles, unseen
     text = re.sub(r"\{#.*?#\}|\{%.*?%\}|\{\{.*?\}\}|<!--.*?-->|<code>.*?</code>|&\w+;", " ", template, flags=re.S)
     told = re.findall(r"\b(?:alt|title|aria-label|placeholder)=\"([^\"]*)\"", text)
     shown = [*spoken, *told, re.sub(r"<[^>]*>", " ", text)]
