@@ -23,7 +23,6 @@ from edge_deploy.build import build
 from edge_deploy.calibrate import CalibrationConfig
 from edge_deploy.fit import Detector
 from edge_deploy.options import BuildOptions
-from edge_deploy.parity import ParityConfig, TapLimit
 from edge_deploy.pictures import Pictures, load_pictures
 from edge_deploy.predict import Predict, load_for, of_ir
 from edge_deploy.steps import Steps, TerminalSteps
@@ -66,16 +65,6 @@ class Ours:
         return self.manifest.detector.landmarks
 
 
-# What is measured here is a graph's speed and AUROC. Taught on good tiles alone, 8 bits saturate on strange ones, and
-# the parity gate of a build for the line refuses that network (docs/decisions/0040, "What 8 bits cannot do").
-MUCH = 1e3
-ANY = TapLimit(-1.0, MUCH)
-NO_LIMITS = ParityConfig(
-    quantisation=ANY, quantisation_embedding=ANY, quantisation_maps=ANY, quantised_novelty=MUCH,
-    quantised_anomaly=MUCH,
-)  # fmt: skip
-
-
 @dataclass(slots=True)
 class Turns:
     """Seconds a picture, of rounds in which ours and theirs take turns, so that what slows the machine meets both."""
@@ -116,7 +105,6 @@ def build_ours(data: Path, weights: str, work: Path, steps: Steps) -> Ours:
         no_negatives=True,  # this set has none
         threads=THREADS,
         calibration=CalibrationConfig(overkill=OVERKILL),
-        parity=NO_LIMITS,
     )
     built = build(directory, data, work / "tile.bundle", options, steps)
     pictures = load_pictures(data, read_splits(directory), None)
