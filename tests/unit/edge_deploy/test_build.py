@@ -166,10 +166,10 @@ def test_without_a_target_nothing_is_promised_and_the_manifest_says_on_what_the_
     assert "chosen on     overkill: 0 of 24 pictures" in describe_bundle(built.bundle)
 
 
-def test_a_promise_that_the_held_out_pictures_cannot_support_stops_the_build(trained: Trained, tmp_path: Path) -> None:
+def test_a_promise_that_the_held_out_pictures_cannot_support_stops_the_build(shallow: Trained, tmp_path: Path) -> None:
     calibration = CalibrationConfig(target=Target(Rule.OVERKILL, 0.005))
     with pytest.raises(DeployError, match=r"24 good pictures cannot promise .* at least 598, 574 more"):
-        build(trained.run, trained.data, tmp_path / "x.bundle", replace(OPTIONS, calibration=calibration))
+        build_shallow(shallow.run, shallow.data, tmp_path / "x.bundle", replace(OPTIONS, calibration=calibration))
     assert not list(tmp_path.iterdir())
 
 
