@@ -35,7 +35,7 @@ MIX = [
 
 def part_ids(answer: httpx.Response) -> list[int]:
     """The parts in the table, as it lists them."""
-    rows = re.findall(r'<tr>\s*<td class="time">.*?</tr>', answer.text, re.S)
+    rows = re.findall(r'<tr>\s*<td class="num"><a href="/part/.*?</tr>', answer.text, re.S)
     return [int(re.findall(r'<td class="num">(\d+)</td>', row)[0]) for row in rows]
 
 
