@@ -28,6 +28,7 @@ from inspector.store.images import ImageArchive
 from inspector.store.journal import Journal
 from inspector.store.reconcile import Findings, Reconciler
 from inspector.store.record_files import RecordFiles
+from inspector.store.regain import is_pending
 from inspector.store.reserve import Growth, growth
 from inspector.store.results import MISSING, SqliteResults
 from inspector.store.shelf import MIN_FREE_INODES, Bounds, Kind, Shelf
@@ -234,6 +235,8 @@ class Retention:
 
     async def _reconciled(self, accept: bool) -> Look:
         """Raises StoreError: the record or the folder cannot be read now."""
+        if is_pending(self._journal.path):  # a picture whose row is still to come back is no orphan
+            raise StoreError("rows of a record that broke are still coming back: orphans are looked for after that")
         now_s = self._clock.utc_s()
         try:
             found = await self._thread.call(self._reconciler.look, now_s)

@@ -161,6 +161,7 @@ class Running:
         health.warn(Kind.LIGHT, {"detail": trend} if trend else None)
         health.warn(Kind.PROTOCOL, {} if hs.protocol_error else None)
         health.warn(Kind.DUPLICATE, {} if hs.repeats_ids else None)
+        self._gaps_seen = min(self._gaps_seen, hs.counts["ID_GAPS"])  # the PLC may have reset its counters
         gaps = hs.counts["ID_GAPS"] - self._gaps_seen
         health.warn(Kind.GAP, {"count": gaps} if gaps > 0 else None)
         health.warn(Kind.OFFLINE, {"actor": self.offline_by} if self.offline_by else None)

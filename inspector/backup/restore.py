@@ -198,7 +198,8 @@ def _close_doors(office: Path, head: Head) -> None:
 
 def _keep_floors(staged: Path, present: Path) -> None:
     """A restore is no way back to a bundle that is older than what this box had."""
-    numbers.keep_floors(staged, present)
+    for folder in (present, *present.parent.glob(f"{ASIDE}*/{BUNDLES}")):  # also what a restore that was ended moved
+        numbers.keep_floors(staged, folder)
     for link in staged.glob("*/active") if staged.is_dir() else ():
         slot = link.read_text()
         if slot not in ("a", "b"):

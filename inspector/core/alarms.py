@@ -186,8 +186,10 @@ class Alarms:
         else:
             life.seen_from_s = now_s if life.seen_from_s is None else life.seen_from_s
             if now_s - life.seen_from_s >= condition.problem.kind.on_s:
-                life.seen_from_s = None
+                life.seen_from_s, other = None, condition.problem.kind.key != life.last.key
                 changes.append(_step(life, Event.RAISED, utc_ms, problem=condition.problem))
+                if other and life.shelved_until_s is not None:  # what was shelved was another problem
+                    changes.append(_unshelve(life, utc_ms, BOX))
         return changes
 
     def _gone(self, id_: str, now_s: float, utc_ms: int) -> list[Change]:

@@ -32,6 +32,7 @@ class Month:
     rows: int
     bytes: int
     pictures: tuple[tuple[int, str], ...]  # (number, path) of those that its rows still name
+    lots: frozenset[str]
 
 
 def look(results: Path, month: str, lots: Collection[str] | None, schema: Schema) -> Month:
@@ -43,14 +44,19 @@ def look(results: Path, month: str, lots: Collection[str] | None, schema: Schema
         raise FarewellError("which lots are on hold is not known yet; try again")
     db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
     try:
-        sql = "SELECT count(*) FROM inspections WHERE lot = ? AND lot <> ''"
-        if held := [lot for lot in sorted(lots) if db.execute(sql, (lot,)).get]:
-            raise FarewellError(f"{path.name} has parts of lots on hold: {', '.join(held)}")
+        here = frozenset(lot for (lot,) in db.execute("SELECT DISTINCT lot FROM inspections WHERE lot <> ''"))
+        require_none_held(path, here, lots)
         rows = db.execute("SELECT count(*) FROM inspections").get
         pictures = tuple(db.execute("SELECT no, image FROM inspections WHERE image IS NOT NULL ORDER BY no"))
     finally:
         db.close()
-    return Month(month, path, sha256_of(path), rows, path.stat().st_size, pictures)
+    return Month(month, path, sha256_of(path), rows, path.stat().st_size, pictures, here)
+
+
+def require_none_held(path: Path, here: Collection[str], held: Collection[str]) -> None:
+    """Raises FarewellError: one of the lots of this file is on hold."""
+    if both := sorted(set(here) & set(held)):
+        raise FarewellError(f"{path.name} has parts of lots on hold: {', '.join(both)}")
 
 
 def remove(month: Month) -> None:

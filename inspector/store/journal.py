@@ -20,7 +20,7 @@ from inspector.core.ports import Clock
 from inspector.store import regain
 from inspector.store.alarm_book import AlarmBook
 from inspector.store.database import Database
-from inspector.store.farewell import Month, note
+from inspector.store.farewell import Month, note, require_none_held
 from inspector.store.holds import Holds
 from inspector.store.ledger import Ledger, Recovered
 from inspector.store.line_audit import LineAudit, told
@@ -216,7 +216,7 @@ class Journal:
         await asyncio.wrap_future(self.submit(self.ledger.images_taken, images))
 
     async def note_gone(self, month: Month, actor: str, reason: str) -> None:
-        """Note that a month is about to go, before it does. Raises StoreError."""
+        """Note that a month is about to go, before it does. Raises StoreError, FarewellError."""
         await self.call(self._note_gone, month, actor, reason)
 
     def check_room(self, for_bytes: int = 0) -> None:
@@ -290,6 +290,7 @@ class Journal:
         self.ledger.drop(filed, {no for holder in self.holders for no in holder.held()})
 
     def _note_gone(self, month: Month, actor: str, reason: str) -> None:
+        require_none_held(month.path, month.lots, self.holds.lots or ())  # one may have been put on hold since the look
         with self._database.transaction() as db:
             note(db, month, actor, reason, self._utc_ms())
 

@@ -31,6 +31,7 @@ class RecordFiles:
         self._broken: dict[Path, Seen] = {}
         self.not_after_s = 0.0  # on time.monotonic(): no question runs longer
         self._dbs: dict[Path, apsw.Connection] = {}
+        self._files: dict[Path, tuple[int, int]] = {}  # device and inode of each that is open
 
     def live(self) -> apsw.Connection:
         """results.db."""
@@ -99,11 +100,15 @@ class RecordFiles:
             db.close()
 
     def _open(self, path: Path) -> apsw.Connection:
+        found = path.stat() if path in self._dbs else None
+        if found is not None and (found.st_dev, found.st_ino) != self._files[path]:
+            self._dbs.pop(path).close()  # another file took its place: a record that broke, a month that went
         if path not in self._dbs:
+            found = path.stat()
             db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
             db.set_busy_timeout(BUSY_MS)
             db.set_progress_handler(lambda: time.monotonic() > self.not_after_s, STEPS)
-            self._dbs[path] = db
+            self._dbs[path], self._files[path] = db, (found.st_dev, found.st_ino)
         return self._dbs[path]
 
 

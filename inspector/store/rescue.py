@@ -28,6 +28,7 @@ CHECK_S = 3.0  # of a start are for looking whether the file is whole; what it h
 RESERVED = 100_000  # numbers beyond the next one that are noted as given out, each time
 _STEPS = 100_000
 _ROWS = {"inspections", "earlier_deliveries"}  # stay in what was set aside: there may be a million
+_HOLDS = "lot_holds"  # one that is lost lets pictures go
 _HEAD = b"SQLite format 3\0"
 BROKEN = (apsw.NotADBError, apsw.CorruptError)
 
@@ -149,7 +150,8 @@ def highest_given(path: Path, files: Sequence[Path]) -> int:
 def _take_over(sources: Sequence[Path], new: apsw.Connection) -> None:
     """Table by table, each as far as it can be read and the new schema takes it.
 
-    sources: the broken record, and its copy where there is one, for the tables of which nothing can be read.
+    sources: the broken record, and its copy where there is one, for the tables of which nothing can be read; of holds,
+    which only ever grow, the copy has those that are lost in the middle.
     """
     sql = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
     for (table,) in list(new.execute(sql)):
@@ -167,7 +169,7 @@ def _take_over(sources: Sequence[Path], new: apsw.Connection) -> None:
                     break
                 taken += 1
             log.warning("taken over", file=source.name, table=table, rows=taken)
-            if taken:
+            if taken and table != _HOLDS:
                 break
 
 

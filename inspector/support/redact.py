@@ -20,10 +20,10 @@ _NAME_PARTS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL), GONE),
     (re.compile(r"\$argon2\w*\$[^\s\"',\\]+"), GONE),
-    (re.compile(r"(?<=://)[^/\s\"'@]+@"), f"{GONE}@"),  # name and password of a camera's address
+    (re.compile(r"(?<=://)[^/\s\"']+@"), f"{GONE}@"),  # name and password of a camera's address
     (re.compile(r"((?:__Host-inspector|inspector-local)=)[^;,\s\"'\\]+"), rf"\1{GONE}"),
     (re.compile(r"(?i)\b((?:authorization\s*[:=]\s*)?(?:bearer|basic)\s+)[\w+/=.~-]{8,}"), rf"\1{GONE}"),
-    (re.compile(r"(?i)\b([\w-]*(?:pass(?:word|wd|phrase)|secret|token|cookie|csrf|api[_-]?key)[\w-]*"
+    (re.compile(r"(?i)\b([\w-]*(?:pass(?:word|wd|phrase)|pwd|secret|token|cookie|csrf|api[_-]?key)[\w-]*"
                 r"[\\\"']*\s*[:=]\s*[\\\"']*)[^\s\"',;}&\\]+"), rf"\1{GONE}"),
     (re.compile(r"(?i)\b[A-HJ-NP-Z2-9]{4}(?:-[A-HJ-NP-Z2-9]{4}){3}\b"), GONE),  # a one-time code
     (re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{43}=(?![A-Za-z0-9+/=])"), GONE),  # the key of backups

@@ -198,20 +198,21 @@ def plot_of(series: Sequence[tuple[int, float]]) -> str:
 
 
 async def _kept_backups(site: Site) -> list[shelf.Kept] | str:
-    """Those in the folder, or why they cannot be listed. A thread for each look: a folder may never answer."""
+    """Those in the folder, or why they cannot be listed. One look at a time, which all wait for: it may never end."""
     folder = site.settings.backups
     if folder is None:
         return ""
-    thread = DeviceThread("backups")
+    if site.listing is None or site.listing.done():
+        thread = DeviceThread("backups")
+        site.listing = thread.submit(shelf.kept_in, folder)
+        site.listing.add_done_callback(lambda _: thread.close())
     try:
         async with asyncio.timeout(FOLDER_S):
-            return await thread.call(shelf.kept_in, folder)
+            return await asyncio.shield(asyncio.wrap_future(site.listing))
     except TimeoutError:
         return word("backup.silent", folder=folder)
     except OSError as exc:
         return word("backup.unreadable", folder=folder, why=exc.strerror or exc)
-    finally:
-        thread.close()
 
 
 def _backups_view(site: Site, kept: list[shelf.Kept] | str | None) -> View:

@@ -92,7 +92,7 @@ async def label(request: Request) -> Response:
             int(sent["no"]), name, _acceptable(name, site.feed.status), known_person(request).name, str(sent["ticket"]),
             str(sent.get("note") or "").strip(), _box(sent.get("box")),
         )  # fmt: skip
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):  # Infinity is a number to a browser
         return refused(400, "review.bad")
     except NotForReview:
         return refused(404, "review.gone")

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
@@ -15,6 +16,7 @@ from typing import Any, ParamSpec, TypeVar
 from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from inspector.backup.shelf import Kept
 from inspector.office.desk import Desk
 from inspector.office.office import Office
 from inspector.threads import DeviceThread
@@ -93,6 +95,7 @@ class Site:
     asking: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))  # the daemon has few places
     looks: Looks | None = None  # None: nobody is asked what the cameras see
     tallies: Tallies = field(default_factory=Tallies)
+    listing: Future[list[Kept]] | None = None  # the look at the folder of backups that was begun last
     aside: DeviceThread = field(default_factory=lambda: DeviceThread("aside"))
     favicon: bytes = field(default_factory=lambda: (STATIC / "favicon.svg").read_bytes())
     _templates: Environment = field(default_factory=environment)

@@ -339,3 +339,17 @@ async def test_a_command_that_says_something_else_is_refused(tmp_path, method, p
         with pytest.raises(ControlError):
             await daemon.ask(method, **params)
         assert daemon.told() == [("camera", "unacknowledged", False)]
+
+
+def test_what_was_shelved_hides_no_other_problem_that_is_raised_in_its_place(line):
+    line.see(STORE)
+    line.shelve("store")
+    line.ack("store")
+    line.see(for_s=10)
+    line.see(BROKEN)
+    (alarm,) = line.alarms.listed()
+    assert alarm.key == "store_broken" and alarm.shelved_until_utc_ms is None
+    line.shelve("store")
+    line.see(for_s=10)
+    line.see(BROKEN)
+    assert line.alarms.listed()[0].shelved_until_utc_ms is not None, "the same one stays shelved"

@@ -82,3 +82,21 @@ async def test_a_change_over_that_cannot_be_put_on_record_is_none(box, monkeypat
     assert running.health.state().offline_reason is OfflineReason.STORAGE
     monkeypatch.undo()
     assert await box.shared.judges.first_number(running.section) == 1, "a restart has the former one, whole"
+
+
+async def test_lost_triggers_are_an_alarm_also_after_the_plc_has_reset_its_counters(box):
+    (running,) = box.stations
+    counts = running.port.handshake.counts
+
+    def told() -> bool:
+        running.warn()
+        return any(alarm.id == "gap" for alarm in running.health.state().alarms)
+
+    counts["ID_GAPS"] = 5
+    assert told()
+    running.acknowledged()
+    assert not told()
+    counts["ID_GAPS"] = 0  # as RESET_COUNTERS does
+    assert not told()
+    counts["ID_GAPS"] = 1
+    assert told()

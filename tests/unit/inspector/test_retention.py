@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -263,3 +264,40 @@ async def test_the_reserve_is_in_days_at_the_rate_of_the_last_week_and_an_alarm_
 async def test_few_names_left_on_the_disk_are_an_alarm(box, monkeypatch):
     monkeypatch.setattr(box.retention, "_free_inodes", lambda: 3999)
     assert "3999 more files" in alarms(box)["storage_inodes"].cause
+
+
+async def test_a_lot_put_on_hold_while_its_month_is_looked_at_stays(state, monkeypatch):
+    keep_few(monkeypatch)
+    clock = Calendar("2026-01-10")
+    async with keeping(state, clock=clock) as box:
+        for seq in range(1, 7):
+            await box.part(seq, lot="A")
+        await box.written()
+        clock.date = "2026-02-10"
+        await file_all(box.filing)
+        month = state / "results-2026-01.db"
+        note_gone = box.results._journal.note_gone
+
+        async def held_first(*args):
+            await box.ask("hold_lot", lot="A", reason="complaint")
+            await note_gone(*args)
+
+        monkeypatch.setattr(box.results._journal, "note_gone", held_first)
+        with pytest.raises(FarewellError, match="lots on hold: A"):
+            await box.ask("forget_month", month="2026-01", sha256=sha256_of(month), reason="full", with_pictures=True)
+        assert month.exists() and len(box.files()) == 6
+
+
+async def test_while_rows_of_a_broken_record_come_back_no_picture_counts_as_an_orphan(box):
+    for seq in range(1, 4):
+        await box.part(seq)
+    await box.written()
+    with box.results._journal._database.transaction() as db:
+        db.execute("DELETE FROM inspections WHERE no = 2")
+    marker = box.state / "results.regain"
+    marker.write_text(json.dumps({"after_no": 1, "to_no": 3, "copied_utc_ms": 1, "rows": 1}))
+    with pytest.raises(StoreError, match="still coming back"):
+        await box.ask("reconcile", accept=True)
+    assert len(box.files()) == 3
+    marker.unlink()
+    assert (await box.ask("reconcile"))["set_aside"] == 1

@@ -424,3 +424,17 @@ def test_a_restore_is_no_way_back_to_an_older_bundle(box: BoxOnDisk) -> None:
     floor.write_text(json.dumps({**then, "version": then["version"] + 5}))
     restore(made.path, None, None)
     assert json.loads(floor.read_text())["version"] == then["version"] + 5
+
+
+def test_a_restore_that_was_ended_is_no_way_back_to_an_older_bundle_either(box: BoxOnDisk) -> None:
+    """Killed between two renames: what was there is aside, and nothing is in its place yet."""
+    made = make(box.cfg, box.config)
+    bundles = box.state / "bundles"
+    floor = bundles / PRODUCT / "floor.json"
+    then = json.loads(floor.read_text())
+    floor.write_text(json.dumps({**then, "version": then["version"] + 5}))
+    aside = box.state / "before-restore-20260101T000000Z"
+    aside.mkdir()
+    bundles.rename(aside / "bundles")
+    restore(made.path, None, None)
+    assert json.loads(floor.read_text())["version"] == then["version"] + 5

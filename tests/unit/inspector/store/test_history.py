@@ -157,3 +157,15 @@ async def test_a_question_that_takes_too_long_is_given_up(results, history, monk
 
 async def test_questions_do_not_block_the_page(results, history):
     await asyncio.gather(*(numbers(history) for _ in range(20)))
+
+
+async def test_a_record_that_was_begun_anew_is_the_one_that_is_read(path, history):
+    async with store(path) as results:
+        for seq in (1, 2, 3):
+            await part(results, seq)
+    assert await numbers(history) == [3, 2, 1]
+    for file in list(path.parent.glob("results.db*")):
+        file.rename(file.with_name(f"broken-{file.name}"))
+    async with store(path) as results:
+        done = await part(results, 9)
+        assert await numbers(history) == [done.no] and (await history.row(done.no))["trigger_id"] == 9

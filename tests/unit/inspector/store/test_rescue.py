@@ -226,3 +226,18 @@ async def test_numbers_are_on_record_before_they_run_out(path, monkeypatch):
             done = await part(results, seq)
             await results.alive()
             assert int(path.with_suffix(".numbers").read_text()) > done.no + 1
+
+
+async def test_lots_on_hold_that_the_broken_record_has_lost_come_from_its_copy(path):
+    lots = [f"L-{n}" for n in range(200)]
+    async with store(path) as results:
+        for n, lot in enumerate(lots):
+            results._journal.holds.enter(lot, True, "anna", "complaint " * 40, n)
+    regain.own_folder(path.parent).mkdir()
+    async with store(path) as results:
+        await part(results, 1)
+    snapshot(path, regain.copy_of(path), Pace(1000))
+    as_killed(path)
+    scribble(path, path.stat().st_size // 4096 - 12)
+    async with store(path) as results:
+        assert aside(path) and results._journal.holds.lots == frozenset(lots)

@@ -169,3 +169,11 @@ def test_the_newest_lines_of_a_process_are_kept_and_no_more(
         logging.getLogger().handlers[:] = handlers
     assert [line.partition('"no": ')[2][0] for line in logs.recent()] == ["2", "3", "4"]
     assert all(len(line) <= logs.MOST_CHARACTERS for line in logs.recent())
+
+
+@pytest.mark.parametrize(
+    "address", ["rtsp://viewer:p@ss-of-it@192.0.2.9/live", "http://192.0.2.9/video?usr=viewer&pwd=p-ss-of-it&channel=1"]
+)
+def test_a_camera_s_address_keeps_its_password_however_it_is_written(address):
+    told = scrub(f"cannot open {address} now")
+    assert "ss-of-it" not in told and "192.0.2.9" in told and GONE in told

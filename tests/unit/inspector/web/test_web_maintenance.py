@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import threading
 import time
 import zipfile
 from collections.abc import Iterator
@@ -151,3 +152,19 @@ def test_a_course_without_a_change_is_a_line_in_the_middle_and_one_value_is_none
     assert flat is not None and set(p.split(",")[1] for p in flat["points"].split()) == {"12.0"}
     near = spark_of([(n, 85.0 + n) for n in range(10)], HOT)
     assert near is not None and len(near["limits"]) == 1
+
+
+async def test_a_folder_of_backups_that_never_answers_costs_one_thread_however_many_look(site, monkeypatch) -> None:
+    answer = threading.Event()
+    monkeypatch.setattr(maintenance, "FOLDER_S", 0.02)
+    monkeypatch.setattr(shelf, "kept_in", lambda _: answer.wait(5) and [])
+    try:
+        with speaking(LANGUAGES[0]):
+            told = [await maintenance._kept_backups(site) for _ in range(5)]
+        assert all(isinstance(each, str) and each for each in told)
+        assert sum(thread.name == "backups" for thread in threading.enumerate()) == 1
+    finally:
+        answer.set()
+    monkeypatch.setattr(maintenance, "FOLDER_S", 3.0)
+    assert site.listing is not None and site.listing.result(5) == []
+    assert await maintenance._kept_backups(site) == []

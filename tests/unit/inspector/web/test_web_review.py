@@ -136,7 +136,8 @@ async def test_a_body_that_is_no_object_or_too_large_is_refused(tmp_path: Path) 
     await write_parts(tmp_path, MIX)
     async with page(tmp_path) as client:
         padded = json.dumps(body(1)).encode() + b" " * MAX_OBJECT
-        for content in (b"", b"[]", b"{", b"\xff", b"[" * 10_000, padded):
+        infinite = b'{"no": 1e999, "label": "good", "ticket": "t"}'
+        for content in (b"", b"[]", b"{", b"\xff", b"[" * 10_000, padded, infinite):
             assert (await client.post("/review/label", content=content)).status_code == 400
 
 
