@@ -171,12 +171,16 @@ async def _clock_of(page: Any) -> tuple[float, float]:
     return zero_s, 1000 * took_s / 2
 
 
+SETTLED_S = 1.0  # a person clicks in a window that stands; chromium takes half a second of processor to build a new one
+
+
 async def _open(browser: Any, origin: str, results: int) -> list[float]:
     """One more screen, with nothing in its cache: (ms since its navigation, ms since the first result in it)."""
     context = await browser.new_context(viewport=SIZE)
     try:
         page = await context.new_page()
         await page.add_init_script(f"({OPENED % results})()")
+        await asyncio.sleep(SETTLED_S)
         await page.goto(origin)
         await page.wait_for_function("() => window.opened", timeout=10_000)
         found: list[float] = await page.evaluate("window.opened")
