@@ -47,9 +47,15 @@ class _Peer:
         self.subscribed = False
         self._writer = writer
         self._queue: asyncio.Queue[bytes] = asyncio.Queue(QUEUE)
+        self._ended = False
 
     async def reply(self, message: bytes) -> None:
-        """Queue a reply; a peer that does not take its replies waits with its next request, and nobody else does."""
+        """Queue a reply; a peer that does not take its replies waits with its next request, and nobody else does.
+
+        Raises ConnectionResetError: nobody takes any more.
+        """
+        if self._ended:
+            raise ConnectionResetError("the peer takes nothing any more")
         await self._queue.put(message)
 
     def tell(self, message: bytes) -> None:
@@ -66,14 +72,23 @@ class _Peer:
 
     async def deliver(self) -> None:
         """Send for ever. Ends by ConnectionError, or by dropping a peer that takes nothing."""
-        while True:
-            self._writer.write(await self._queue.get())
-            try:
+        try:
+            while True:
+                self._writer.write(await self._queue.get())
                 async with asyncio.timeout(SEND_S):
                     await self._writer.drain()
-            except TimeoutError:
-                self.drop(f"took nothing for {SEND_S} s")
-                return
+        except TimeoutError:
+            self._forsake(f"took nothing for {SEND_S} s")
+        except ConnectionError:
+            self._forsake("went away")
+            raise
+
+    def _forsake(self, why: str) -> None:
+        """Nobody empties the queue any more: a reply that waits for room in it must not wait for ever."""
+        self._ended = True
+        self.drop(why)
+        while not self._queue.empty():
+            self._queue.get_nowait()
 
     async def finish(self) -> None:
         """Send what waits, but not for long."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import socket
@@ -290,3 +291,27 @@ async def test_a_value_that_json_has_not_is_a_bug_and_not_sent(server, path):
         events = client.events()
         assert await anext(events) == ("part", {"score": None})
         await events.aclose()
+
+
+@pytest.mark.parametrize("leaves", [False, True], ids=["stays", "leaves"])
+async def test_a_peer_that_asks_much_and_reads_nothing_frees_its_place(path, monkeypatch, leaves):
+    monkeypatch.setattr(control, "SEND_S", 0.1)
+    server = ControlServer(path, {"recent": lambda *_: ["x" * 10_000]}, unrecorded)
+    await server.start()
+    peer = socket.socket(socket.AF_UNIX)
+    try:
+        peer.setblocking(False)
+        peer.connect(str(path))
+        await until(lambda: server.peers == 1)
+        asked = line(method="recent") * 2000
+        with contextlib.suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
+            while asked:
+                asked = asked[peer.send(asked) :]
+                await asyncio.sleep(0)
+        await asyncio.sleep(0.02)
+        if leaves:
+            peer.close()
+        await until(lambda: server.peers == 0)
+    finally:
+        peer.close()
+        await server.close()
