@@ -109,8 +109,10 @@ async def test_a_dirty_result_left_in_the_plc_is_cleared_before_ready():
     await sim.start()
     appliance = Appliance(sim.port)
     task = asyncio.create_task(appliance.link.run())
-    await sim.idle_for(0.3)
-    assert sim.stat()["STATUS"] & 0x0380 == 0
+    async with asyncio.timeout(5):
+        while (status := sim.stat()["STATUS"]) & 0x0380:
+            assert not status & 0x0001, "READY beside a result of a former life"
+            await sim.idle_for(0.02)
     await appliance.link.stop()
     await task
     await sim.close()
