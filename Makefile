@@ -70,9 +70,9 @@ SUBJECTS := tests/system/test_conformance_subjects.py
 test: $(VENV)/.installed apt check
 	@nice -n 19 $(PYTEST) --timeout 360 $(WORKSTATION) > .test-workstation.log 2>&1 & workstation=$$!; \
 	nice -n 10 $(PYTEST) tests/unit $(WORKSTATION:%=--ignore=%) > .test-unit.log 2>&1 & unit=$$!; \
-	$(PYTEST) tests/fault tests/browser tests/counterparts > .test-browser.log 2>&1 & browser=$$!; \
+	$(PYTEST) tests/browser tests/counterparts > .test-browser.log 2>&1 & browser=$$!; \
 	trap 'kill $$workstation $$unit $$browser $$subjects' INT TERM; \
-	$(PYTEST) tests/system --ignore=$(CONFORMANCE) --ignore=$(SUBJECTS); failed=$$?; \
+	$(PYTEST) tests/fault tests/system --ignore=$(CONFORMANCE) --ignore=$(SUBJECTS); failed=$$?; \
 	wait $$browser || failed=1; wait $$unit || failed=1; wait $$workstation || failed=1; \
 	cat .test-browser.log .test-unit.log .test-workstation.log; \
 	nice -n 10 $(PYTEST) $(SUBJECTS) > .test-subjects.log 2>&1 & subjects=$$!; \
