@@ -42,7 +42,7 @@ async def test_the_page_lists_months_that_lie_here_are_damaged_or_were_let_go(si
         assert "No month is past yet" in (await person.get("/storage")).text
         file_a_month(tmp_path / "results.db")
         (tmp_path / "results-2024-11.db").write_bytes(b"noise" * 1000)
-        gone = Month("2024-10", tmp_path, "00" * 32, 123_456, 9_000_000, ())
+        gone = Month("2024-10", tmp_path, "00" * 32, 123_456, 9_000_000, (), frozenset())
         with apsw.Connection(str(tmp_path / "results.db")) as db:
             note(db, gone, "root at the box", "on the <server>", 1_780_000_000_000)
         shown = (await person.get("/storage")).text
