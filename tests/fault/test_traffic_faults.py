@@ -54,7 +54,7 @@ async def counted(client: Traffic) -> tuple[int, int]:
 def test_a_connection_that_breaks_passes_no_part_that_was_not_told_before(severed: Outcomes, point: str):
     found = severed[point]
     assert_true(found)
-    assert found.hit.broken and PASSED not in found.hit.told_after, "no PASS crosses a session"
+    assert found.hit.broken and PASSED not in found.hit.told_anew, "no PASS crosses a session"
     if point in BEFORE_IT_WAS_TOLD:
         assert found.hit.result.verdict == "reject"
     elif found.good:

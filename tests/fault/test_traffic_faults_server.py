@@ -40,7 +40,7 @@ def test_a_plc_whose_connection_breaks_takes_no_part_as_good_that_was_not_told_b
     assert_true(found)
     assert found.hit.broken
     if fault != "half-open":
-        assert PASSED not in found.hit.told_after, "no PASS crosses a session"
+        assert PASSED not in found.hit.told_anew, "no PASS crosses a session"
         if point in BEFORE_IT_WAS_TOLD:
             assert found.hit.result.verdict == "reject"
     assert_goes_on(found)

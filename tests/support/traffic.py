@@ -75,9 +75,15 @@ class Hit:
 
     result: SimResult
     told_before: list[tuple[int, int]]  # (code, reason) that stood valid as the fault began
-    told_after: list[tuple[int, int]]
+    told_still: list[tuple[int, int]]  # in the same session: what the PLC's socket had taken already
+    told_after: list[tuple[int, int]]  # where the fault severs: in a session after it; else: after it began
     broken: int  # frames and connections that the proxy did something to, and connections that were made anew
     ready_again_s: float  # after the program was done with it and the fault was over
+
+    @property
+    def told_anew(self) -> list[tuple[int, int]]:
+        """What had not stood before: in the same session after the fault, or in another one at all."""
+        return [told for told in self.told_still if told not in self.told_before] + self.told_after
 
 
 class Traffic:
@@ -89,6 +95,8 @@ class Traffic:
         self._begin: Callable[[], None] = _nothing
         self._there = asyncio.Event()
         self._began = 0  # how much had been told when the fault began
+        self._anew: int | None = None  # and when somebody wrote in a session after it
+        self._connections = 0  # made until then
         self._wrote = line.sim.server._on_write
         line.sim.server._on_write = self._on_write
         sim: Any = line.sim
@@ -116,10 +124,11 @@ class Traffic:
             slow.unlink(missing_ok=True)
         ready_again_s = await self.settled()
         assert result.trigger_id == id_ and result.edge_s, "the part was never triggered"
+        anew = len(line.told) if self._anew is None else self._anew
         told = [[(c, r) for i, c, r in line.told[since:to] if i == id_] for since, to in (
-            (first, self._began), (self._began, None)
+            (first, self._began), (self._began, anew), (anew, None)
         )]  # fmt: skip
-        return Hit(result, told[0], told[1], self._touched() - untouched, ready_again_s)
+        return Hit(result, told[0], told[1], told[2], self._touched() - untouched, ready_again_s)
 
     def _arm(self, fault: TrafficFault, point: str, id_: int) -> None:
         """The fault begins when the point comes: the edge finds it there already, and the judge is given a moment."""
@@ -135,6 +144,8 @@ class Traffic:
         fault.begin(self.proxy, self._dies)
         self.line.told.append(NOTHING)  # what stands on from before is told again
         self._began = len(self.line.told)
+        self._anew = None if fault.severs else self._began
+        self._connections = self.proxy.counts["accepted"]
 
     def _touched(self) -> int:
         return sum(self.proxy.counts[what] for what in ("cut", "reset", "vanished", "duplicated", "accepted"))
@@ -166,6 +177,8 @@ class Traffic:
         return points[point]
 
     def _on_write(self, address: int, words: list[int]) -> None:
+        if self._anew is None and self.proxy.counts["accepted"] != self._connections:
+            self._anew = len(self.line.told)
         if self._wrote is not None:
             self._wrote(address, words)
         self._look()

@@ -70,7 +70,7 @@ async def outcome(at: Traffic, fault: str, point: str) -> Outcome:
 
 def assert_true(found: Outcome) -> None:
     """Whatever was broken: no PASS for a bad part, not even in the PLC's memory."""
-    result, told = found.hit.result, found.hit.told_before + found.hit.told_after
+    result, told = found.hit.result, found.hit.told_before + found.hit.told_anew
     assert found.good or PASSED not in told, found
     assert result.verdict == "reject" or (found.good and result.code == Verdict.PASS), found
 
