@@ -35,6 +35,9 @@ MODE = 0o660
 
 # Methods that only tell. Every other one acts, and is on record before it does.
 QUESTIONS = frozenset({"status", "recent", "look", "registers", "changes", "dry_run", "storage", "support"})
+# Methods that pass on what people did elsewhere, where it stands in a history that only grows (labels): told again
+# after each start of the page and every few seconds of a review, it would drown what was done on the line.
+PASSED_ON = frozenset({"reviewed"})
 
 Record = Callable[[str, str, Params, str], Awaitable[None]]  # actor, action, params, what went wrong; may raise
 Handler = Callable[[Params, str], Awaitable[Any] | Any]  # params, actor -> what JSON can hold; may raise ControlError
@@ -151,8 +154,8 @@ class ControlServer:
 
     @property
     def commands(self) -> frozenset[str]:
-        """Methods that act."""
-        return frozenset(self._handlers) - QUESTIONS
+        """Methods that act, each on record before it does."""
+        return frozenset(self._handlers) - QUESTIONS - PASSED_ON
 
     def _clear_the_place(self) -> None:
         """Remove the socket of a process that is gone; never one that answers, and nothing that is no socket."""
@@ -232,7 +235,7 @@ class ControlServer:
     async def _done(self, handler: Handler, request: Request) -> Any:
         """What the handler returns. Raises what it raises, which is on record too, and what the record raises."""
         actor, method, params = request.actor, request.method, request.params
-        if method in QUESTIONS:
+        if method in QUESTIONS | PASSED_ON:
             return await _result(handler(params, actor))
         await self._record(actor, method, params, "")
         try:

@@ -143,9 +143,11 @@ class Retention:
         await self._journal.call(self._journal.holds.enter, lot, held, actor, reason, utc_ms)
         log.info("lot put on hold" if held else "lot released", lot=lot, actor=actor, reason=reason)
 
-    async def _reviewed(self, params: Params, _: str) -> bool:
-        numbers = _numbers(params.get("reviewed")), _numbers(params.get("open"))
-        await self._journal.call(self._journal.holds.mark_reviewed, *numbers)
+    async def _reviewed(self, params: Params, actor: str) -> bool:
+        """Not in the audit: who labelled what stands in the labels' own history."""
+        reviewed, opened = _numbers(params.get("reviewed")), _numbers(params.get("open"))
+        await self._journal.call(self._journal.holds.mark_reviewed, reviewed, opened)
+        log.info("told what was reviewed", actor=actor, reviewed=len(reviewed), open=len(opened))
         return True
 
     async def _reconcile(self, params: Params, actor: str) -> MESSAGE:

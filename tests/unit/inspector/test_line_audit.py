@@ -136,6 +136,17 @@ async def test_a_question_leaves_nothing_on_record(box: Box, tmp_path: Path) -> 
     assert entries(tmp_path) == before
 
 
+async def test_a_review_leaves_no_line_in_the_audit_however_often_the_daemon_is_told_of_it(
+    box: Box, tmp_path: Path
+) -> None:
+    before = entries(tmp_path)
+    for _ in range(3):
+        await ask(tmp_path, "web", "reviewed", reviewed=[1, 2], open=[3])
+    with pytest.raises(ControlError):
+        await ask(tmp_path, "web", "reviewed", reviewed="all", open=[])
+    assert entries(tmp_path) == before
+
+
 async def test_a_command_that_is_refused_is_on_record_with_the_reason_and_a_bug_without_its_secrets(
     box: Box, tmp_path: Path
 ) -> None:
