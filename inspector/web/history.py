@@ -16,7 +16,7 @@ from inspector.web.detail import detail_view
 from inspector.web.export import older_than
 from inspector.web.filters import COMMON, BadFilter, filters_of, form_of, link, number
 from inspector.web.pages import site_of
-from inspector.web.present import date_time, time_zone
+from inspector.web.present import View, date_time, time_zone
 from inspector.web.records import Found, Row, Unreadable
 from inspector.web.review import part_labels
 from inspector.web.site import Site
@@ -45,7 +45,7 @@ async def history(request: Request) -> Response:
     if len(found) > PAGE_ROWS:
         older = shown[-1]["no"]  # the row beyond the page only showed that there is more
     return site.page(
-        "history.html", status, here="history", rows=[rows.row_view(r) for r in shown], form=form,
+        "history.html", status, here="history", rows=await _row_views(site, shown), form=form,
         more_open=any(key not in COMMON for key in form), zone=time_zone(), problem=problem, problem_hint=hint,
         verdicts=[(str(n), word(f"verdict.{n}")) for n in range(1, 7)],
         reasons=[(str(int(r)), reason_words(r, "…").text) for r in Reason],
@@ -84,11 +84,30 @@ async def _hold(site: Site, lot: str) -> str:
     return word("part.hold", time=date_time(found.utc_ms), actor=found.actor, reason=found.reason)
 
 
+async def _row_views(site: Site, shown: Sequence[Row]) -> list[View]:
+    """With whether each picture that the record names is there: after a restore many are not."""
+
+    def there() -> list[bool]:
+        places = ([(site.settings.archive, row["image"])] if row["image"] else [] for row in shown)
+        return [media.first_there(place) is not None for place in places]
+
+    found = await site.pictures.call(there)
+    return [{**rows.row_view(row), "picture": _picture_text(row, seen)} for row, seen in zip(shown, found, strict=True)]
+
+
+def _picture_text(row: Row, there: bool) -> str:
+    if there:
+        return word("history.haspicture")
+    return word("history.notkept") if row["image"] or row.get("picture_gone_why") else ""
+
+
 def _gone(row: Row) -> str:
-    """Since when there is no kept picture any more, and why; "": there never was one."""
+    """Since when there is no kept picture any more, and why; "": there never was one. For where none is seen."""
     why = row.get("picture_gone_why")
     key = f"part.gone.{why}"
-    return word(key, time=date_time(row["picture_gone_utc_ms"])) if why and has_word(key) else ""
+    if why and has_word(key):
+        return word(key, time=date_time(row["picture_gone_utc_ms"]))
+    return word("picture.notkept.why") if row["image"] else ""
 
 
 async def _shot(site: Site, row: Row) -> Mapping[str, Any]:

@@ -13,6 +13,7 @@ from inspector.store.names import heat_beside
 from inspector.web import media
 from inspector.web.access import may_still
 from inspector.web.feed import FeedFull
+from inspector.web.placeholder import not_kept, wants_a_picture
 from inspector.web.records import Unreadable
 from inspector.web.site import Site
 from inspector.web.stream import EventStream
@@ -51,7 +52,10 @@ async def events(request: Request) -> Response:
 @readable("/preview/{name}")
 async def preview(request: Request, name: str) -> Response:
     """A small picture of one of the last parts."""
-    return _shown(*await _preview(site_of(request), name))
+    try:
+        return _shown(*await _preview(site_of(request), name))
+    except media.NoPicture as exc:
+        raise HTTPException(404) from exc
 
 
 @readable("/thumb/{no}")
@@ -60,23 +64,23 @@ async def thumb(request: Request, no: int) -> Response:
     site = site_of(request)
     if (known := site.thumbs.get(no)) is None:
         name = site.feed.preview_of(no)
-        data, _ = await _preview(site, name) if name is not None else await _kept(request, no, str)
         try:
+            data, _ = await _preview(site, name) if name is not None else await _kept(request, no, str)
             known = await site.pictures.call(site.thumbs.make, no, data)
         except media.NoPicture as exc:
-            raise HTTPException(404) from exc
+            return _gone(request, exc)
     return _shown(known, "image/jpeg")
 
 
 async def _preview(site: Site, name: str) -> tuple[bytes, str]:
-    """That of a part that was told of just now is waited for, as the archive writes it last."""
+    """That of a part that was told of just now is waited for, as the archive writes it last. Raises NoPicture."""
     left = ON_ITS_WAY if site.feed.expects(name) else 0
     while True:
         try:
             return await site.pictures.call(media.read_named, site.settings.previews, name)
-        except media.NoPicture as exc:
+        except media.NoPicture:
             if not left:
-                raise HTTPException(404) from exc
+                raise
         left -= 1
         await asyncio.sleep(WRITTEN_WITHIN_S / ON_ITS_WAY)
 
@@ -84,13 +88,26 @@ async def _preview(site: Site, name: str) -> tuple[bytes, str]:
 @readable("/picture/{no}")
 async def picture(request: Request, no: int) -> Response:
     """The kept picture of a part, under the name that its row holds; no name comes from the browser."""
-    return _shown(*await _kept(request, no, str))
+    try:
+        return _shown(*await _kept(request, no, str))
+    except media.NoPicture as exc:
+        return _gone(request, exc)
 
 
 @readable("/heat/{no}")
 async def heat(request: Request, no: int) -> Response:
     """The heat map that was kept beside it."""
-    return _shown(*await _kept(request, no, heat_beside))
+    try:
+        return _shown(*await _kept(request, no, heat_beside))
+    except media.NoPicture as exc:
+        raise HTTPException(404) from exc
+
+
+def _gone(request: Request, exc: media.NoPicture) -> Response:
+    """Of a part that had a picture: a page shows that it is gone. Raises HTTPException 404 to all others."""
+    if not wants_a_picture(request):
+        raise HTTPException(404) from exc
+    return not_kept()
 
 
 def _shown(body: bytes, kind: str) -> Response:
@@ -98,6 +115,7 @@ def _shown(body: bytes, kind: str) -> Response:
 
 
 async def _kept(request: Request, no: int, path_of: Callable[[str], str]) -> tuple[bytes, str]:
+    """Raises HTTPException: no such part, or it never had a picture; NoPicture: it is gone."""
     site = site_of(request)
     try:
         row = await site.records.row(no)
@@ -106,8 +124,6 @@ async def _kept(request: Request, no: int, path_of: Callable[[str], str]) -> tup
         return await site.pictures.call(media.read_below, site.settings.archive, path_of(row["image"]))
     except Unreadable as exc:
         raise HTTPException(503) from exc
-    except media.NoPicture as exc:
-        raise HTTPException(404) from exc
 
 
 @readable("/healthz")

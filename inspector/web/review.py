@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import copy_context
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, HTTPException, Request
@@ -15,9 +16,11 @@ from inspector.core.errors import StoreError
 from inspector.office.desk import Desk, NotForReview, Wanted
 from inspector.office.labels import NothingToUndo
 from inspector.office.settling import GOOD, UNSURE, Box, NewTruth, Queue, Settled, Source, State, settle
+from inspector.store.review_queue import WholeRecord
 from inspector.web import review_views as views
 from inspector.web.access import known_person, visitor_of
 from inspector.web.body import BadRequest, sent_object
+from inspector.web.media import first_there
 from inspector.web.pages import site_of
 from inspector.web.records import Row, Unreadable
 from inspector.web.site import Site
@@ -28,6 +31,7 @@ T = TypeVar("T")
 DAYS, MIXED = (1, 7, 31), "mixed"
 SHOWN_QUEUES = (*(str(queue) for queue in Queue), MIXED)
 AT_ONCE = 30  # pictures that the browser is told of ahead
+LOOKED_FOR = 2000  # pictures at most, to find those: after a restore the record names many that are gone
 DAY_MS = 86_400_000
 router = APIRouter()
 readable = partial(router.api_route, methods=["GET", "HEAD"])
@@ -73,12 +77,25 @@ async def queue(request: Request) -> Response:
     queues = frozenset({Queue.REJECT, Queue.NEAR, Queue.SAMPLE} if name == MIXED else {Queue(name)})
     wanted = Wanted(queues, *_since(desk, _days(request)), suspects=asked.get("first") == "suspects")
     try:
-        found = await desk.waiting(known_person(request).name, wanted, AT_ONCE)
+        found = await desk.waiting(known_person(request).name, wanted, LOOKED_FOR)
     except (Unreadable, StoreError):
         return refused(503, "history.unreadable")
     blind = asked.get("blind") == "1"
-    items = await _viewed(site, lambda: [views.item_view(row, site.settings.archive, blind) for row in found.rows])
-    return JSONResponse({"items": items, "done": found.done, "total": found.total})
+    items, gone = await _viewed(site, lambda: _there(found.rows, site.settings.archive, blind))
+    return JSONResponse({"items": items, "gone": gone, "done": found.done, "total": found.total})
+
+
+def _there(rows: Sequence[Row], archive: Path, blind: bool) -> tuple[list[views.View], int]:
+    """The first pictures that are there, and how many before them are not: nobody can label those."""
+    items, gone = list[views.View](), 0
+    for row in rows:
+        if len(items) == AT_ONCE:
+            break
+        if first_there([(archive, row["image"])]) is None:
+            gone += 1
+        else:
+            items.append(views.item_view(row, archive, blind))
+    return items, gone
 
 
 @router.post("/review/label")
@@ -87,9 +104,11 @@ async def label(request: Request) -> Response:
     site, desk = site_of(request), desk_of(request)
     try:
         sent = await sent_object(request, {"no", "label", "ticket"}, {"note", "box"})
-        name = str(sent["label"]).strip()
+        name, no = str(sent["label"]).strip(), int(sent["no"])
+        if not await _has_picture(site, desk, no):
+            return refused(404, "review.gone")
         said = await desk.say(
-            int(sent["no"]), name, _acceptable(name, site.feed.status), known_person(request).name, str(sent["ticket"]),
+            no, name, _acceptable(name, site.feed.status), known_person(request).name, str(sent["ticket"]),
             str(sent.get("note") or "").strip(), _box(sent.get("box")),
         )  # fmt: skip
     except (ValueError, TypeError, OverflowError):  # Infinity is a number to a browser
@@ -144,6 +163,13 @@ async def truth(request: Request) -> Response:
     return JSONResponse({"told": word("review.truth.kept" if known else "review.truth.unknown", serial=said.serial)})
 
 
+async def _has_picture(site: Site, desk: Desk, no: int) -> bool:
+    """False where the record names a picture that is gone: nobody can have looked at it. Raises Unreadable."""
+    rows = await desk.ask(lambda files: WholeRecord(files).by_number((no,)))
+    places = [(site.settings.archive, row["image"]) for row in rows if row["image"]]
+    return await site.pictures.call(first_there, places) is not None
+
+
 async def _viewed(site: Site, view: Callable[[], T]) -> T:
     """On the pictures' thread, as it looks for files; in the language of who asks, which a thread does not know."""
     return await site.pictures.call(copy_context().run, view)
@@ -170,6 +196,7 @@ def review_words() -> str:
         "count": "count",
         "again": "again",
         "kept": "kept",
+        "gone": "notthere",
         "undone": "taken",
     }
     return json.dumps({name: word(f"review.{key}") for name, key in keys.items()}, ensure_ascii=False)

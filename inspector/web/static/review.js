@@ -83,6 +83,7 @@ async function more() {
     const fresh = found.items.filter((item) => !held.has(item.no) && !now.given.has(item.no));
     now.ended = fresh.length === 0;
     now.total = found.total;
+    $("gone").textContent = found.gone ? filled(words.gone, { n: found.gone }) : "";
     if (now.moves === before) now.done = found.done; // else it was counted before the last label
     const idle = now.items.length === 0;
     now.items.push(...fresh);
