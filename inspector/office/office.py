@@ -13,7 +13,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 import apsw
 import structlog
 
-from inspector.core.errors import StoreBroken
+from inspector.core.errors import StoreBroken, StoreError
 from inspector.office import people, sessions
 from inspector.office.mending import mend
 from inspector.office.passwords import Hashing, code_of, hash_password, is_password, new_code, require_strong
@@ -155,7 +155,10 @@ class Office:
         if account is None or account.disabled:
             return None
         if touch and sessions.needs_touch(session, now):
-            await self.write(sessions.touch, token, now)
+            try:
+                await self.write(sessions.touch, token, now)
+            except StoreError as exc:  # e.g. a full disk, which they came to make room on
+                log.error("the use of a session cannot be written down", error=str(exc))
         return account.person
 
     async def log_out(self, token: str, actor: str) -> None:

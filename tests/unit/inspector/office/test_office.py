@@ -6,6 +6,7 @@ import asyncio
 from functools import partial
 from pathlib import Path
 
+import apsw
 import pytest
 
 from inspector.core.errors import StoreError
@@ -232,6 +233,23 @@ async def test_a_subject_with_tables_of_its_own_reads_and_writes_beside(office: 
 
     assert await refusal(office.write(write_and_fail)) == "people.unknown"
     assert await office.read(lambda db: list(db.execute("SELECT * FROM notes"))) == []
+
+
+async def test_a_full_disk_throws_nobody_out(
+    office: OfficeInTest, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is to make room there needs the page."""
+    token = await first_admin(office)
+
+    def full(*_: object) -> None:
+        raise apsw.FullError("database or disk is full")
+
+    monkeypatch.setattr(sessions, "touch", full)
+    clock.pass_s(120)
+    person = await office.visitor(token)
+    assert person is not None and person.name == "Anna"
+    clock.pass_s(1800)
+    assert await office.visitor(token) is None, "their session ends of idleness, as nothing could be written down"
 
 
 async def test_a_folder_that_cannot_be_written_is_an_error_now_and_works_when_it_can_be(tmp_path: Path) -> None:
