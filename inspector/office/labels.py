@@ -54,7 +54,7 @@ _TRUTHS = "SELECT n, serial, source, good, note, person, utc_ms FROM truths"
 
 
 class NothingToUndo(InspectorError):
-    """The person has no label that stands."""
+    """The person gave no such label."""
 
 
 class Transactions(Protocol):
@@ -77,9 +77,16 @@ class Labels:
         """Keep a label; it is on the disk on return. The same ticket once more gives the label that is there."""
         return await self._thread.call(self._add, said)
 
-    async def undo(self, person: str) -> Label:
-        """Take back the newest label of `person` that stands. Raises NothingToUndo."""
-        return await self._thread.call(self._undo, person)
+    async def undo(self, person: str, n: int) -> Label:
+        """Take back a label of `person`; once more, it is as it was. Raises NothingToUndo.
+
+        n: of the label, as a browser that hears no answer asks again, and another one may have labelled meanwhile.
+        """
+        return await self._thread.call(self._undo, person, n)
+
+    async def last(self, person: str) -> int | None:
+        """n of the newest label of `person` that stands; None: there is none."""
+        return await self._thread.call(self._last, person)
 
     async def of(self, no: int) -> tuple[Label, ...]:
         """All that was ever said of one inspection, oldest first."""
@@ -137,15 +144,21 @@ class Labels:
             row = db.execute(f"{_LABELS} WHERE labels.person = ? AND ticket = ?", (said.person, said.ticket)).get
         return _label(row)
 
-    def _undo(self, person: str) -> Label:
+    def _undo(self, person: str, n: int) -> Label:
         with self._database.transaction() as db:
-            stands = f"{_LABELS} WHERE labels.person = ? AND label_undos.undone IS NULL ORDER BY labels.n DESC LIMIT 1"
-            row = db.execute(stands, (person,)).get
+            row = db.execute(f"{_LABELS} WHERE labels.person = ? AND labels.n = ?", (person, n)).get
             if row is not None:
-                db.execute("INSERT INTO label_undos VALUES (?, ?, ?)", (row[0], person, self._utc_ms()))
+                values = (n, person, self._utc_ms())
+                db.execute("INSERT INTO label_undos VALUES (?, ?, ?) ON CONFLICT (undone) DO NOTHING", values)
         if row is None:
-            raise NothingToUndo(f"{person} has no label that could be taken back")
+            raise NothingToUndo(f"{person} gave no label {n}")
         return _label((*row[:-1], person))
+
+    def _last(self, person: str) -> int | None:
+        stand = "WHERE person = ? AND n NOT IN (SELECT undone FROM label_undos)"
+        with self._database.reading() as db:
+            found: int | None = db.execute(f"SELECT max(n) FROM labels {stand}", (person,)).get
+        return found
 
     def _between(self, first_no: int, last_no: int) -> dict[int, tuple[Label, ...]]:
         with self._database.reading() as db:

@@ -13,7 +13,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 import apsw
 import structlog
 
-from inspector.core.errors import StoreBroken
+from inspector.core.errors import StoreBroken, StoreError
 from inspector.office import people, sessions
 from inspector.office.mending import mend
 from inspector.office.passwords import Hashing, code_of, hash_password, is_password, new_code, require_strong
@@ -155,7 +155,10 @@ class Office:
         if account is None or account.disabled:
             return None
         if touch and sessions.needs_touch(session, now):
-            await self.write(sessions.touch, token, now)
+            try:
+                await self.write(sessions.touch, token, now)
+            except StoreError as exc:  # e.g. a full disk, which they came to make room on
+                log.error("the use of a session cannot be written down", error=str(exc))
         return account.person
 
     async def log_out(self, token: str, actor: str) -> None:
@@ -166,6 +169,7 @@ class Office:
         keys = self._begin_try(people.folded(person.name), address)
         account = await self.read(people.require, person.no)
         if not await self._hashing.call(is_password, old, account.password_hash or NOBODY):
+            await self._note_failure(account, address)  # somebody may sit at another's open page
             raise Refused("password.wrong")
         self._throttle.passed(*keys)
         require_strong(new, person.name)
@@ -269,10 +273,11 @@ class Office:
         return keys
 
     async def _note_failure(self, account: Account | None, address: str) -> None:
-        """On record for a person that there is; names that anybody can make up are for the log alone."""
+        """On record, also for a name that there is not, which is not kept: the write to the disk takes as long for both,
+        and nobody learns from it who has an account."""
         log.warning("log-in failed", known=account is not None, address=address)
-        if account is not None:
-            await self.write(audit.append, self._utc_ms(), account.person.name, "login.failed", address)
+        actor = account.person.name if account is not None else OUTSIDE
+        await self.write(audit.append, self._utc_ms(), actor, "login.failed", address)
 
     def _open(self) -> Database:
         if self._db is None:

@@ -25,7 +25,7 @@ from inspector.office.sessions import csrf_of, is_csrf, new_token
 from inspector.web.body import BadBody, Bounded, form_field
 from inspector.web.guard import LOCAL_NAMES, READ, host_name, is_loopback
 from inspector.web.roles import BY_ITSELF, Open, Place, Rule, allows, find, rule_of
-from inspector.web.words import word
+from inspector.web.words import has_word, word
 
 log = structlog.get_logger(__name__)
 
@@ -178,29 +178,41 @@ class Access:
 
     async def _choose(self, scope: Scope, receive: Receive, who: Visitor, rule: Rule | None) -> tuple[ASGIApp, Receive]:
         if rule is None:
-            return self._refuse(404, ""), receive
+            return self._refused(scope, 404, "error.404"), receive
         if rule not in (Open.ASSET, Open.LOOK) and not who.private:
-            return self._refuse(403, "error.insecure"), receive
+            return self._refused(scope, 403, "error.insecure"), receive
         if not allows(rule, who.person, anyone_looks=self._anyone_looks):
-            return (self._not_known(scope) if who.person is None else self._refuse(403, "error.role")), receive
+            return self._not_known(scope) if who.person is None else self._refused(scope, 403, "error.role"), receive
         if scope["method"] in READ:
             return self._app, receive
         try:
             bounded = Bounded(scope, receive)
             shown = Headers(scope=scope).get(CSRF_HEADER) or await form_field(scope, bounded, CSRF_FIELD)
         except BadBody as exc:
-            answer = self._refuse(exc.status_code, "")
+            answer = self._refused(scope, exc.status_code, f"error.{exc.status_code}")
             answer.headers["connection"] = "close"  # with the rest of it unread
             return answer, receive
         if not who.token or not is_csrf(who.token, shown):
             log.warning("write refused: no token of ours", path=scope["path"])
-            return self._refuse(403, "error.csrf"), receive
+            return self._refused(scope, 403, "error.csrf"), receive
         return self._app, bounded
+
+    def _refused(self, scope: Scope, status: int, key: str) -> Response:
+        """A page for a person, who sent a form or follows a link; a script of ours can show a text alone."""
+        if scope["method"] in READ or _is_for_a_person(scope):
+            return self._refuse(status, key)
+        alone = f"{key}.script"
+        return JSONResponse({"error": word(alone if has_word(alone) else key)}, status)
 
     def _not_known(self, scope: Scope) -> Response:
         """A person is asked to log in; a script or picture is told that it must."""
-        accepts = Headers(scope=scope).get("accept", "")
-        if scope["method"] not in READ or "text/html" not in accepts:
+        if not _is_for_a_person(scope):
             return JSONResponse({"error": word("error.401")}, 401)
+        if scope["method"] not in READ:
+            return RedirectResponse(LOG_IN, 303)
         wanted = scope["path"] + (f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else "")
         return RedirectResponse(f"{LOG_IN}?next={quote(wanted, safe='/')}", 303)
+
+
+def _is_for_a_person(scope: Scope) -> bool:
+    return "text/html" in Headers(scope=scope).get("accept", "")

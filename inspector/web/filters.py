@@ -40,16 +40,19 @@ def number(form: Form, key: str) -> int | None:
 
 
 def _moment(form: Form, key: str) -> int | None:
-    """A local time as the browser's field gives it, in UTC ms; as an end it takes in all of its second or minute."""
+    """A local time as the browser's field gives it, in UTC ms; as an end it takes in all of its second or minute.
+
+    Where clocks are set back an hour comes twice: a begin means the first one, an end the second.
+    """
     text = form.get(key, "")
     if not text:
         return None
     try:
         when = datetime.fromisoformat(text)
-        ms = int(when.timestamp() * 1000)  # without a zone it is the station's time
+        both = [int(when.replace(fold=fold).timestamp() * 1000) for fold in (0, 1)]  # without a zone: the station's time
     except (ValueError, OverflowError, OSError) as exc:
         raise BadFilter(field_name(key)) from exc
-    return ms + (999 if text.count(":") > 1 else 59_999) if key == "to" else ms
+    return max(both) + (999 if text.count(":") > 1 else 59_999) if key == "to" else min(both)
 
 
 def _text(form: Form, key: str) -> str | None:

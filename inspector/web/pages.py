@@ -49,6 +49,12 @@ async def events(request: Request) -> Response:
         return JSONResponse({"error": word("error.clients")}, 503, {"retry-after": "5"})
 
 
+@router.head("/events")
+async def may_open() -> Response:
+    """That a screen may be opened; access.py answers who may not. Why a stream was refused, no script can see."""
+    return Response()
+
+
 @readable("/preview/{name}")
 async def preview(request: Request, name: str) -> Response:
     """A small picture of one of the last parts."""

@@ -78,11 +78,12 @@ async def queue(request: Request) -> Response:
     wanted = Wanted(queues, *_since(desk, _days(request)), suspects=asked.get("first") == "suspects")
     try:
         found = await desk.waiting(known_person(request).name, wanted, LOOKED_FOR)
+        last = await desk.labels.last(known_person(request).name)
     except (Unreadable, StoreError):
         return refused(503, "history.unreadable")
     blind = asked.get("blind") == "1"
     items, gone = await _viewed(site, lambda: _there(found.rows, site.settings.archive, blind))
-    return JSONResponse({"items": items, "gone": gone, "done": found.done, "total": found.total})
+    return JSONResponse({"items": items, "gone": gone, "done": found.done, "total": found.total, "last": last})
 
 
 def _there(rows: Sequence[Row], archive: Path, blind: bool) -> tuple[list[views.View], int]:
@@ -122,11 +123,16 @@ async def label(request: Request) -> Response:
 
 @router.post("/review/undo")
 async def undo(request: Request) -> Response:
-    """Take back the newest label of who asks; the picture comes back."""
-    site, desk = site_of(request), desk_of(request)
+    """Take back a label of who asks; the picture comes back."""
+    site, desk, person = site_of(request), desk_of(request), known_person(request).name
     try:
-        taken = await desk.labels.undo(known_person(request).name)
+        n = (await sent_object(request, {"n"}))["n"]
+        if type(n) is not int or not 0 <= n < 2**63:
+            raise BadRequest("not the number of a label")
+        taken, last = await desk.labels.undo(person, n), await desk.labels.last(person)
         row = await site.records.row(taken.said.no)
+    except BadRequest:
+        return refused(400, "review.bad")
     except NothingToUndo:
         return refused(409, "review.nothing")
     except (Unreadable, StoreError):
@@ -138,6 +144,7 @@ async def undo(request: Request) -> Response:
             "no": taken.said.no,
             "label": views.label_text(taken.said.label),
             "item": item and views.item_view(item, site.settings.archive, blind),
+            "last": last,
         }
     )
 

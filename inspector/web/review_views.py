@@ -54,6 +54,7 @@ def said_view(said: Said, archive: Path) -> View:
     """The answer to a label: what the model said, now that the person has said theirs, and whether it is settled."""
     return {
         "no": said.row["no"],
+        "n": said.label.n,
         "label": label_text(said.label.said.label),
         "state": word(f"review.state.{said.settled.state}"),
         "said": verdict_view(said.row),

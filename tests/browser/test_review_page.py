@@ -116,6 +116,18 @@ async def test_five_pictures_are_labelled_by_keyboard_though_the_page_is_killed(
         assert found[1][2] == "g u 1" and found[1][3:7] == (118, 90, 96, 82) and found[1][7] == "anna"
         assert [e for e in watched.errors if "ERR_CONNECTION" not in e] == [] and watched.foreign == []
 
+        elsewhere = await page.context.new_page()  # the same person logs in anew beside it
+        await elsewhere.goto(f"http://127.0.0.1:{free_port}/me")
+        await elsewhere.click("form[action='/log-out'] button")
+        await elsewhere.goto(f"http://127.0.0.1:{free_port}/log-in")
+        await elsewhere.fill("[name=name]", "anna")
+        await elsewhere.fill("[name=password]", PASSWORD)
+        await elsewhere.press("[name=password]", "Enter")
+        await elsewhere.wait_for_selector("form[action='/log-out']")
+        await page.keyboard.press("g")
+        await page.wait_for_function("() => document.querySelector('#told').textContent.includes('load this page again')")
+        assert len(kept(tmp_path)) == 6 and await page.get_attribute("#stage", "data-no") == "1"
+
         phone = await open_review(open_page, free_port, "?blind=1", size=PHONE, dark=True)
         await phone.page.wait_for_function(SHOWN, arg="1")
         assert await phone.page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")

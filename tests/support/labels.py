@@ -8,8 +8,14 @@ from pathlib import Path
 
 from inspector.office.labels import Labels
 from inspector.office.schema import STEPS
+from inspector.office.settling import Label
 from inspector.store.database import Database
 from inspector.threads import DeviceThread
+
+
+async def undo_last(labels: Labels, person: str) -> Label:
+    """As who asked to take back what they said last."""
+    return await labels.undo(person, await labels.last(person) or 0)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ const LOOK_AGAIN_MS = 10_000; // for pictures of parts that nobody told us of
 const WRITTEN_MS = 300; // after its part a picture is on the disk
 const SHOWN = 5; // pictures that wait, small
 const LOOK_MS = 700; // so long a picture that came by itself takes no label: the finger was on its way for the one before
-const now = { items: [], total: 0, done: 0, held: null, ticket: "", busy: false, asking: false, moves: 0, from_ms: 0 };
+const now = { items: [], total: 0, done: 0, held: null, ticket: "", busy: false, asking: false, moves: 0, last: undefined, from_ms: 0 };
 const post = makePost(() => tell(words.again, true));
 
 function tell(text, bad = false) {
@@ -64,6 +64,7 @@ async function more() {
     if (!answer.ok) throw new Error(found.error);
     if (now.busy) return;
     if (now.moves !== moves) return setTimeout(more); // it is of before the last label, and would bring that picture back
+    if (now.last === undefined) now.last = found.last; // from then on what this page gave: another may be open beside it
     Object.assign(now, { items: found.items, total: found.total, done: found.done });
     if (!$("hold").checked) now.held = found.items[0]?.no ?? null;
     if (now.held !== Number($("stage").dataset.no)) now.ticket = newTicket();
@@ -86,6 +87,7 @@ async function give(label) {
   if (!answer.ok) return tell(answer.error, true);
   now.items = now.items.filter((item) => item.no !== no);
   now.moves += 1;
+  now.last = answer.n;
   now.done += 1;
   now.held = null;
   tell(filled(words.kept, { no, label: answer.label }));
@@ -96,11 +98,12 @@ async function give(label) {
 async function undo() {
   if (!may || now.busy) return;
   now.busy = true;
-  const answer = await post("/review/undo?blind=1", {});
+  const answer = await post("/review/undo?blind=1", { n: now.last ?? 0 });
   now.busy = false;
   if (!answer.ok) return tell(answer.error, true);
   if (answer.item) now.items = [answer.item, ...now.items.filter((item) => item.no !== answer.no)];
   now.moves += 1;
+  now.last = answer.last;
   now.held = null;
   now.done = Math.max(0, now.done - 1);
   tell(filled(words.undone, answer));

@@ -14,7 +14,7 @@ const box = makeBox(stage, $("ink"), $("box"), (drawing) => {
   $("draw").setAttribute("aria-pressed", String(drawing));
   $("boxhelp").hidden = !drawing;
 });
-const now = { items: [], given: new Set(), done: 0, total: 0, busy: false, asking: false, ended: false, ticket: "", moves: 0 };
+const now = { items: [], given: new Set(), done: 0, total: 0, busy: false, asking: false, ended: false, ticket: "", moves: 0, last: undefined };
 
 const post = makePost(() => tell(words.again, true));
 
@@ -82,6 +82,7 @@ async function more() {
     const held = new Set(now.items.map((item) => item.no));
     const fresh = found.items.filter((item) => !held.has(item.no) && !now.given.has(item.no));
     now.ended = fresh.length === 0;
+    if (now.last === undefined) now.last = found.last; // from then on what this page gave: another may be open beside it
     now.total = found.total;
     $("gone").textContent = found.gone ? filled(words.gone, { n: found.gone }) : "";
     if (now.moves === before) now.done = found.done; // else it was counted before the last label
@@ -110,6 +111,7 @@ async function give(label) {
     return;
   }
   now.moves += 1;
+  now.last = answer.n;
   now.given.add(item.no);
   now.items.shift();
   now.done += 1;
@@ -122,13 +124,14 @@ async function give(label) {
 async function undo() {
   if (!may || now.busy) return;
   now.busy = true;
-  const answer = await post(`/review/undo${$("blind").checked ? "?blind=1" : ""}`, {});
+  const answer = await post(`/review/undo${$("blind").checked ? "?blind=1" : ""}`, { n: now.last ?? 0 });
   now.busy = false;
   if (!answer.ok) {
     tell(answer.error, true);
     return;
   }
   now.moves += 1;
+  now.last = answer.last;
   now.given.delete(answer.no);
   if (answer.item) {
     now.items = [answer.item, ...now.items.filter((item) => item.no !== answer.no)];

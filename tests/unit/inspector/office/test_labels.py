@@ -17,7 +17,7 @@ from inspector.core.errors import StoreError
 from inspector.office.labels import Labels, NothingToUndo
 from inspector.office.settling import Box, NewTruth, Queue, Source
 from tests.support.disks import quick_folder
-from tests.support.labels import open_labels
+from tests.support.labels import open_labels, undo_last
 from tests.support.reviewing import said
 
 ROOT = Path(__file__).parents[4]
@@ -53,7 +53,7 @@ async def test_a_label_is_kept_whole(labels: Labels) -> None:
 async def test_a_second_thought_is_added_and_a_label_that_is_taken_back_stays_in_the_history(labels: Labels) -> None:
     await labels.add(said(7, "dent"))
     await labels.add(said(7, "good"))
-    taken = await labels.undo("anna")
+    taken = await undo_last(labels, "anna")
     assert taken.said.label == "good" and taken.undone_by == "anna"
     assert [(label.said.label, label.undone_by) for label in await labels.of(7)] == [("dent", None), ("good", "anna")]
 
@@ -62,10 +62,24 @@ async def test_a_person_takes_back_their_own_last_label_and_no_one_elses(labels:
     await labels.add(said(1))
     await labels.add(said(2))
     await labels.add(said(3, person="ben"))
-    assert [(await labels.undo("anna")).said.no for _ in range(2)] == [2, 1]
+    assert [(await undo_last(labels, "anna")).said.no for _ in range(2)] == [2, 1]
     with pytest.raises(NothingToUndo):
-        await labels.undo("anna")
+        await undo_last(labels, "anna")
     assert (await labels.of(3))[0].undone_by is None
+
+
+async def test_a_label_that_is_taken_back_twice_takes_no_other_with_it(labels: Labels) -> None:
+    first = await labels.add(said(1))
+    second = await labels.add(said(2))
+    taken = await labels.undo("anna", second.n)
+    assert await labels.undo("anna", second.n) == taken, "the browser did not hear the answer and asks again"
+    assert await labels.last("anna") == first.n
+    third = await labels.add(said(3))
+    assert (await labels.undo("anna", first.n)).said.no == 1, "another of her pages said something meanwhile"
+    assert await labels.last("anna") == third.n
+    with pytest.raises(NothingToUndo):
+        await labels.undo("ben", third.n)
+    assert await labels.last("ben") is None
 
 
 async def test_a_label_that_the_browser_sends_again_is_kept_once(labels: Labels) -> None:
@@ -77,7 +91,7 @@ async def test_a_label_that_the_browser_sends_again_is_kept_once(labels: Labels)
 
 async def test_what_was_said_can_be_neither_changed_nor_removed(labels: Labels) -> None:
     await labels.add(said(7))
-    await labels.undo("anna")
+    await undo_last(labels, "anna")
     await labels.add_truth(NewTruth("S1", Source.COMPLAINT, False, "anna"))
     path = labels._database.path  # type: ignore[attr-defined]
     db = apsw.Connection(str(path))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
+import apsw
 import pytest
 
 from inspector.core.errors import StoreError
@@ -95,6 +97,21 @@ async def test_a_wrong_password_and_a_name_that_is_not_there_look_the_same(
     assert len(seen) == 2 and all(hashed.startswith("$argon2id$") for hashed in seen)
 
 
+async def test_a_name_that_is_not_there_takes_the_same_writes_to_the_disk_as_one_that_is(
+    office: OfficeInTest,
+) -> None:
+    """An entry in the audit waits for the disk: where only known names got one, the time told who is known."""
+    await first_admin(office)
+    for n, failing in enumerate([office.log_in, partial(office.choose_password, code="AAAA")]):
+        grown: list[int] = []
+        for name in ("Anna", "Nobody"):
+            before, _ = await office.read(audit.check)
+            await refusal(failing(name, password="wrong wrong wrong", address=f"of {name} {n}"))
+            grown.append((await office.read(audit.check))[0] - before)
+        assert grown == [1, 1]
+    assert "Nobody" not in {entry.actor for entry in await office.read(audit.newest, None, 50)}
+
+
 async def test_wrong_passwords_wait_longer_each_time_and_a_right_one_gets_in_after_the_wait(
     office: OfficeInTest, clock: Clock
 ) -> None:
@@ -182,18 +199,25 @@ async def test_every_deed_is_on_record_and_what_was_refused_is_not(office: Offic
     no, _ = await someone(office, "Boris", [Role.OPERATOR])
     await office.set_roles("Anna", no, [Role.OPERATOR, Role.ML])
     await office.set_roles("Anna", no, [Role.OPERATOR, Role.ML])
+    token = await office.log_in("Boris", PASSWORD, HERE)
     await refusal(office.set_disabled("Anna", 1, True))
     await refusal(office.log_in("Boris", "wrong", HERE))
     await refusal(office.log_in("Nobody", "wrong", HERE))
+    boris = await office.visitor(token)
+    assert boris is not None
+    await refusal(office.change_password(boris, "wrong", "another good password", HERE))
     entries = [(e.actor, e.action, e.what) for e in reversed(await office.read(audit.newest, None, 50))]
     assert entries == [
         ("page", "person.first", "Anna: admin"),
         ("Anna", "person.added", "Boris: operator"),
         ("Boris", "password.chosen", "Boris"),
         ("Anna", "person.roles", "Boris: operator -> ml, operator"),
+        ("Boris", "login", HERE),
+        ("Boris", "login.failed", HERE),
+        ("page", "login.failed", HERE),
         ("Boris", "login.failed", HERE),
     ]
-    assert await office.read(audit.check) == (5, [])
+    assert await office.read(audit.check) == (8, [])
 
 
 async def test_a_subject_with_tables_of_its_own_reads_and_writes_beside(office: OfficeInTest) -> None:
@@ -209,6 +233,23 @@ async def test_a_subject_with_tables_of_its_own_reads_and_writes_beside(office: 
 
     assert await refusal(office.write(write_and_fail)) == "people.unknown"
     assert await office.read(lambda db: list(db.execute("SELECT * FROM notes"))) == []
+
+
+async def test_a_full_disk_throws_nobody_out(
+    office: OfficeInTest, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is to make room there needs the page."""
+    token = await first_admin(office)
+
+    def full(*_: object) -> None:
+        raise apsw.FullError("database or disk is full")
+
+    monkeypatch.setattr(sessions, "touch", full)
+    clock.pass_s(120)
+    person = await office.visitor(token)
+    assert person is not None and person.name == "Anna"
+    clock.pass_s(1800)
+    assert await office.visitor(token) is None, "their session ends of idleness, as nothing could be written down"
 
 
 async def test_a_folder_that_cannot_be_written_is_an_error_now_and_works_when_it_can_be(tmp_path: Path) -> None:

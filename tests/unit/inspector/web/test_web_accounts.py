@@ -210,6 +210,25 @@ async def test_a_write_without_the_token_of_its_own_session_is_refused(admin: Br
     assert good.status_code == 200 and "Eve" in good.text
 
 
+async def test_a_script_is_refused_in_words_that_it_can_show_and_a_form_on_a_page(admin: Browser, site: Site) -> None:
+    """A page that was open while its person logged in anew once asked again and again, as it could not read the answer."""
+    async with people_of(site, [[Role.OPERATOR]]) as (operator,):
+        stale = {"x-csrf-token": "0" * 64}
+        for browser, path, headers, error in (
+            (operator, "/alarms/ack", stale, "load this page again"),
+            (operator, "/review/label", {"x-csrf-token": await operator.token()}, "roles do not allow"),
+        ):
+            answer = await browser.post(path, json={}, headers={"accept": "*/*", **headers})
+            assert error in answer.json()["error"], path
+        shown = await operator.post("/alarms/ack", headers={**HTML, **stale})
+        assert shown.status_code == 403 and "not of this log-in" in shown.text and shown.text.startswith("<!doctype")
+    async with browser_of(site) as stranger:
+        told = await stranger.post("/storage/hold", headers={"accept": "*/*"})
+        assert told.status_code == 401 and told.json()["error"] == "Log in first"
+        form = await stranger.post("/storage/hold", headers=HTML)
+        assert (form.status_code, form.headers["location"]) == (303, "/log-in"), "no bare JSON before a person's eyes"
+
+
 @pytest.mark.parametrize(
     ("headers", "taken"),
     [

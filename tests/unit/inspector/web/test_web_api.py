@@ -196,7 +196,7 @@ def is_right(rule: Rule | None, allowed: bool, role: Role | None, status: int, l
     if rule is None:
         return status in (403, 404, 405)
     if not allowed:
-        return status == 403 if role is not None else status == 401 or location.startswith("/log-in?next=")
+        return status == 403 if role is not None else status == 401 or location.startswith("/log-in")
     if status == 403:  # a wrong password
         return rule is Open.DOOR or rule is Open.KNOWN
     return status not in (401, 500) and status < 504 and not location.startswith("/log-in?next=")

@@ -95,7 +95,8 @@ async def test_a_target_names_a_class_gives_it_its_key_everywhere_and_counts_lab
             assert [n for lot, name, n in lots if lot == "L3" and name != "scratch"] == counts
         assert [after_n for _, after_n in asked] == [12, 13], "only what is new is read"
         for _ in range(3):
-            await browser.post("/review/undo")
+            last = (await browser.get("/review/queue?queue=collect")).json()["last"]
+            assert (await browser.post("/review/undo", json={"n": last})).status_code == 200
         assert (await browser.get("/collect/progress")).json()["lots"][-2] == ["L3", "Good", 1], "counted anew"
         gone = await browser.post("/collect/target", json={"label": "rust", "lot": "L1", "wanted": 0})
         assert len(gone.json()["progress"]) == 2

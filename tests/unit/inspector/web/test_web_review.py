@@ -83,10 +83,21 @@ async def test_blind_review_hears_nothing_of_the_verdict_before_the_label(tmp_pa
         assert all(item["said"] is None and item["heat"] is None for item in answer.json()["items"])
         for told in ("FAIL", "scratch", "dent", "reject", "PASS"):
             assert told not in answer.text
-        said = (await client.post("/review/label", json=body(1))).json()["said"]
-        assert said["word"] == "FAIL"
-        undone = (await client.post("/review/undo?blind=1")).json()
+        kept = (await client.post("/review/label", json=body(1))).json()
+        assert kept["said"]["word"] == "FAIL"
+        undone = (await client.post("/review/undo?blind=1", json={"n": kept["n"]})).json()
         assert undone["item"]["no"] == 1 and undone["item"]["said"] is None
+
+
+async def test_taking_back_asked_again_takes_back_no_second_label(tmp_path: Path) -> None:
+    await write_parts(tmp_path, MIX)
+    async with page(tmp_path) as client:
+        first, second = [(await client.post("/review/label", json=body(no))).json()["n"] for no in (1, 3)]
+        assert (await client.get("/review/queue?days=1")).json()["last"] == second
+        answers = [(await client.post("/review/undo", json={"n": second})).json() for _ in range(2)]
+        assert answers[0] == answers[1] and (answers[0]["no"], answers[0]["last"]) == (3, first)
+        for n in (True, "1", -1, 2**70, None):
+            assert (await client.post("/review/undo", json={"n": n})).status_code == 400
 
 
 @pytest.mark.parametrize("role", Role)
@@ -129,7 +140,7 @@ async def test_what_cannot_be_meant_is_refused_and_nothing_is_kept(
     async with page(tmp_path) as client:
         answer = await client.post("/review/label", json=sent)
         assert answer.status_code == status and answer.json()["error"]
-        assert (await client.post("/review/undo")).status_code == 409
+        assert (await client.post("/review/undo", json={"n": 1})).status_code == 409
 
 
 async def test_a_body_that_is_no_object_or_too_large_is_refused(tmp_path: Path) -> None:
@@ -184,7 +195,7 @@ async def test_the_part_page_shows_who_said_what(tmp_path: Path) -> None:
     await write_parts(tmp_path, MIX)
     async with page(tmp_path) as client:
         await client.post("/review/label", json=body(1, "good", note="<b>dust</b>"))
-        await client.post("/review/undo")
+        await client.post("/review/undo", json={"n": 1})
         await client.post("/review/label", json=body(1, "scratch", box=[1, 2, 30, 40]))
         text = (await client.get("/part/1")).text
     assert "<s>Good</s>" in text and "taken back by p0" in text and "box 30 x 40 at 1, 2" in text

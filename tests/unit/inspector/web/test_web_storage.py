@@ -19,7 +19,7 @@ from inspector.web.storage import size
 from tests.support.box import MONTH, file_a_month
 from tests.support.fake_daemon import unrecorded
 from tests.support.keeping import Keeping, keeping
-from tests.support.labels import open_labels
+from tests.support.labels import open_labels, undo_last
 from tests.support.reviewing import said
 from tests.support.visitors import people_of
 
@@ -118,8 +118,8 @@ async def test_the_daemon_learns_what_was_reviewed_and_what_was_taken_back(tmp_p
                 await labels.add(said(no, label))
             assert await teller.tell() == 3 and _reviewed(box) == [1, 2]
             assert await teller.tell() == 0
-            await labels.undo("anna")  # unsure, of 3
-            await labels.undo("anna")
+            await undo_last(labels, "anna")  # unsure, of 3
+            await undo_last(labels, "anna")
             await teller.tell()
             assert _reviewed(box) == [1]
             await labels.add(said(2, "dent", person="bo"))

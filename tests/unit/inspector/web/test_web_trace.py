@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import re
+import time
 from contextlib import suppress
+from datetime import datetime
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -75,6 +77,38 @@ def test_whatever_is_typed_is_read_or_named(query: dict[str, str]) -> None:
     assert set(form) <= set(FIELDS)
     with suppress(BadFilter):
         assert filters_of(form)
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "minutes"),
+    [
+        ("2026-10-25T02:00", "2026-10-25T02:29", 60),  # the hour from two to three comes twice
+        ("2026-10-25T02:30", "2026-10-25T02:59", 60),
+        ("2026-10-25T01:00", "2026-10-25T03:29", 210),
+        ("2026-03-29T02:15", "2026-03-29T02:45", 0),  # there is no such time: nothing real may be cut off beside it
+        ("2026-03-29T01:30", "2026-03-29T02:15", 30),
+        ("2026-03-29T02:45", "2026-03-29T03:29", 30),
+        ("2026-07-01T02:00", "2026-07-01T02:29", 30),
+    ],
+)
+def test_in_the_night_of_the_clock_change_a_span_takes_in_every_part_whose_time_lies_in_it(
+    monkeypatch: pytest.MonkeyPatch, begin: str, end: str, minutes: int
+) -> None:
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        found = filters_of({"from": begin, "to": end})
+        assert found.from_utc_ms is not None and found.to_utc_ms is not None
+        day = [
+            int(datetime.fromisoformat(f"{begin[:10]}T00:00+00:00").timestamp() * 1000) + n * 60_000
+            for n in range(-120, 1440)
+        ]
+        shown = [ms for ms in day if begin <= datetime.fromtimestamp(ms / 1000).isoformat()[:16] <= end]
+        assert len(shown) == minutes
+        assert all(found.from_utc_ms <= ms <= found.to_utc_ms for ms in shown)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 async def test_each_value_on_the_part_page_leads_to_all_parts_like_this(record: Path) -> None:
