@@ -21,6 +21,7 @@ from inspector.core.errors import ConfigError, InspectorError
 from inspector.core.types import JudgedBy
 from inspector.link_sections import LinkConfig
 from inspector.model import load_model
+from inspector.office.held_out import pictures_in
 from inspector.pictures import SUFFIXES
 from inspector.recipes import Recipe, Revision, content_of, recipe_of
 from inspector.threads import DeviceThread
@@ -53,6 +54,8 @@ def check_station(cfg: AppConfig) -> Iterator[Found]:
         yield _tried("bundle", lambda: _bundle(cfg))
     yield _tried("page", lambda: _page(cfg))
     yield _tried("backup", lambda: _backup(cfg))
+    if cfg.review.leave_out:
+        yield _tried("dataset", lambda: _left_out(cfg))
 
 
 def _tried(what: str, look: Callable[[], str]) -> Found:
@@ -148,6 +151,12 @@ def _backup(cfg: AppConfig) -> str:
     if section.key is not None and not section.key.exists():
         raise ConfigError(f"[backup] {section.key} is not there; `inspector backup-key` makes one")
     return f"to {section.folder}, {'encrypted' if section.key is not None else 'without private keys'}"
+
+
+def _left_out(cfg: AppConfig) -> str:
+    """Raises ExportError: there is nothing where the pictures should be, so no dataset can be made."""
+    count = sum(1 for _ in pictures_in(cfg.review.leave_out))
+    return f"kept free of {count} pictures in {', '.join(map(str, cfg.review.leave_out))}"
 
 
 def _page(cfg: AppConfig) -> str:
