@@ -15,16 +15,17 @@ from inspector.bundle.golden import check_limits, replay
 from inspector.bundle.keys import load_keys
 from inspector.bundle.verify import VerifiedBundle, verify
 from inspector.camera_sections import CameraConfig, FolderConfig, OpenCvConfig
+from inspector.check_ports import look_at_page, look_at_server
 from inspector.config import AppConfig
 from inspector.config_rules import camera_settings
 from inspector.core.errors import ConfigError, InspectorError
 from inspector.core.types import JudgedBy
 from inspector.link_sections import LinkConfig
 from inspector.model import load_model
+from inspector.office.held_out import pictures_in
 from inspector.pictures import SUFFIXES
 from inspector.recipes import Recipe, Revision, content_of, recipe_of
 from inspector.threads import DeviceThread
-from inspector.web.settings import settings_of
 from plc.tls import ServerTls, TlsError, client_context, notices, read_certificate
 
 
@@ -46,13 +47,17 @@ def check_station(cfg: AppConfig) -> Iterator[Found]:
     for link in cfg.plc.links:
         if link.transport != "tcp":
             yield _tried("link", partial(_link, link))
+        if link.mode == "server" and link.transport != "rtu":
+            yield _tried("port", partial(look_at_server, cfg, link))
     yield _tried("paths", lambda: _paths(cfg))
     for camera in cfg.all_cameras:
         yield _tried("camera", partial(_camera, camera))
     if cfg.bundle is not None:
         yield _tried("bundle", lambda: _bundle(cfg))
-    yield _tried("page", lambda: _page(cfg))
+    yield _tried("page", lambda: look_at_page(cfg))
     yield _tried("backup", lambda: _backup(cfg))
+    if cfg.review.leave_out:
+        yield _tried("dataset", lambda: _left_out(cfg))
 
 
 def _tried(what: str, look: Callable[[], str]) -> Found:
@@ -150,6 +155,7 @@ def _backup(cfg: AppConfig) -> str:
     return f"to {section.folder}, {'encrypted' if section.key is not None else 'without private keys'}"
 
 
-def _page(cfg: AppConfig) -> str:
-    settings = settings_of(cfg)
-    return f"{settings.url} (inspector web)"
+def _left_out(cfg: AppConfig) -> str:
+    """Raises ExportError: there is nothing where the pictures should be, so no dataset can be made."""
+    count = sum(1 for _ in pictures_in(cfg.review.leave_out))
+    return f"kept free of {count} pictures in {', '.join(map(str, cfg.review.leave_out))}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -11,16 +11,18 @@ from rich.table import Table
 
 from inspector.config import AppConfig
 from inspector.core.dealing import FRACTIONS
-from inspector.office.dataset import ExportError, Plan, Sources, SplitBy, counts_of, plan
+from inspector.office.dataset import Plan, Sources, SplitBy, counts_of, plan
 from inspector.office.dataset_files import splits_of, write_dataset
-from inspector.office.golden import SLOTS, golden_pictures
-from inspector.pictures import SUFFIXES
+from inspector.office.held_out import SLOTS, golden_pictures, pictures_in
 
 
 def export_dataset(
     cfg: AppConfig, out: Path, split_by: SplitBy, like: Path | None, leave_out: Sequence[Path], console: Console
 ) -> None:
-    """Write the settled pictures of a box. Raises ExportError, BundleError."""
+    """Write the settled pictures of a box. Raises ExportError, BundleError.
+
+    leave_out: more folders than the configuration names.
+    """
     before = splits_of(like) if like is not None else None
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with golden_pictures(cfg.paths.state / SLOTS, cfg.bundle) as golden, Progress(
@@ -29,7 +31,7 @@ def export_dataset(
         task = bar.add_task("looking at the pictures", total=None)
         sources = Sources(
             cfg.paths.state / "results.db", cfg.paths.office_folder / "office.db", cfg.paths.state / "pictures", golden,
-            tuple(pictures_in(leave_out)),
+            tuple(pictures_in((*cfg.review.leave_out, *leave_out))),
         )  # fmt: skip
         planned = plan(
             sources, two_people=cfg.review.two_people, split_by=split_by, before=before,
@@ -38,15 +40,6 @@ def export_dataset(
         bar.update(task, description="writing", completed=0)
         write_dataset(planned, sources.pictures, out, lambda done, of: bar.update(task, completed=done, total=of))
     tell(planned, out, console)
-
-
-def pictures_in(folders: Sequence[Path]) -> Iterator[Path]:
-    """Raises ExportError: a folder is not there, or holds no picture."""
-    for folder in folders:
-        found = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
-        if not found:
-            raise ExportError(f"{folder} holds no picture that could be left out")
-        yield from found
 
 
 def tell(planned: Plan, out: Path, console: Console) -> None:

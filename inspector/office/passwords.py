@@ -69,6 +69,12 @@ def code_of(typed: str) -> str:
     return "-".join(letters[i : i + CODE_GROUP] for i in range(0, len(letters), CODE_GROUP))
 
 
+def looks_like_code(typed: str) -> bool:
+    """True for what has the form of a one-time code, of anybody or of nobody."""
+    letters = code_of(typed).replace("-", "")
+    return len(letters) == CODE_GROUPS * CODE_GROUP and set(letters) <= set(CODE_LETTERS)
+
+
 class Hashing:
     """Runs hashes on two threads of its own; who comes when many wait is told so. Belongs to one event loop."""
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
-from inspector.office.passwords import MAX_LENGTH, MIN_LENGTH
+from inspector.office.passwords import MAX_LENGTH, MIN_LENGTH, looks_like_code
 from inspector.office.refused import Refused
 from inspector.web.access import address_of, forget, known_person, person_of, remember, visitor_of
 from inspector.web.pages import site_of
@@ -25,7 +25,7 @@ async def log_in_page(request: Request) -> Response:
         return RedirectResponse("/", 303)
     if await site_of(request).office.first_code() is not None:
         return RedirectResponse("/first-start", 303)
-    return _page(request, "log_in.html", {"next": request.query_params.get("next", "")})
+    return _page(request, "log_in.html", {"next": request.query_params.get("next", "")}, is_code=False)
 
 
 @router.post("/log-in")
@@ -34,7 +34,8 @@ async def log_in(request: Request) -> Response:
     try:
         token = await office.log_in(form.get("name", ""), form.get("password", ""), address_of(request))
     except Refused as exc:
-        return _page(request, "log_in.html", form, exc)
+        is_code = exc.key == "login.wrong" and looks_like_code(form.get("password", ""))  # by its form alone
+        return _page(request, "log_in.html", form, exc, is_code=is_code)
     return await _entered(request, token, form.get("next", ""))
 
 

@@ -52,7 +52,7 @@ async def collect(request: Request) -> Response:
         keys=[(str(n), name, plain(name)) for n, name in enumerate(names[:9], 1)],
         more=[(name, plain(name)) for name in names[9:]], may_label=may("POST", "/review/label"),
         may_region=may("POST", "/collect/region"), may_target=may("POST", "/collect/target"),
-        may_export=may("POST", "/collect/dataset"), collect_words=collect_words,
+        may_export=may("POST", "/collect/dataset"), collect_words=collect_words, left_out=_left_out(site),
         regions=json.dumps({station: list(box) for station, box in regions.items()}),
         progress=[] if tally is None else progress_view(tally.done), lots=[] if tally is None else lots_view(tally),
     )  # fmt: skip
@@ -139,6 +139,12 @@ def _keep_region(db: apsw.Connection, station: str, box: Region | None, person: 
     now = now_utc_ms()
     collecting.set_region(db, station, box, person, now)
     audit.append(db, now, person, "collect.region", f"{station}: {'-' if box is None else ', '.join(map(str, box))}")
+
+
+def _left_out(site: Site) -> str:
+    """What the dataset is kept free of beside golden and test pictures, or how to say so."""
+    folders = ", ".join(map(str, site.settings.leave_out))
+    return word("collect.leave_out", folders=folders) if folders else word("collect.leave_out.none")
 
 
 def collect_words() -> str:

@@ -18,7 +18,7 @@ from fastapi.responses import Response
 from inspector.core.errors import BundleError
 from inspector.office.dataset import ExportError, Plan, Sources, SplitBy, plan
 from inspector.office.dataset_files import zip_pieces
-from inspector.office.golden import golden_pictures
+from inspector.office.held_out import golden_pictures, pictures_in
 from inspector.office.office import now_utc_ms
 from inspector.store import audit
 from inspector.threads import DeviceThread
@@ -117,7 +117,8 @@ def _plan(site: Site, split_by: SplitBy, left: threading.Event) -> Plan:
         begun_s = time.monotonic()
 
     with golden_pictures(settings.slots, settings.bundle, place()) as golden:
-        sources = Sources(settings.results_db, settings.office / "office.db", settings.archive, golden)
+        left_out = tuple(pictures_in(settings.leave_out))
+        sources = Sources(settings.results_db, settings.office / "office.db", settings.archive, golden, left_out)
         planned = plan(sources, two_people=settings.two_people, split_by=split_by, watch=watch)
     size = sum((settings.archive / picture.row["image"]).stat().st_size for picture in planned.pictures)
     if size > MOST_BYTES:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from inspector.config import AppConfig
 from inspector.core.errors import ConfigError
 from inspector.office.certificate import KeyPair, own_pair
-from inspector.office.golden import SLOTS
+from inspector.office.held_out import SLOTS
 from inspector.office.sessions import Lifetime
 from inspector.sections import BundleConfig
 from inspector.web.guard import LOCAL_NAMES, is_loopback
@@ -36,6 +36,7 @@ class WebSettings:
     config: Mapping[str, Any] = field(default_factory=dict)  # as it was read, for the support bundle
     two_people: bool = False  # a label is settled once two people agree
     bundle: BundleConfig | None = None  # whose golden pictures no dataset may hold
+    leave_out: tuple[Path, ...] = ()  # folders whose pictures no dataset may hold
 
     def checked(self) -> WebSettings:
         """Raises ConfigError: an address that others can reach, without the permission written down."""
@@ -93,6 +94,7 @@ def settings_of(cfg: AppConfig) -> WebSettings:
         life=Lifetime(int(cfg.web.idle_min * 60_000), int(cfg.web.session_h * 3_600_000)),
         two_people=cfg.review.two_people,
         bundle=cfg.bundle,
+        leave_out=cfg.review.leave_out,
         backups=cfg.backup.folder,
         config=cfg.model_dump(mode="json", exclude_unset=True),
     ).checked()

@@ -64,13 +64,14 @@ def test_the_demos_key_is_trusted_by_the_demo_alone():
 
 
 @pytest.mark.slow
-def test_check_tells_what_is_right_and_what_to_do_about_the_rest(tmp_path):
-    text = Path("configs/monitor.toml").read_text().replace("../var", str(tmp_path / "var"))
+def test_check_tells_what_is_right_and_what_to_do_about_the_rest(tmp_path, free_port):
+    page = f"\n[web]\nport = {free_port}\n"  # the usual one may be somebody's on this machine
+    text = Path("configs/monitor.toml").read_text().replace("../var", str(tmp_path / "var")) + page
     (tmp_path / "right.toml").write_text(text.replace("../mine.bundle", "demo").replace("../keys/approve.pub", KEY))
     done = inspector("check", tmp_path / "right.toml")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "golden pictures come out as signed" in done.stdout and "WRONG" not in done.stdout
-    text = Path("configs/folder.toml").read_text().replace("../var", str(tmp_path / "var"))
+    text = Path("configs/folder.toml").read_text().replace("../var", str(tmp_path / "var")) + page
     text = text.replace("../mine.bundle", "demo")
     (tmp_path / "wrong.toml").write_text(text.replace("../keys/approve.pub", "00" * 31 + "01"))
     done = inspector("check", tmp_path / "wrong.toml")

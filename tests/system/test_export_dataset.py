@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tomllib
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from typer.testing import CliRunner
 from inspector.cli import app
 from inspector.config import load_config
 from inspector.core.errors import InspectorError
-from inspector.office.golden import SLOTS, golden_pictures
+from inspector.office.held_out import SLOTS, golden_pictures
 from tests.support.live_line import DEMO
 from tests.support.station import station_text
 from tests.unit.inspector.office.test_dataset import LOTS, as_drawn, reviewed
@@ -43,6 +44,12 @@ async def test_a_reviewed_station_gives_a_dataset_that_says_what_is_in_it(tmp_pa
     like = ["--like", str(tmp_path / "out.zip"), "--split-by", "part", "--out", str(tmp_path / "folder")]
     assert CliRunner().invoke(app, ["export", "dataset", str(config), *like]).exit_code == 0
     assert (tmp_path / "folder" / "manifest.csv").is_file()
+    kept = next((tmp_path / "state" / "pictures").rglob("0000000005.png"))
+    (tmp_path / "library").mkdir()
+    shutil.copy(kept, tmp_path / "library" / "known.png")
+    config.write_text(config.read_text() + '\n[review]\nleave_out = ["library"]\n')
+    less = CliRunner().invoke(app, ["export", "dataset", str(config), "--out", str(tmp_path / "less")])
+    assert less.exit_code == 0 and "left out, copy or near copy" in less.output and "11 pictures in" in less.output
 
 
 def test_the_golden_pictures_are_those_of_the_signed_bundle(tmp_path: Path) -> None:

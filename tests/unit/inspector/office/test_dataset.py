@@ -19,7 +19,7 @@ import pytest
 from inspector.demo.parts import Kind, render
 from inspector.office.dataset import ExportError, LeftOut, Plan, Sources, SplitBy, plan
 from inspector.office.dataset_files import splits_of, write_dataset
-from inspector.office.export_command import pictures_in
+from inspector.office.held_out import pictures_in
 from inspector.office.settling import Box, NewTruth, Source
 from inspector.store.images import png_of
 from tests.support.reviewing import REJECT, SAMPLE, TEST, Part, desk_in, write_parts

@@ -91,6 +91,22 @@ async def test_disabling_and_a_new_code_end_a_session_and_the_last_admin_stays(a
         assert (await admin.submit("/admin/people", fields, page="/admin")).status_code == 400
 
 
+async def test_a_one_time_code_typed_as_a_password_is_told_by_its_form_whoever_there_is(
+    admin: Browser, site: Site
+) -> None:
+    _, code = await site.office.add("Anna", "bo", [])
+
+    async def told(name: str, typed: str) -> str:
+        async with browser_of(site, client="127.0.0.2") as browser:
+            answer = await browser.submit("/log-in", {"name": name, "password": typed}, page="/log-in")
+        assert answer.status_code == 403
+        return re.sub(r'name="(csrf|name)" (value|content)="[^"]*"', "", answer.text)
+
+    right, of_nobody = await told("bo", code), await told("nobody", "abcd efgh jkmn pqrs")
+    assert right == of_nobody and 'id="is-code"' in right and 'href="/new-password"' in right
+    assert 'id="is-code"' not in await told("bo", "a plain wrong password")
+
+
 async def test_an_own_password_and_language(admin: Browser, site: Site) -> None:
     form = {"old": "wrong wrong wrong", "password": "another good password", "again": "another good password"}
     assert (await admin.submit("/me/password", form, page="/me")).status_code == 400

@@ -13,10 +13,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 from inspector.control import ControlError, ControlServer
-from inspector.demo.parts import Kind
+from inspector.demo.parts import Kind, render
 from inspector.office import collecting
 from inspector.office.dataset import SplitBy
 from inspector.office.dataset_files import splits_of
@@ -50,9 +52,11 @@ def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def collector(run: Path, role: Role = Role.ADMIN, **status: Any) -> AsyncIterator[tuple[Site, Browser]]:
+async def collector(
+    run: Path, role: Role = Role.ADMIN, leave_out: tuple[Path, ...] = (), **status: Any
+) -> AsyncIterator[tuple[Site, Browser]]:
     """The page of a station that collects, and who is logged in there."""
-    site = site_in(run)
+    site = site_in(run, leave_out=leave_out)
     site.feed._raw = {**STATUS, **status}
     try:
         async with people_of(site, [[role]]) as (browser,):
@@ -208,6 +212,23 @@ async def test_the_button_gives_the_same_dataset_as_the_command_with_the_region_
         assert site.exports._free == 2, "its place is free again"
         newest = (await site.office.read(audit.newest, None, 1))[0]
         assert (newest.action, newest.what) == ("collect.dataset", "12")
+
+
+async def test_the_button_leaves_out_what_the_configuration_names_with_its_near_copies(tmp_path: Path) -> None:
+    await write_parts(tmp_path, COLLECTED)
+    library = tmp_path / "defect-library"
+    library.mkdir()
+    bright = np.clip(render(5, Kind.SCRATCH).image.astype(np.int16) * 1.05 + 4, 0, 255).astype(np.uint8)
+    cv2.imwrite(str(library / "scratch.jpg"), bright[..., ::-1])
+    async with collector(tmp_path, leave_out=(library,)) as (_, browser):
+        await label_all(browser)
+        assert f"pictures of {library}" in (await browser.get("/collect", headers=HTML)).text
+        with zipfile.ZipFile(io.BytesIO((await take(browser)).content)) as held:
+            numbers = {int(Path(name).stem) for name in held.namelist() if name.endswith(".png")}
+        assert numbers == set(range(1, 13)) - {5}
+        (library / "scratch.jpg").unlink()
+        gone = await take(browser)
+        assert gone.status_code == 409 and "holds no picture that could be left out" in gone.text
 
 
 async def test_what_gives_no_dataset_is_said_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
