@@ -23,14 +23,16 @@ from inspector.core.alarm_kinds import Kind as Alarm
 from inspector.core.errors import StoreError
 from inspector.core.ports import Clock
 from inspector.health import Health
+from inspector.store.farewell import FarewellError, Month, require_none_held
 from inspector.store.filing import Filing
+from inspector.store.holds import Holds
 from inspector.store.images import ImageArchive
 from inspector.store.journal import Journal
 from inspector.store.reconcile import Findings, Reconciler
 from inspector.store.record_files import RecordFiles
 from inspector.store.regain import is_pending
 from inspector.store.reserve import Growth, growth
-from inspector.store.results import MISSING, SqliteResults
+from inspector.store.results import MISSING, ROOM, SqliteResults
 from inspector.store.shelf import MIN_FREE_INODES, Bounds, Kind, Shelf
 from inspector.threads import DeviceThread
 
@@ -84,6 +86,7 @@ class Retention:
         self._files = RecordFiles(journal.path)
         self._reconciler = Reconciler(settings.pictures, settings.aside, self._files)
         self._looking = asyncio.Lock()
+        self._going = asyncio.Lock()  # a month, from the word that it goes until it is gone
         self._growth: Growth | None = None
         self._look: Look | None = None
         self._aside = 0  # pictures that are set aside
@@ -126,8 +129,9 @@ class Retention:
         }  # fmt: skip
 
     async def _hold(self, params: Params, actor: str) -> bool:
-        """Once this is answered no picture of the lot is removed any more."""
-        await self._enter(params, True, actor)
+        """Once this is answered no picture of the lot is removed any more, and no month that has rows of it."""
+        async with self._going:
+            await self._enter(params, True, actor)
         await asyncio.wrap_future(self._archive.begin(lambda _: None))  # whatever it was about to remove is done
         return True
 
@@ -162,12 +166,27 @@ class Retention:
         month, sha256, reason = (params.get(key) for key in ("month", "sha256", "reason"))
         if not isinstance(month, str) or not isinstance(sha256, str) or not isinstance(reason, str) or not reason:
             raise ControlError("a month, the checksum of its export, and a reason are needed")
-        gone = await self._filing.forget(
-            month, sha256, actor, reason, with_pictures=params.get("with_pictures") is True
-        )  # fmt: skip
-        kept = {(Kind(path.split("/")[0]), no) for no, path in gone.pictures}
-        await self._take_out(sorted(kept), None)
-        return {"rows": gone.rows, "bytes": gone.bytes, "pictures": len(kept)}
+        found = await self._filing.may_go(month, sha256, with_pictures=params.get("with_pictures") is True)
+        pictures = await self._let_pictures_go(found)
+        async with self._going:
+            await self._filing.forget(found, actor, reason)
+        return {"rows": found.rows, "bytes": found.bytes, "pictures": pictures}
+
+    async def _let_pictures_go(self, month: Month) -> int:
+        """Before its rows, so that a hold that comes meanwhile keeps what is left of both; how many there were.
+
+        Raises FarewellError: a lot in it was put on hold.
+        """
+        pictures, gone = sorted({(Kind(path.split("/")[0]), no) for no, path in month.pictures}), 0
+        for gone in range(0, len(pictures), AT_ONCE):
+            some = pictures[gone : gone + AT_ONCE]
+            try:
+                await asyncio.wrap_future(self._archive.begin(partial(_let_go, some, month, self._journal.holds)))
+            except FarewellError as exc:
+                await self._note([(no, None) for _, no in pictures[:gone]], ROOM)
+                raise FarewellError(f"{exc}; {gone} of its pictures had gone before") from exc
+            await self._clock.sleep(BUSY_S)
+        return len(pictures)
 
     def figures(self) -> MESSAGE:
         """For the page."""
@@ -257,11 +276,7 @@ class Retention:
 
     async def _do(self, found: Findings, look: Look, now_s: float) -> Look:
         await self._take_out(found.orphans, self._reconciler.aside_day(now_s))
-        notes = [*found.unnoted.items(), *((no, None) for no in found.missing)]
-        for at in range(0, len(notes), NOTED):
-            for no, name in notes[at : at + NOTED]:
-                self._results.note_image(no, name, MISSING)
-            await self._clock.sleep(NOTES_S)
+        await self._note([*found.unnoted.items(), *((no, None) for no in found.missing)], MISSING)
         shards = {(path.split("/")[0], no // 1000) for no, path in found.missing.items()}
         for kind, shard in sorted(shards):
             await asyncio.wrap_future(self._archive.begin(partial(_recount, Kind(kind), shard)))
@@ -270,8 +285,15 @@ class Retention:
             log.warning("orphans", set_aside=done[0], missing=done[1], noted=done[2])
         return Look(look.utc_ms, look.pictures, look.rows, *done)
 
-    async def _take_out(self, pictures: Sequence[tuple[Kind, int]], to: Path | None) -> None:
-        """A few at a time, on the archive's thread. to: where they are put; None: they are removed."""
+    async def _note(self, notes: Sequence[tuple[int, str | None]], why: str) -> None:
+        """Number -> where its picture lies; None: it is gone, and why."""
+        for at in range(0, len(notes), NOTED):
+            for no, name in notes[at : at + NOTED]:
+                self._results.note_image(no, name, why)
+            await self._clock.sleep(NOTES_S)
+
+    async def _take_out(self, pictures: Sequence[tuple[Kind, int]], to: Path) -> None:
+        """To another folder, a few at a time, on the archive's thread."""
         for at in range(0, len(pictures), AT_ONCE):
             some = pictures[at : at + AT_ONCE]
             await asyncio.wrap_future(self._archive.begin(partial(_take_out, some, to)))
@@ -283,9 +305,16 @@ class Retention:
         await self._thread.call(self._files.forget)
 
 
-def _take_out(pictures: Sequence[tuple[Kind, int]], to: Path | None, shelf: Shelf) -> None:
+def _take_out(pictures: Sequence[tuple[Kind, int]], to: Path, shelf: Shelf) -> None:
     for kind, no in pictures:
-        shelf.take_out(kind, no, None if to is None else to / kind)
+        shelf.take_out(kind, no, to / kind)
+
+
+def _let_go(pictures: Sequence[tuple[Kind, int]], month: Month, holds: Holds, shelf: Shelf) -> None:
+    """Raises FarewellError: a lot of their month is on hold. Whoever answers a hold waits for this to end."""
+    require_none_held(month.path, month.lots, holds.lots or ())
+    for kind, no in pictures:
+        shelf.take_out(kind, no, None)
 
 
 def _recount(kind: Kind, shard: int, shelf: Shelf) -> None:

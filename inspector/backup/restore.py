@@ -40,6 +40,7 @@ from inspector.core.errors import ConfigError, StoreError
 from inspector.store import audit
 from inspector.store.database import sync_directory, take_lock
 from inspector.store.months import month_files
+from inspector.store.rescue import note_of
 
 STAGED = ".restore"
 ROOT = "root"
@@ -282,14 +283,21 @@ def _swap(plan: _Plan) -> None:
 def _all_moves(plan: _Plan) -> Iterator[tuple[Path, Path, Path]]:
     """What leaves although nothing takes its place goes too: a WAL of another record would be read into the new one."""
     old = [plan.state / (RESULTS + end) for end in ("-wal", "-shm")]
+    old += [note_of(plan.state / RESULTS)]  # what is put in its place is not to be set aside
     old += [*month_files(plan.state / RESULTS), plan.state / RESULTS, plan.state / NUMBERS, plan.state / BUNDLES]
     new = [path for path in (plan.state / STAGED).iterdir()]
     for name in dict.fromkeys(path.name for path in (*old, *new)):
         yield plan.state / STAGED / name, plan.state / name, plan.state / f"{ASIDE}{plan.stamp}" / name
-    office = [f"{OFFICE}-wal", f"{OFFICE}-shm", OFFICE, *(file.path.name for file in own_files(plan.office))]
+    office = [
+        note_of(Path(OFFICE)).name,
+        f"{OFFICE}-wal",
+        f"{OFFICE}-shm",
+        OFFICE,
+        *(file.path.name for file in own_files(plan.office)),
+    ]
     web = {path.name for path in (plan.office / STAGED).iterdir()}
     for name in office:
-        if name in web or (name.startswith(OFFICE) and OFFICE in web):
+        if name in web or (name.startswith(Path(OFFICE).stem) and OFFICE in web):
             yield plan.office / STAGED / name, plan.office / name, plan.office / f"{ASIDE}{plan.stamp}" / name
     for source, place, aside in plan.moves:
         if not (place.is_file() and filecmp.cmp(source, place, shallow=False)):  # the same stays as it is

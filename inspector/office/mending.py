@@ -20,7 +20,7 @@ from inspector.core.errors import StoreError
 from inspector.store import audit
 from inspector.store.database import sync_directory, take_lock
 from inspector.store.regain import own_folder
-from inspector.store.rescue import BROKEN, may_be_opened, move_aside
+from inspector.store.rescue import BROKEN, begun, forget_begun, may_be_opened, move_aside, note_of
 
 log = structlog.get_logger(__name__)
 
@@ -36,19 +36,21 @@ def spare_of(results: Path) -> Path:
 
 def mend(path: Path, spare: Path | None, utc_ms: int) -> None:
     """Before `path` is opened. Raises StoreError: another process writes it, or it cannot be set aside."""
-    if not path.exists():
+    if not path.exists() and not note_of(path).exists():
         return
     try:
         lock = take_lock(path)
     except OSError as exc:
         raise StoreError(f"{path} cannot be opened: {exc}") from exc
     try:
-        if (what := _fault(path)) is None:
+        what: str | None = "a start that had seen it was ended"
+        if begun(path) is None and (what := _fault(path)) is None:
             return
         aside = move_aside(path, utc_ms)
         log.error("accounts and labels are broken and were set aside", file=aside.name, fault=what)
-        if spare is not None and spare.exists():
+        if not path.exists() and spare is not None and spare.exists():
             _take(spare, path, aside.name, utc_ms)
+        forget_begun(path)
     finally:
         os.close(lock)
 

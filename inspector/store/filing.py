@@ -92,8 +92,8 @@ class Filing:
         self._copied_s = self._clock.monotonic_s() - begun_s
         return regained
 
-    async def forget(self, month: str, sha256: str, actor: str, reason: str, *, with_pictures: bool) -> Month:
-        """Let a month go of which there is an export with this checksum. Raises FarewellError, StoreError."""
+    async def may_go(self, month: str, sha256: str, *, with_pictures: bool) -> Month:
+        """The month, if there is an export with this checksum. Raises FarewellError, StoreError."""
         found = await self._thread.call(self._look, month)
         if found.sha256 != sha256:
             raise FarewellError(f"the export is not what {found.path.name} is now: export it again")
@@ -101,10 +101,14 @@ class Filing:
             raise FarewellError(
                 f"{len(found.pictures)} pictures of {month} are still kept: let them go with it, or not"
             )
-        await self._journal.note_gone(found, actor, reason)
-        await self._thread.call(self._remove, found)
-        log.warning("a month of the record went", month=month, rows=found.rows, sha256=sha256, actor=actor)
         return found
+
+    async def forget(self, month: Month, actor: str, reason: str) -> None:
+        """Let it go. Raises FarewellError: a lot in it is on hold, or it is not what it was; StoreError."""
+        await self.may_go(month.month, month.sha256, with_pictures=True)  # its pictures took their time
+        await self._journal.note_gone(month, actor, reason)
+        await self._thread.call(self._remove, month)
+        log.warning("a month of the record went", month=month.month, rows=month.rows, sha256=month.sha256, actor=actor)
 
     def close(self) -> None:
         """Bring the files to rest and end the thread. A file that is left open is brought to rest at the next start."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -19,7 +20,8 @@ import structlog
 
 from inspector.core.errors import StoreError
 from inspector.store import regain
-from inspector.store.database import Database, sync_directory
+from inspector.store.database import Database, sync_directory, take_lock
+from inspector.store.migrations import STEPS, migrate
 from inspector.store.months import month_files
 
 log = structlog.get_logger(__name__)
@@ -39,19 +41,42 @@ def rescue(database: Database, utc_ms: int) -> None:
     A disk that cannot be read is another matter: that is an error of the opening, and nothing is set aside.
     """
     path = database.path
-    if not path.exists() or (what := _fault(path, database.vfs)) is None:
+    if not path.exists() and not note_of(path).exists():
         return
-    aside = move_aside(path, utc_ms)
-    log.error("the record is broken and was set aside", file=aside.name, fault=what)
-    database.open()
     try:
-        with database.transaction() as db:
-            highest = highest_given(path, [aside])
-            db.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('inspections', ?)", (highest,))
-            comes_back = regain.begin(path, highest)
-            _take_over([aside, regain.copy_of(path)] if comes_back else [aside], db)
+        lock = take_lock(path)
+    except OSError as exc:
+        raise StoreError(f"{path} cannot be opened: {exc}") from exc
+    try:
+        what: str | None = "a start that had seen it was ended"
+        if begun(path) is None and (what := _fault(path, database.vfs)) is None:
+            return
+        aside = move_aside(path, utc_ms)
+        log.error("the record is broken and was set aside", file=aside.name, fault=what)
+        if not path.exists():
+            _begin_anew(path, aside, database.vfs)
+        forget_begun(path)
     finally:
-        database.close()
+        os.close(lock)
+
+
+def _begin_anew(path: Path, aside: Path, vfs: str | None) -> None:
+    """The new record, whole or not at all: one without the numbers of the former would give them out again."""
+    staged = path.with_name(f".{path.name}.new")
+    try:
+        for end in ("-journal", ""):  # of a start that was ended
+            staged.with_name(staged.name + end).unlink(missing_ok=True)
+        with contextlib.closing(apsw.Connection(str(staged), vfs=vfs)) as db:
+            migrate(db, STEPS)
+            with db:
+                highest = highest_given(path, [aside])
+                db.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('inspections', ?)", (highest,))
+                comes_back = regain.begin(path, highest)
+                _take_over([aside, regain.copy_of(path)] if comes_back else [aside], db)
+        os.rename(staged, path)
+        sync_directory(path.parent)
+    except (apsw.Error, OSError) as exc:
+        raise StoreError(f"{path} cannot be begun anew: {exc}") from exc
 
 
 def set_aside(path: Path) -> list[str]:
@@ -63,14 +88,8 @@ def reserve(path: Path, next_no: int) -> int:
     """Note that all numbers up to the one returned may have been given out, on the disk. Raises StoreError."""
     highest = next_no + RESERVED
     file = _numbers(path)
-    staged = file.with_suffix(".new")
     try:
-        with staged.open("w", encoding="ascii") as out:
-            out.write(f"{highest}\n")
-            out.flush()
-            os.fsync(out.fileno())
-        os.replace(staged, file)
-        sync_directory(file.parent)
+        _write_whole(file, f"{highest}\n")
     except OSError as exc:
         raise StoreError(f"{file} could not be written: {exc}") from exc
     return highest
@@ -118,20 +137,70 @@ def _ended_in_order(db: apsw.Connection) -> bool:
 
 
 def move_aside(path: Path, utc_ms: int) -> Path:
-    """Rename it with what belongs to it, the database last: until then the next start does it again.
+    """Rename it with what belongs to it, under a note that stands until `forget_begun`: who is killed meanwhile goes on
+    at the next start, under the same name. Without it a database would be taken for whole whose WAL has gone ahead.
 
-    Raises StoreError.
+    Returns its new place. Raises StoreError.
     """
-    when = datetime.fromtimestamp(utc_ms / 1000, UTC)
-    aside = path.with_name(f"{path.stem}.broken-{when:%Y%m%dT%H%M%SZ}.db")
     try:
-        for end in ("-shm", "-wal", ""):
-            if (file := path.with_name(path.name + end)).exists():
-                os.rename(file, aside.with_name(aside.name + end))
-        sync_directory(path.parent)
+        aside = begun(path) or _begin(path, utc_ms)
+        if not aside.exists():  # the database last: where it lies there, all does
+            for end in ("-shm", "-wal", ""):
+                if (file := path.with_name(path.name + end)).exists():
+                    os.rename(file, aside.with_name(aside.name + end))
+                    sync_directory(path.parent)
     except OSError as exc:
         raise StoreError(f"{path} is broken and cannot be set aside: {exc}") from exc
     return aside
+
+
+def begun(path: Path) -> Path | None:
+    """Where it is being set aside to, as a start noted that was ended; None: there is no note. Raises StoreError."""
+    try:
+        name = note_of(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as exc:
+        raise StoreError(f"{note_of(path)} cannot be read: {exc}") from exc
+    if not re.fullmatch(rf"{re.escape(path.stem)}\.broken-[0-9]{{8}}T[0-9]{{6}}Z\.db", name, re.ASCII):
+        raise StoreError(f"{note_of(path)} names no record that was set aside")
+    return path.with_name(name)
+
+
+def forget_begun(path: Path) -> None:
+    """What takes its place is there, or nothing will. Raises StoreError."""
+    try:
+        note_of(path).unlink(missing_ok=True)
+        sync_directory(path.parent)
+    except OSError as exc:
+        raise StoreError(f"{note_of(path)} cannot be removed: {exc}") from exc
+
+
+def note_of(path: Path) -> Path:
+    """Lies there while the database at `path` is being set aside."""
+    return path.with_suffix(".aside")
+
+
+def _begin(path: Path, utc_ms: int) -> Path:
+    while True:
+        when = datetime.fromtimestamp(utc_ms / 1000, UTC)
+        aside = path.with_name(f"{path.stem}.broken-{when:%Y%m%dT%H%M%SZ}.db")
+        if not aside.exists():
+            break
+        utc_ms += 1000  # another one of this second
+    _write_whole(note_of(path), aside.name)
+    return aside
+
+
+def _write_whole(file: Path, text: str) -> None:
+    """To the disk. Raises OSError."""
+    staged = file.with_name(f"{file.name}.new")
+    with staged.open("w", encoding="utf-8") as out:
+        out.write(text)
+        out.flush()
+        os.fsync(out.fileno())
+    os.replace(staged, file)
+    sync_directory(file.parent)
 
 
 def highest_given(path: Path, files: Sequence[Path]) -> int:

@@ -7,8 +7,10 @@ import json
 import os
 import threading
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
+import apsw
 import pytest
 
 from inspector.control import ControlError
@@ -266,26 +268,75 @@ async def test_few_names_left_on_the_disk_are_an_alarm(box, monkeypatch):
     assert "3999 more files" in alarms(box)["storage_inodes"].cause
 
 
-async def test_a_lot_put_on_hold_while_its_month_is_looked_at_stays(state, monkeypatch):
+@asynccontextmanager
+async def full_month(state: Path, monkeypatch: pytest.MonkeyPatch, parts: int) -> AsyncIterator[tuple[Keeping, dict]]:
+    """A box with parts of lot A in January, and what lets that month go with its pictures."""
     keep_few(monkeypatch)
     clock = Calendar("2026-01-10")
     async with keeping(state, clock=clock) as box:
-        for seq in range(1, 7):
+        for seq in range(1, parts + 1):
             await box.part(seq, lot="A")
         await box.written()
         clock.date = "2026-02-10"
         await file_all(box.filing)
-        month = state / "results-2026-01.db"
-        note_gone = box.results._journal.note_gone
+        sha256 = sha256_of(state / "results-2026-01.db")
+        yield box, {"month": "2026-01", "sha256": sha256, "reason": "full", "with_pictures": True}
 
-        async def held_first(*args):
-            await box.ask("hold_lot", lot="A", reason="complaint")
-            await note_gone(*args)
 
-        monkeypatch.setattr(box.results._journal, "note_gone", held_first)
+async def test_a_lot_put_on_hold_while_its_month_is_looked_at_stays(state, monkeypatch):
+    async with full_month(state, monkeypatch, 6) as (box, wanted):
+        look = box.filing._look
+
+        def held_since(month):
+            found = look(month)
+            future = asyncio.run_coroutine_threadsafe(box.ask("hold_lot", lot="A", reason="complaint"), loop)
+            assert future.result(5)
+            return found
+
+        loop = asyncio.get_running_loop()
+        monkeypatch.setattr(box.filing, "_look", held_since)
         with pytest.raises(FarewellError, match="lots on hold: A"):
-            await box.ask("forget_month", month="2026-01", sha256=sha256_of(month), reason="full", with_pictures=True)
-        assert month.exists() and len(box.files()) == 6
+            await box.ask("forget_month", **wanted)
+        assert (state / "results-2026-01.db").exists() and len(box.files()) == 6
+
+
+async def test_a_lot_put_on_hold_while_pictures_of_its_month_go_keeps_all_that_are_left_and_its_rows(
+    state, monkeypatch
+):  # fmt: skip
+    async with full_month(state, monkeypatch, 30) as (box, wanted):
+        going = asyncio.create_task(box.ask("forget_month", **wanted))
+        while len(box.files()) == 30:  # noqa: ASYNC110 - another thread removes them
+            await asyncio.sleep(0.001)
+        assert await box.ask("hold_lot", lot="A", reason="complaint")
+        left = box.files()
+        with pytest.raises(FarewellError, match=f"lots on hold: A; {30 - len(left)} of its pictures had gone before"):
+            await going
+        assert box.files() == left and 0 < len(left) < 30
+        await box.written()
+        await file_all(box.filing)
+        with closing(apsw.Connection(str(state / "results-2026-01.db"), flags=apsw.SQLITE_OPEN_READONLY)) as month:
+            rows = list(month.execute("SELECT image, picture_gone_why FROM inspections"))
+        of_month = [name for name in left if int(Path(name).stem) <= len(rows)]
+        assert sorted(image for image, _ in rows if image is not None) == of_month and len(of_month) > 8
+        assert all((image is None) is (why == "room") for image, why in rows)
+        assert not list(box.results._journal._database._db.execute("SELECT * FROM months_gone"))
+
+
+async def test_a_hold_that_comes_after_the_word_that_a_month_goes_is_answered_once_it_is_gone(state, monkeypatch):
+    async with full_month(state, monkeypatch, 6) as (box, wanted):
+        remove, holds = box.filing._remove, []
+
+        def held_meanwhile(month):
+            asking = asyncio.run_coroutine_threadsafe(box.ask("hold_lot", lot="A", reason="complaint"), loop)
+            with pytest.raises(TimeoutError):
+                asking.result(0.1)
+            holds.append(asking)
+            remove(month)
+
+        loop = asyncio.get_running_loop()
+        monkeypatch.setattr(box.filing, "_remove", held_meanwhile)
+        assert (await box.ask("forget_month", **wanted))["rows"] == 4
+        assert await asyncio.wrap_future(holds[0]) and not (state / "results-2026-01.db").exists()
 
 
 async def test_while_rows_of_a_broken_record_come_back_no_picture_counts_as_an_orphan(box):

@@ -36,6 +36,7 @@ from inspector.core.errors import ConfigError
 from inspector.core.types import JudgedBy
 from inspector.model import load_model
 from inspector.store import audit
+from inspector.store.rescue import note_of
 from inspector.threads import DeviceThread
 from tests.support.box import MONTH, BoxOnDisk, configure, lived_in, rows_of_all
 from tests.support.disks import quick_folder
@@ -438,3 +439,16 @@ def test_a_restore_that_was_ended_is_no_way_back_to_an_older_bundle_either(box: 
     bundles.rename(aside / "bundles")
     restore(made.path, None, None)
     assert json.loads(floor.read_text())["version"] == then["version"] + 5
+
+
+async def test_a_record_that_is_restored_is_not_set_aside_for_the_one_before(box: BoxOnDisk) -> None:
+    """A start that was setting a broken record aside was ended, and then a person restored a backup."""
+    made, before = make(box.cfg, box.config), rows_of_all(box.results)
+    note_of(box.results).write_text("results.broken-20260501T000000Z.db")
+    office = box.cfg.paths.office_folder / "office.db"
+    note_of(office).write_text("office.broken-20260501T000000Z.db")
+    restore(made.path, None, None)
+    assert not note_of(box.results).exists() and not note_of(office).exists()
+    async with store(box.results):
+        pass
+    assert rows_of_all(box.results) == before

@@ -19,7 +19,7 @@ from inspector.office.office import Office
 from inspector.office.person import Role
 from inspector.office.refused import Refused
 from inspector.store import audit
-from inspector.store.rescue import set_aside
+from inspector.store.rescue import note_of, set_aside
 from tests.support.box import configure
 from tests.support.office import PASSWORD, first_admin, make_hashes_cheap
 
@@ -122,6 +122,26 @@ async def test_a_copy_that_is_no_good_is_left_alone_and_accounts_begin_anew(tmp_
     finally:
         office.close()
     assert spare.read_bytes() == b"nonsense" and not any(name.endswith(".new") for name in os.listdir(tmp_path))
+
+
+@pytest.mark.parametrize("moved", [False, True])
+async def test_who_is_ended_between_setting_accounts_aside_and_taking_the_copy_goes_on(
+    tmp_path: Path, moved: bool
+) -> None:
+    """Else the page would be a new box's: who can read its log makes the first administrator."""
+    path, spare = tmp_path / "office.db", tmp_path / "spare.db"
+    await lived_in(path)
+    shutil.copy(path, spare)
+    aside = "office.broken-20260501T000000Z.db"
+    note_of(path).write_text(aside)
+    if moved:
+        path.rename(tmp_path / aside)
+    office = Office(path, spare=spare)
+    try:
+        assert await office.first_code() is None and len(await office.read(people.everyone)) == 2
+    finally:
+        office.close()
+    assert set_aside(path) == [aside] and not note_of(path).exists()
 
 
 async def test_accounts_that_another_process_holds_are_not_set_aside(tmp_path: Path) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +27,8 @@ from inspector.web.records import Filters
 from tests.support.disks import quick_folder
 from tests.support.invariants import rows_of
 from tests.support.store import PASS, part, store
+
+ENDS = ("db", "db-wal", "db-shm", "lock", "numbers")  # of what lies there beside the one that was set aside
 
 
 @pytest.fixture
@@ -83,6 +89,84 @@ async def test_the_wal_of_a_broken_record_is_set_aside_with_it(path):
         await part(results, 1)
     (kept,) = aside(path)
     assert kept.with_name(f"{kept.name}-wal").read_bytes() == b"rows of the last minute" * 1000
+
+
+_KILLED = """
+import os, shutil, signal, sys
+from pathlib import Path
+from inspector.store.database import Database
+from inspector.store.rescue import rescue
+state, seen, at = Path(sys.argv[1]), 0, 0
+def dies(call):
+    def counted(*args):
+        global seen
+        seen += 1
+        if seen == at: os.kill(os.getpid(), signal.SIGKILL)
+        return call(*args)
+    return counted
+os.rename, os.replace, os.unlink, os.fsync = map(dies, (os.rename, os.replace, os.unlink, os.fsync))
+ended = -signal.SIGKILL
+while ended:
+    at += 1
+    here = state.with_name(f"killed-{at}") / "state"
+    shutil.copytree(state, here)
+    if not (child := os.fork()):
+        rescue(Database(here / "results.db"), 1_790_000_000_000)
+        os._exit(0)
+    ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert ended in (0, -signal.SIGKILL), ended
+"""
+
+
+def killed_at_each_step(state: Path) -> list[Path]:
+    """Copies of the record whose rescue was ended before its first rename, removal or sync, its second, and so on."""
+    command = [sys.executable, "-c", _KILLED, str(state)]
+    subprocess.run(command, cwd=Path(__file__).parents[4], check=True, capture_output=True)
+    found = list(state.parent.glob("killed-*"))
+    return [found[0].with_name(f"killed-{at}") / "state" / "results.db" for at in range(1, len(found))]
+
+
+def broken_with_a_wal(path: Path) -> None:
+    """As a kill leaves it: the newest row, a hold, is in the WAL alone."""
+    db = apsw.Connection(str(path))
+    db.pragma("journal_mode", "wal")
+    db.wal_autocheckpoint(0)
+    db.execute("UPDATE boots SET ended_utc_ms = NULL")
+    db.execute("INSERT INTO lot_holds (lot, held, actor, reason, utc_ms) VALUES ('L-9', 1, 'anna', 'complaint', 9)")
+    root = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'months_gone'").get
+    for end in ("", "-wal"):
+        shutil.copy(f"{path}{end}", f"{path}{end}.kept")
+    db.close()
+    for end in ("", "-wal"):
+        os.replace(f"{path}{end}.kept", f"{path}{end}")
+    path.with_name(f"{path.name}-shm").unlink(missing_ok=True)
+    with path.open("r+b") as file:
+        file.seek(4096 * (root - 1))
+        file.write(os.urandom(4096))
+
+
+async def test_who_is_killed_while_a_broken_record_is_set_aside_loses_no_row_of_its_wal(path):
+    given = await write(path, 12)
+    broken_with_a_wal(path)
+    cuts = killed_at_each_step(path.parent)
+    for cut in cuts:
+        async with store(cut) as results:
+            assert (await part(results, 7)).no > given[-1], cut
+            assert results._journal.holds.lots == {"L-9"}, cut
+            (aside_as,) = results._journal.broken
+        left = {file.name.removeprefix(aside_as) for file in cut.parent.iterdir()}
+        assert left <= {"", "-wal", "-shm", *(f"results.{end}" for end in ENDS)}, cut
+    assert len(cuts) > 10
+
+
+async def test_a_broken_record_that_another_daemon_writes_is_not_taken_from_under_it(path):
+    async with store(path) as results:
+        await part(results, 1)
+        scribble(path, 0)
+        with pytest.raises(StoreError, match="running twice"):
+            async with store(path):
+                pass
+    assert not aside(path)
 
 
 async def test_a_life_that_ended_in_order_is_not_read_through(path, monkeypatch):
