@@ -133,15 +133,10 @@ def _wrong(row: GoldenRow, tolerance: GoldenTolerance) -> str | None:
     if outcome.verdict is not Verdict.NOT_INSPECTED and got.label != expected.label:
         return f"{what} is called {got.label}, not {expected.label}"  # where it was inspected, the class counts too
     if not row.drift.within(tolerance):
+        score = "none" if got.anomaly_score is None else f"{got.anomaly_score:.4f}"
+        anomaly = "" if expected.anomaly_score is None else f", anomaly {score} for {expected.anomaly_score:.4f}"
         return (
             f"{what} drifts: confidence {got.confidence:.4f} for {expected.confidence:.4f}, "
-            f"novelty {got.novelty_score:.4f} for {expected.novelty_score:.4f}"
-            + _anomaly_in_words(got.anomaly_score, expected.anomaly_score)
+            f"novelty {got.novelty_score:.4f} for {expected.novelty_score:.4f}{anomaly}"
         )
     return None
-
-
-def _anomaly_in_words(got: float | None, expected: float | None) -> str:
-    if expected is None:
-        return ""
-    return f", anomaly {'none' if got is None else f'{got:.4f}'} for {expected:.4f}"

@@ -1,22 +1,29 @@
 """What stands behind an alarm or a part of the station, as a kind with data: terse English for the log and the journal,
 where it can be searched for, and known again by the page, which says it in the person's language.
 
-To say something new: a line here, and `said.<key>` in inspector/web/words/*/details.toml; a test demands them. What an
-operating system or a driver says itself is handed on as it is.
+To say something new: a line here, and `said.<key>` in inspector/web/words/*/details.toml; a test demands them. Errors
+are worded where they are raised; their shapes stand in judging_texts.py and box_texts.py, their words in said_*.toml;
+test_web_said_texts.py finds one that is missing. What an operating system, a library or a driver says itself is handed
+on as it is, behind a text of ours.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from enum import Enum, unique
-from string import Formatter
+from enum import unique
+from functools import lru_cache
+from itertools import chain
 
-AND = "; "  # between two of them
+from inspector.core.box_texts import BoxText
+from inspector.core.judging_texts import JudgingText
+from inspector.core.wording import AND as AND
+from inspector.core.wording import Wording
+
+LONGEST = 2000  # characters of a text that is looked at
 
 
 @unique
-class Detail(Enum):
+class Detail(Wording):
     """The text with its data in braces. Those of the link are written by the package plc, which knows nothing of us."""
 
     # a part of the station
@@ -65,43 +72,16 @@ class Detail(Enum):
     NOT_ECHOED = "{link}, but its program does not echo our heartbeat: stopped, or the addresses are another station's"
     NOT_RUNNING = "{link}, but its program does not run"
 
-    @property
-    def key(self) -> str:
-        """Of its words."""
-        return self.name.lower()
 
-    @property
-    def data(self) -> frozenset[str]:
-        """Names of its data."""
-        return frozenset(name for _, name, _, _ in Formatter().parse(self.value) if name)
-
-    def of(self, **data: object) -> str:
-        """The text. KeyError: not all its data."""
-        return str(self.value).format(**data)
+SAID: tuple[Wording, ...] = tuple(  # what is written out goes before data: the longest first
+    sorted(chain[Wording](Detail, JudgingText, BoxText), key=lambda wording: -wording.written)
+)
 
 
-_DATA = f"(?:(?!{AND}).)+?"
-
-
-def _pattern(template: str) -> re.Pattern[str]:
-    parts = [
-        re.escape(text) + (f"(?P<{name}>{_DATA})" if name else "") for text, name, _, _ in Formatter().parse(template)
-    ]
-    return re.compile("".join(parts), re.DOTALL)
-
-
-def _written(detail: Detail) -> int:
-    return sum(len(text) for text, *_ in Formatter().parse(detail.value))
-
-
-_PATTERNS = {  # what is written out goes before data: the longest first
-    detail: _pattern(detail.value) for detail in sorted(Detail, key=_written, reverse=True)
-}
-
-
-def read(text: str) -> tuple[Detail, Mapping[str, str]] | None:
+@lru_cache(maxsize=1024)
+def read(text: str) -> tuple[Wording, Mapping[str, str]] | None:
     """Which detail a text is, and its data; None: none that we wrote."""
-    for detail, pattern in _PATTERNS.items():
-        if found := pattern.fullmatch(text):
-            return detail, found.groupdict()
+    for wording in SAID if len(text) <= LONGEST else ():
+        if found := wording.pattern.fullmatch(text):
+            return wording, found.groupdict()
     return None

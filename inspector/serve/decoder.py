@@ -19,6 +19,7 @@ from inspector.core.errors import InspectorError
 from inspector.core.types import Image
 from inspector.serve.declined import Declined
 from inspector.serve.decode_child import REPLY, REQUEST, Status, receive_exactly
+from inspector.web.said import Said
 from inspector.web.words import Text
 
 log = structlog.get_logger(__name__)
@@ -111,10 +112,11 @@ class Decoder:
             case Status.PIXELS if size in self.sizes and len(payload) == size[0] * size[1] * 3:
                 return np.frombuffer(payload, np.uint8).reshape(*size, 3)
             case Status.TOO_MANY_PIXELS:
-                raise Declined(413, "pixels", detail=payload.decode(errors="replace"))
+                raise Declined(413, "pixels", detail=Said(payload.decode(errors="replace")))
             case Status.WRONG_SIZE:
                 raise Declined(422, "size", size=f"{size[1]} x {size[0]}", wanted=self.wanted)
-        raise Declined(415, "undecodable", todo="not_picture", detail=payload.decode(errors="replace") or status.name)
+        why = payload.decode(errors="replace") or status.name
+        raise Declined(415, "undecodable", todo="not_picture", detail=Said(why))
 
     def _address_bytes(self) -> int:
         """Pixels as coefficients, decoded, turned, converted, copied out, 4 bytes each; the file; some for the rest."""

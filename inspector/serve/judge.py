@@ -21,6 +21,7 @@ from inspector.frames import check_light
 from inspector.model import OpenVinoModel, load_model
 from inspector.serve.declined import Declined
 from inspector.threads import DeviceThread
+from inspector.web.said import Said
 from inspector.web.words import Text
 from plc.registers import Verdict
 
@@ -86,9 +87,9 @@ class Judge:
         try:
             return await self._thread.call(self._judge, self._opened, picture)
         except ModelError as exc:
-            self._trouble = Text("unready.failed", detail=exc)
+            self._trouble = Text("unready.failed", detail=Said(exc))
             log.error("inference failed", error=str(exc))
-            raise Declined(500, "judging", detail=exc) from exc
+            raise Declined(500, "judging", detail=Said(exc)) from exc
 
     def _judge(self, opened: Opened, picture: Image) -> Judged:
         manifest = opened.bundle.manifest
@@ -110,7 +111,7 @@ class Judge:
                     await self._thread.call(replay, self._opened.bundle, self._opened.model.predict_blocking)
                     self._trouble = None
                 except (BundleError, ModelError) as exc:
-                    self._trouble = Text("unready.golden", detail=exc)
+                    self._trouble = Text("unready.golden", detail=Said(exc))
 
     def close(self) -> None:
         self._thread.close()

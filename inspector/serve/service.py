@@ -22,6 +22,7 @@ from inspector.serve.present import class_rows, client_words, score_rows
 from inspector.threads import DeviceThread
 from inspector.web import site
 from inspector.web.guard import LOCAL_NAMES, is_loopback
+from inspector.web.said import Said
 from inspector.web.words import Text, readable
 
 log = structlog.get_logger(__name__)
@@ -111,7 +112,7 @@ class Service:
             return await self._decoding.call(timed)
         except DecoderLost as exc:
             log.error("decoder lost", error=str(exc))
-            raise unready(exc) from exc
+            raise unready(Said(exc)) from exc
 
     def page(self) -> Response:
         manifest = self.judge.manifest if not self.not_ready else None

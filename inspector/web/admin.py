@@ -15,6 +15,7 @@ from inspector.office.refused import Refused
 from inspector.web.access import known_person
 from inspector.web.accounts import status_of, told
 from inspector.web.pages import site_of
+from inspector.web.said import in_words
 from inspector.web.words import word
 from plc.tls import TlsError, read_certificate
 
@@ -94,9 +95,9 @@ def _certificate_notice(request: Request) -> str:
     """What to see to about our own certificate; "" where there is nothing."""
     pair = site_of(request).settings.tls
     try:
-        return read_certificate(pair.certificate).notice(datetime.now(UTC)) if pair is not None else ""
+        return in_words(read_certificate(pair.certificate).notice(datetime.now(UTC))) if pair is not None else ""
     except TlsError as exc:
-        return str(exc)
+        return in_words(exc)
 
 
 def _roles(names: list[Any]) -> list[Role]:

@@ -25,6 +25,7 @@ from inspector.web.pages import site_of
 from inspector.web.records import Unreadable
 from inspector.web.review import classes_of, desk_of, refused
 from inspector.web.review_views import label_text
+from inspector.web.said import in_words
 from inspector.web.site import Site
 from inspector.web.tally import Tally
 from inspector.web.words import readable as plain
@@ -70,7 +71,7 @@ async def look(request: Request) -> Response:
         return refused(400, "collect.bad")
     except NoLook as exc:
         key = "collect.gone" if exc.gone else "collect.trouble"
-        return JSONResponse({"error": word(key, what=exc)}, 503)
+        return JSONResponse({"error": word(key, what=in_words(exc))}, 503)
     said = dict(found.said)
     picture = f"/collect/look/{found.name}" if found.name else said["preview"] and f"/preview/{said['preview']}"
     return JSONResponse({**said, "picture": picture})

@@ -27,6 +27,7 @@ from inspector.web.export_pages import download, file_name
 from inspector.web.pages import site_of
 from inspector.web.records import Unreadable
 from inspector.web.review import desk_of
+from inspector.web.said import in_words
 from inspector.web.site import Site
 from inspector.web.words import word
 from inspector.web.workbook import place
@@ -59,7 +60,9 @@ async def dataset(request: Request) -> Response:
     except _TooMuch as exc:
         return site.page("error.html", 413, text=str(exc), hint=word("collect.toomuch.hint"))
     except (ExportError, BundleError) as exc:
-        return site.page("error.html", 409, text=word("collect.noexport", what=exc), hint=word("collect.noexport.hint"))
+        return site.page(
+            "error.html", 409, text=word("collect.noexport", what=in_words(exc)), hint=word("collect.noexport.hint")
+        )
 
 
 async def _pieces(

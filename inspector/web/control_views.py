@@ -114,7 +114,7 @@ def run_view(state: Message) -> View:
     name = str(state.get("state", "none"))
     done, parts = int(state.get("done", 0)), int(state.get("parts", 0))
     summary = state.get("summary")
-    why = str(state.get("why") or "")
+    why = in_words(state.get("why") or "")
     return {
         "state": name, "busy": name in ("starting", "running"), "sign": _RUN_SIGNS.get(name, "waiting"),
         "word": word(f"controls.run.{name}") if has_word(f"controls.run.{name}") else name, "why": why,

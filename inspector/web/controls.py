@@ -20,6 +20,7 @@ from inspector.web.acting import Unreached, have_done
 from inspector.web.export import BOM, csv_text, safe
 from inspector.web.export_pages import CSV, file_name
 from inspector.web.pages import site_of
+from inspector.web.said import in_words
 from inspector.web.words import word
 from plc.changes import KEPT, Edge
 from plc.forcing import FORCEABLE, why_never
@@ -101,11 +102,11 @@ async def force(request: Request) -> Response:
         sent = await _sent(request, {"name", "value"})
         never = why_never(parse_assignment(f"{sent['name']}={sent['value']}"))
     except NameProblem as exc:
-        return JSONResponse({"error": word("controls.force.bad", why=exc)}, 400)
+        return JSONResponse({"error": word("controls.force.bad", why=in_words(exc))}, 400)
     except BadRequest:
         return _refused(400, "error.400")
     if never:
-        return JSONResponse({"error": word("controls.force.never", why=never)}, 400)
+        return JSONResponse({"error": word("controls.force.never", why=in_words(never))}, 400)
     return await _act(request, "force", sent, "controls.told.forced")
 
 
@@ -152,12 +153,12 @@ async def _why(request: Request, method: str, text: str) -> str:
     try:
         found = await _ask(request, "registers", {"station": _station(request)})
     except (ControlError, Unreached):
-        return word("controls.refused", why=text)
+        return word("controls.refused", why=in_words(text))
     if method == "force" and not found["offline"]:
         return word("controls.refused.online")
     if method == "dry_run_start" and not found["offline"]:
         return word("controls.refused.run")
-    return word("controls.refused", why=text)
+    return word("controls.refused", why=in_words(text))
 
 
 async def _edges(request: Request, station: str, wanted: str, after: int, limit: int) -> list[Edge]:

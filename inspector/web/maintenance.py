@@ -30,6 +30,7 @@ from inspector.web.access import known_person, visitor
 from inspector.web.export import TooManyExports
 from inspector.web.pages import site_of
 from inspector.web.present import UNKNOWN, View, date_time, time_zone
+from inspector.web.said import in_words
 from inspector.web.site import Site
 from inspector.web.words import has_word, word
 
@@ -71,7 +72,7 @@ async def support(request: Request) -> Response:
     try:
         path = await site.call_aside(support_file, _sources(site))
     except (InspectorError, OSError) as exc:
-        return await _page(request, 503, word("support.cannot", why=exc))
+        return await _page(request, 503, word("support.cannot", why=in_words(exc)))
     finally:
         done()
     name = f"inspector-support-{time.strftime('%Y%m%d-%H%M%S')}.zip"
@@ -161,9 +162,9 @@ def limit_of(measure: Measure) -> str:
 def note_of(measure: Measure) -> str:
     """Why there is no value, or what is wrong; as the daemon says it."""
     if measure.fault or measure.value is not None:
-        return measure.fault
+        return in_words(measure.fault)
     key = f"measure.note.{measure.text}"
-    return word(key) if has_word(key) else measure.text
+    return word(key) if has_word(key) else in_words(measure.text)
 
 
 def spark_of(series: Sequence[tuple[int, float]], measure: Measure) -> View | None:
@@ -246,11 +247,15 @@ def _last_view(last: Mapping[str, Any]) -> View:
     when = last.get("utc_ms")
     at = date_time(when if isinstance(when, int) else None)
     if last.get("ok") is not True:
-        return {"ok": False, "text": word("backup.failed", time=at, why=last.get("text", "")), "left_out": []}
+        return {"ok": False, "text": word("backup.failed", time=at, why=in_words(last.get("text", ""))), "left_out": []}
     took, size = last.get("took_s"), last.get("size")
     told = {"time": at, "size": megabytes(size if isinstance(size, int) else 0), "took": f"{took:g}" if took else "0"}
     left = last.get("left_out")
-    return {"ok": True, "text": word("backup.made", **told), "left_out": list(left) if isinstance(left, list) else []}
+    return {
+        "ok": True,
+        "text": word("backup.made", **told),
+        "left_out": list(map(in_words, left)) if isinstance(left, list) else [],
+    }
 
 
 def megabytes(size: int) -> str:
