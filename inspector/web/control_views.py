@@ -35,7 +35,9 @@ def bits_of(register: Register) -> list[str]:
 
 def group_view(group: str) -> View:
     """A table of the page before it is filled."""
-    registers = [{"name": r.name, "meaning": r.meaning, "bits": bits_of(r)} for r in registers_of(group)]
+    registers = [
+        {"name": r.name, "meaning": word(f"register.{r.name}"), "bits": bits_of(r)} for r in registers_of(group)
+    ]  # fmt: skip
     block = "ctrl" if group == "ctrl" else "stat"
     title, hint = word(f"controls.{group}"), word(f"controls.{group}.hint")
     return {"name": group, "title": title, "hint": hint, "block": block, "registers": registers}

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from plc.registers import OfflineReason, Reason
+from plc.registers import CTRL, STAT, OfflineReason, Reason
 
 T = TypeVar("T")
 FOLDER = Path(__file__).parent
+REGISTERS = {f"register.{r.name}": r.meaning for block in (CTRL, STAT) for r in block.registers}
 LANGUAGES = ("en", "zh")  # the first is spoken where nobody chose, and where a translation is missing
 
 
@@ -29,8 +30,9 @@ class Explained:
 
 
 def read_catalog(language: str) -> Mapping[str, str]:
-    """All texts of one language. Raises ValueError: a key stands in two files."""
-    found: dict[str, str] = {}
+    """All texts of one language; what registers mean is English in their one table. Raises ValueError: a key stands
+    in two files."""
+    found: dict[str, str] = dict(REGISTERS) if language == LANGUAGES[0] else {}
     for file in sorted((FOLDER / language).glob("*.toml")):
         texts = tomllib.loads(file.read_text(encoding="utf-8"))
         if twice := found.keys() & texts.keys():
