@@ -10,7 +10,7 @@ from typing import Any
 from inspector.core.alarm_kinds import CRITICAL, HIGH, KINDS, LOW, MEDIUM
 from inspector.core.alarms import BOX, UNHEEDED, Change, Event, Phase
 from inspector.store.alarm_history import DAY_MS, RATE_MS, Record
-from inspector.web.present import UNKNOWN, Message, View, clock_time, date_time, percent
+from inspector.web.present import UNKNOWN, Message, View, clock_time, date_time, help_of, percent
 from inspector.web.said import in_words
 from inspector.web.words import has_word, word
 
@@ -28,6 +28,7 @@ def alarm_view(alarm: Message) -> View:
     return {
         "id": id_,
         "name": name_of(alarm),
+        "help": help_of("alarm", alarm.get("key")),
         "station": station_of(id_),
         "cause": _said(alarm, ".cause"),
         "consequence": _said(alarm, ".consequence"),

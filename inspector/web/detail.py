@@ -8,7 +8,7 @@ from typing import Any
 
 from inspector.core.checksum import checksum_of
 from inspector.web.filters import link
-from inspector.web.present import View, date_time, explain, milliseconds
+from inspector.web.present import View, date_time, explain, help_of, milliseconds
 from inspector.web.records import Row
 from inspector.web.rows import code_text, delivery_text, row_view
 from inspector.web.scores import score_views
@@ -18,6 +18,7 @@ from inspector.web.words import has_word, readable, word
 from plc.registers import Verdict
 
 Pair = dict[str, str]
+JUDGED = (Verdict.FAIL, Verdict.UNCERTAIN, Verdict.NOT_INSPECTED)  # results that have a reason
 
 
 def detail_view(row: Row, trace: Trace, running: Mapping[str, Any] | None) -> View:
@@ -30,6 +31,7 @@ def detail_view(row: Row, trace: Trace, running: Mapping[str, Any] | None) -> Vi
     return {
         **row_view(row),
         "hint": explain(code, reason or 0, row["label"]).hint if code is not None else "",
+        "help": help_of("reason", reason) if code in JUDGED else "",
         "decided": _outcome(decided, row["decided_reason"], row["label"]),
         "told": [_told(t, row["label"]) for t in trace.told],
         "taken_as_good": [date_time(ms) for ms in trace.taken_as_good_utc_ms],

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from inspector.core.alarm_kinds import KINDS
 from inspector.web.said import in_words
 from inspector.web.words import Explained, has_word, offline_words, readable, reason_words, word
-from plc.registers import TEST_AS_EXPECTED, TEST_NOT_AS_EXPECTED, Reason, Verdict
+from plc.registers import TEST_AS_EXPECTED, TEST_NOT_AS_EXPECTED, OfflineReason, Reason, Verdict
 
 Message = Mapping[str, Any]
 View = dict[str, Any]
@@ -48,6 +49,12 @@ def explain(code: int, reason: int, label: str | None) -> Explained:
     if code == TEST_NOT_AS_EXPECTED:
         return Explained(word("test.not_as_expected"), word("test.not_as_expected.hint"))
     return reason_words(reason, label)
+
+
+def help_of(kind: str, code: object) -> str:
+    """Address of the page that says what a code means: alarm, reason, offline; "" for one of another version."""
+    known: Mapping[str, Collection[object]] = {"alarm": KINDS, "reason": list(Reason), "offline": list(OfflineReason)}
+    return f"/help/{kind}/{code}" if code in known[kind] else ""
 
 
 def part_view(part: Message, mode: str = "") -> View:

@@ -28,7 +28,7 @@ function fill(list, views, none) {
 function item(a) {
   const meta = [a.station, a.priority_text, a.phase_text, a.since, a.until].filter(Boolean).join(" · ");
   const node = el("li", { class: "alarm", "data-id": a.id, "data-priority": a.priority, "data-phase": a.phase },
-    el("p", { class: "name" }, sign("fault"), el("b", {}, a.name), " ", el("span", { class: "meta" }, meta)),
+    el("p", { class: "name" }, sign("fault"), el("b", {}, a.help ? el("a", { href: a.help }, a.name) : a.name), " ", el("span", { class: "meta" }, meta)),
     el("p", { class: "cause" }, a.cause),
     el("p", { class: "then" }, a.consequence),
     el("p", { class: "do" }, el("b", {}, `${words.action}${words.colon}`), a.action));

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
 from inspector.core.alarm_kinds import KINDS
+from inspector.demo.parts import Kind as Drawn
 from inspector.office.person import Role
+from inspector.web.alarm_views import alarm_view
 from inspector.web.help import KIND, SCREENS
 from inspector.web.site import Site
 from plc.registers import OfflineReason, Reason
+from tests.support.record import Entry, write_record
 from tests.support.visitors import browser_of, people_of
 
 
@@ -36,6 +40,19 @@ async def test_each_code_has_a_page_of_its_own(site: Site, language: str, means:
                 shown = await browser.get(f"/help/{kind}/{code}")
                 assert shown.status_code == 200 and "{" not in shown.text.split("<main")[1], (kind, code, name)
         assert means in (await browser.get("/help/reason/103")).text
+
+
+async def test_an_alarm_and_the_reason_of_a_part_lead_to_the_pages_of_their_codes(site: Site, tmp_path: Path) -> None:
+    await write_record(tmp_path, [Entry(101), Entry(102, Drawn.SCRATCH)])
+    async with browser_of(site) as browser:
+        for kind in KINDS.values():
+            shown = alarm_view({"id": kind.place, "key": kind.key, "params": dict.fromkeys(kind.params, "x")})
+            assert (await browser.get(shown["help"])).status_code == 200
+        assert alarm_view({"id": "martian", "key": "martian"})["help"] == ""
+        scratched = (await browser.get("/part/2")).text
+        (address,) = re.findall(r'class="result-why"><a href="(/help/reason/[0-9]+)">', scratched)
+        assert (await browser.get(address)).status_code == 200
+        assert '<p class="result-why"><a' not in (await browser.get("/part/1")).text
 
 
 @pytest.mark.parametrize("path", ["/help/reason/999", "/help/alarm/nothing", "/help/other/1", "/help/reason/x"])

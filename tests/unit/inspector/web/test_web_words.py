@@ -5,8 +5,9 @@ import re
 import pytest
 
 from inspector.web import words
+from inspector.web.control_views import GROUPS, group_view
 from inspector.web.present import counts_view, explain, part_view, percent, sign_of, state_view, status_view
-from plc.registers import OfflineReason, Reason, Verdict
+from plc.registers import CTRL, STAT, OfflineReason, Reason, Verdict
 
 WEB = words.FOLDER.parent
 PAGES = (WEB, WEB.parent / "serve")
@@ -115,3 +116,13 @@ def test_yield_leaves_out_test_parts_and_never_rounds_up_to_a_hundred() -> None:
 
 def test_a_score_that_is_no_number_shows_none() -> None:
     assert part_view({**PART, "confidence": float("nan")})["confidence"] == percent(None)
+
+
+def test_every_register_that_the_page_shows_is_said_in_each_language_and_in_english_as_the_one_table_has_it() -> None:
+    for register in (*CTRL.registers, *STAT.registers):
+        found = [words.read_catalog(language)[f"register.{register.name}"] for language in words.LANGUAGES]
+        assert found[0] == register.meaning != found[1]
+    with words.speaking("zh"):
+        views = [view for group in GROUPS for view in group_view(group)["registers"]]
+    assert len(views) == len(CTRL.registers) + len(STAT.registers)
+    assert not [view["name"] for view in views if not re.search("[\u4e00-\u9fff]", view["meaning"])]
