@@ -92,11 +92,15 @@ def set_bits(name: str, value: int) -> list[str]:
     return [names.get(1 << i, f"b{i}") for i in range(16) if value >> i & 1]
 
 
+CODES: Mapping[str, Mapping[int, str]] = {  # register -> what each of its numbers says
+    **{name: {member.value: _words(member) for member in kind if member.value} for name, kind in _ENUMS.items()},
+    **_WORDS,
+}
+
+
 def meaning(name: str, value: int) -> str:
     """What a number says in register `name`: its word, or nothing."""
-    if name in _ENUMS and value in {member.value for member in _ENUMS[name]}:
-        return _words(_ENUMS[name](value)) if value else ""
-    return _WORDS.get(name, {}).get(value, "")
+    return CODES.get(name, {}).get(value, "")
 
 
 def spelled(image: Image, register: Register) -> str:

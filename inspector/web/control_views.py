@@ -43,6 +43,13 @@ def group_view(group: str) -> View:
     return {"name": group, "title": title, "hint": hint, "block": block, "registers": registers}
 
 
+def value_text(name: str, spelled_out: str) -> str:
+    """A register's value as the table spells it, its word in the language of the task."""
+    number, _, said = spelled_out.partition(" ")
+    key = f"code.{name.rpartition('.')[2]}.{number}"
+    return f"{number} {word(key)}" if said and has_word(key) else spelled_out
+
+
 def image_view(words: Sequence[int], block: Block, word_order: str) -> View:
     """By register name: value as people read it, raw words in hex, bits that are set. Nothing seen yet: {}."""
     if len(words) != block.size:
@@ -51,7 +58,7 @@ def image_view(words: Sequence[int], block: Block, word_order: str) -> View:
     for register in block.registers:
         raw = image.words[register.offset : register.offset + register.length]
         bits = set_bits(register.name, image[register.name]) if register.name in BITS else []
-        value = "" if register.name in BITS else spelled(image, register)
+        value = "" if register.name in BITS else value_text(register.name, spelled(image, register))
         found[register.name] = {"value": value, "hex": " ".join(f"{w:04X}" for w in raw), "bits": bits}
     return found
 
@@ -102,7 +109,8 @@ def edges_of(changes: Iterable[Change], word_order: WordOrder, wanted: str) -> l
 def edge_view(edge: Edge) -> View:
     return {
         "no": edge.no, "time": utc_moment(edge.utc_ms), "writer": word(f"controls.writer.{edge.writer}"),
-        "side": edge.writer, "name": edge.name, "before": edge.before, "after": edge.after,
+        "side": edge.writer, "name": edge.name, "before": value_text(edge.name, edge.before),
+        "after": value_text(edge.name, edge.after),
     }  # fmt: skip
 
 

@@ -183,7 +183,8 @@ async def _ask(request: Request, method: str, params: Mapping[str, Any]) -> Any:
 
 def _csv(found: list[Edge]) -> str:
     heads = [word(f"controls.edge.{key}") for key in ("no", "time", "writer", "name", "before", "after")]
-    lines = [[safe(c) for c in (e.no, views.utc_moment(e.utc_ms), e.writer, e.name, e.before, e.after)] for e in found]
+    shown = map(views.edge_view, found)
+    lines = [[safe(e[key]) for key in ("no", "time", "writer", "name", "before", "after")] for e in shown]
     return csv_text([[safe(head) for head in heads], *lines])
 
 

@@ -14,10 +14,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from plc.registers import CTRL, STAT, OfflineReason, Reason
+from plc.values import CODES
 
 T = TypeVar("T")
 FOLDER = Path(__file__).parent
-REGISTERS = {f"register.{r.name}": r.meaning for block in (CTRL, STAT) for r in block.registers}
+REGISTERS = {  # what registers and their numbers mean is English in their one table
+    **{f"register.{r.name}": r.meaning for block in (CTRL, STAT) for r in block.registers},
+    **{f"code.{name}.{n}": text for name, codes in CODES.items() for n, text in codes.items()},
+}
 LANGUAGES = ("en", "zh")  # the first is spoken where nobody chose, and where a translation is missing
 
 
@@ -30,8 +34,7 @@ class Explained:
 
 
 def read_catalog(language: str) -> Mapping[str, str]:
-    """All texts of one language; what registers mean is English in their one table. Raises ValueError: a key stands
-    in two files."""
+    """All texts of one language. Raises ValueError: a key stands in two files."""
     found: dict[str, str] = dict(REGISTERS) if language == LANGUAGES[0] else {}
     for file in sorted((FOLDER / language).glob("*.toml")):
         texts = tomllib.loads(file.read_text(encoding="utf-8"))

@@ -63,6 +63,28 @@ def test_a_text_that_is_missing_or_not_translated_is_found(damage: dict[str, str
     assert fault in faults(ENGLISH, damaged)
 
 
+# One word for one thing, as a quality engineer expects it; the other ones, and the word to write.
+INSTEAD = {
+    "图片": "图像", "守护进程": "检测程序", "后台程序": "检测程序", "检测服务": "检测程序", "挑战件": "测试件",
+    "误剔": "误判", "修订版": "版本", "黄金图": "标准图像", "线缆": "电缆", "分数": "分值", "试运行": "模拟运行",
+    "存疑": "不确定", "锁定": "冻结", "热图": "热力图", "机器学习": "模型",
+}  # fmt: skip
+HALF_WIDTH = re.compile(rf"{HAN.pattern}[,:;?!]|[,;?!]{HAN.pattern}|{HAN.pattern}[(]")
+
+
+def unusual(chinese: Mapping[str, str]) -> list[str]:
+    """Texts with another word for a thing that has one, or with the signs of a Latin script, one line a text."""
+    found = [f"{key}: {INSTEAD[w]}, not {w}" for key, text in chinese.items() for w in INSTEAD if w in text]
+    bare = {key: re.sub("`[^`]*`", "", text) for key, text in chinese.items()}
+    return found + [f"{key}: full-width signs" for key, text in bare.items() if HALF_WIDTH.search(text)]
+
+
+def test_chinese_has_one_word_for_one_thing_and_the_signs_of_its_script() -> None:
+    assert unusual(CHINESE) == []
+    damaged = {"a": "没有图片", "b": "忘记密码?管理员", "c": "共(3)条", "d": "运行 `check: 全部`，然后重启"}
+    assert unusual(damaged) == ["a: 图像, not 图片", "b: full-width signs", "c: full-width signs"]
+
+
 def test_each_language_is_named_in_its_own_words() -> None:
     for each in words.LANGUAGES:
         with words.speaking(each):

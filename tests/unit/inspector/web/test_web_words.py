@@ -5,9 +5,10 @@ import re
 import pytest
 
 from inspector.web import words
-from inspector.web.control_views import GROUPS, group_view
+from inspector.web.control_views import GROUPS, group_view, value_text
 from inspector.web.present import counts_view, explain, part_view, percent, sign_of, state_view, status_view
 from plc.registers import CTRL, STAT, OfflineReason, Reason, Verdict
+from plc.values import CODES
 
 WEB = words.FOLDER.parent
 PAGES = (WEB, WEB.parent / "serve")
@@ -126,3 +127,12 @@ def test_every_register_that_the_page_shows_is_said_in_each_language_and_in_engl
         views = [view for group in GROUPS for view in group_view(group)["registers"]]
     assert len(views) == len(CTRL.registers) + len(STAT.registers)
     assert not [view["name"] for view in views if not re.search("[\u4e00-\u9fff]", view["meaning"])]
+
+
+def test_the_numbers_of_registers_have_their_words_in_each_language_and_in_english_those_of_the_table() -> None:
+    for name, codes in CODES.items():
+        for number, said in codes.items():
+            assert value_text(name, f"{number} {said}") == f"{number} {said}"
+            with words.speaking("zh"):
+                assert re.fullmatch(f"{number} [^a-z]+", value_text(f"STAT.{name}", f"{number} {said}"))
+    assert value_text("TRIGGER_ID", "17") == "17" and value_text("LOT", "4 none") == "4 none"
