@@ -85,6 +85,14 @@ class BoxText(Wording):
     TAKES_NUMBER = '{name} takes a number, decimal or 0x hexadecimal, not "{value}"'
     TAKES_UP_TO = "{name} takes 0 to {most}, not {number}"
     DECODER = "the process that decodes uploads does not start: {why}"
+    # what was done, in the audit of the line
+    DEED_COMMAND = "{station}: command {id}, argument {number}"
+    DEED_CHANGED_OVER = "{station}: recipe {number}, revision {revision}, result {result}: {why}"
+    DEED_COUNTS = "{station}: from row {no} on: {why}"
+    BY_CONFIG = "the configuration differs from the newest revision"
+    BY_COMMAND = "command {id}"
+    BY_COMMAND_OF = "command {id} of station {station}"
+    FAILED_AT_IT = "the daemon failed at it"
     # a dry run
     RUN_BY = "by {actor}"
     RUN_ONLINE = "a station goes Online"

@@ -38,7 +38,7 @@ class Wording(Enum):
     def pattern(self) -> re.Pattern[str]:
         """Which finds its data in a text."""
         parts = [
-            re.escape(text) + (f"(?P<{name}>{'.+' if name in FREE else _DATA})" if name else "")
+            re.escape(text) + (f"(?P<{name}>{'.*' if name in FREE else _DATA})" if name else "")
             for text, name, _, _ in Formatter().parse(self.value)
         ]
         return re.compile("".join(parts), re.DOTALL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,13 @@ from fastapi.responses import Response
 from inspector.core.chain import Entry, Flaw, Head
 from inspector.core.errors import StoreError
 from inspector.office.office import OUTSIDE, now_utc_ms
+from inspector.office.people import RESERVED
+from inspector.office.person import Role
 from inspector.store import audit
 from inspector.store.line_audit import NOTED, head_of, head_text, noted_heads
 from inspector.web.pages import site_of
 from inspector.web.present import date_time
+from inspector.web.said import in_words
 from inspector.web.site import Site
 from inspector.web.words import has_word, word
 
@@ -24,6 +28,7 @@ log = structlog.get_logger(__name__)
 
 ROWS = 100
 NOTE_EVERY_S = 3600.0
+ROLE = re.compile("|".join(Role))
 router = APIRouter()
 Checked = tuple[int, list[Flaw]]  # entries, and what does not fit
 
@@ -98,9 +103,26 @@ async def _check(site: Site, of: str) -> Checked:
 
 def _entry_view(entry: Entry) -> dict[str, Any]:
     return {
-        "number": entry.number, "time": date_time(entry.utc_ms), "actor": entry.actor, "what": entry.what,
-        "action": _told(entry.action),
+        "number": entry.number, "time": date_time(entry.utc_ms), "actor": _actor(entry.actor),
+        "action": _told(entry.action), "what": _what(entry),
     }  # fmt: skip
+
+
+def _actor(actor: str) -> str:
+    """A person's name, or what acts by itself: no person may be called so."""
+    key = f"audit.by.{actor}"
+    return word(key) if actor in RESERVED and has_word(key) else actor
+
+
+def _what(entry: Entry) -> str:
+    """In words, as far as they are ours; what was sent with a command is shown as it was sent."""
+    of, colon, rest = entry.what.partition(": ")
+    if entry.action.startswith("person.") and colon:
+        return of + word("colon") + ROLE.sub(lambda found: word(f"role.{found[0]}"), rest)
+    if entry.action == "station.mode" and has_word(key := f"mode.{rest}"):
+        return of + word("colon") + word(key)
+    why, sent, params = entry.what.partition(" {")
+    return in_words(why) + sent + params
 
 
 def _told(action: str) -> str:

@@ -8,13 +8,14 @@ from pathlib import Path
 import apsw
 import pytest
 
-from inspector.core.chain import Flaw
+from inspector.core.chain import Entry, Flaw
 from inspector.office.person import Role
 from inspector.store import audit
 from inspector.store.database import Database
 from inspector.store.line_audit import LineAudit, noted_heads
-from inspector.web.audits import note_line_head
+from inspector.web.audits import _entry_view, note_line_head
 from inspector.web.site import Site
+from inspector.web.words import speaking
 from tests.support.visitors import HTML, people_of
 
 UTC_MS = 1_790_000_000_000
@@ -105,3 +106,26 @@ async def test_a_changed_end_is_told_in_the_log_of_the_page(
     tamper(record, "DELETE FROM audit")
     await note_line_head(site)
     assert "the line's audit was changed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("action", "actor", "what", "shown"),
+    [
+        ("person.roles", "anna", "ben: operator -> ml, quality", ("anna", "ben：操作员 -> 模型, 质量")),
+        ("person.disabled", "anna", "quality", ("anna", "quality")),
+        ("station.mode", "config", "st1: collect", ("配置", "st1：采集图像：不放行任何零件")),
+        ("plc.prepare_recipe", "plc", "st1: command 7, argument 2", ("PLC", "st1：命令 7，参数 2")),
+        ("recipe.changeover", "plc", "st1: recipe 2, revision 1, result 1: command 7",
+         ("PLC", "st1：配方 2，版本 1，结果 1：命令 7")),
+        ("counts.reset", "anna", "st1: from row 12 on: ", ("anna", "st1：从记录 12 起：")),
+        ("force.refused", "anna",
+         'the station is not Offline: values are forced only while it is {"name": "PASS"}',
+         ("anna", '工位不处于离线：只有离线时才能强制数值 {"name": "PASS"}')),
+    ],
+)  # fmt: skip
+def test_what_the_line_noted_is_told_in_the_language_of_who_reads(
+    action: str, actor: str, what: str, shown: tuple[str, str]
+) -> None:
+    with speaking("zh"):
+        view = _entry_view(Entry(1, 1_790_000_000_000, actor, action, what, "", ""))
+    assert (view["actor"], view["what"]) == shown
