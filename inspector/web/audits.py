@@ -14,13 +14,12 @@ from fastapi.responses import Response
 from inspector.core.chain import Entry, Flaw, Head
 from inspector.core.errors import StoreError
 from inspector.office.office import OUTSIDE, now_utc_ms
-from inspector.office.people import RESERVED
 from inspector.office.person import Role
 from inspector.store import audit
 from inspector.store.line_audit import NOTED, head_of, head_text, noted_heads
 from inspector.web.pages import site_of
 from inspector.web.present import date_time
-from inspector.web.said import in_words
+from inspector.web.said import actor_in_words, in_words
 from inspector.web.site import Site
 from inspector.web.words import has_word, word
 
@@ -103,15 +102,9 @@ async def _check(site: Site, of: str) -> Checked:
 
 def _entry_view(entry: Entry) -> dict[str, Any]:
     return {
-        "number": entry.number, "time": date_time(entry.utc_ms), "actor": _actor(entry.actor),
+        "number": entry.number, "time": date_time(entry.utc_ms), "actor": actor_in_words(entry.actor),
         "action": _told(entry.action), "what": _what(entry),
     }  # fmt: skip
-
-
-def _actor(actor: str) -> str:
-    """A person's name, or what acts by itself: no person may be called so."""
-    key = f"audit.by.{actor}"
-    return word(key) if actor in RESERVED and has_word(key) else actor
 
 
 def _what(entry: Entry) -> str:

@@ -11,6 +11,7 @@ from inspector.web.filters import link
 from inspector.web.present import View, date_time, explain, help_of, milliseconds
 from inspector.web.records import Row
 from inspector.web.rows import code_text, delivery_text, row_view
+from inspector.web.said import actor_in_words, in_words, zone_in_words
 from inspector.web.scores import score_views
 from inspector.web.stages import stages_of, sum_view, waterfall
 from inspector.web.traces import Revision, Told, Trace
@@ -135,7 +136,7 @@ def _settings(settings: Mapping[str, Any], stored: str | None) -> list[Pair]:
         (word("trace.good"), ", ".join(readable(str(label)) for label in limits.get("good_labels") or ()), ""),
         (word("trace.roi"), _box(settings.get("roi")), ""),
         *((_setting(name), _number(value), "") for name, value in sorted((settings.get("camera") or {}).items())),
-        *((word("trace.zone", zone=zone.get("name", "")), _zone(zone), "") for zone in settings.get("zones") or ()),
+        *(_zone(zone) for zone in settings.get("zones") or ()),
         (word("trace.model"), settings.get("model"), ""),
     ])  # fmt: skip
 
@@ -148,8 +149,8 @@ def _revision(revision: Revision | None) -> View | None:
     facts = _pairs([
         (word("trace.revision.name"), chosen.get("name"), ""),
         (word("trace.revision.made"), date_time(revision.created_utc_ms), ""),
-        (word("trace.revision.actor"), revision.actor, ""),
-        (word("trace.revision.reason"), revision.reason, ""),
+        (word("trace.revision.actor"), actor_in_words(revision.actor), ""),
+        (word("trace.revision.reason"), in_words(revision.reason), ""),
     ])  # fmt: skip
     return {"facts": facts, "content": json.dumps(chosen, indent=1, ensure_ascii=False) if chosen else revision.content}
 
@@ -178,9 +179,10 @@ def _box(box: object) -> str:
     return word("trace.box", x=box[0], y=box[1], width=box[2], height=box[3])
 
 
-def _zone(zone: Mapping[str, Any]) -> str:
+def _zone(zone: Mapping[str, Any]) -> tuple[str, object, str]:
+    name = word("trace.zone", zone=zone_in_words(str(zone.get("name", ""))))
     figures = [f"{word(f'trace.{name}')} {_range(zone.get(name))}" for name in ("brightness", "contrast", "sharpness")]
-    return ", ".join([_box(zone.get("box")), *figures])
+    return name, ", ".join([_box(zone.get("box")), *figures]), ""
 
 
 def _range(found: object) -> str:

@@ -30,7 +30,7 @@ from inspector.web.access import known_person, visitor
 from inspector.web.export import TooManyExports
 from inspector.web.pages import site_of
 from inspector.web.present import UNKNOWN, View, date_time, time_zone
-from inspector.web.said import in_words
+from inspector.web.said import in_words, zone_in_words
 from inspector.web.site import Site
 from inspector.web.words import has_word, word
 
@@ -137,7 +137,7 @@ def name_of(measure: Measure) -> str:
     found = _LIGHT.fullmatch(measure.about) if measure.kind == "light" else None
     if found is not None:
         figure = word(f"measure.{found['figure']}")
-        return word("measure.light", station=found["station"], zone=found["zone"], figure=figure)
+        return word("measure.light", station=found["station"], zone=zone_in_words(found["zone"]), figure=figure)
     key = f"measure.{measure.kind}"
     return word(key, about=measure.about) if has_word(key) else measure.key
 

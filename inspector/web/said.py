@@ -64,6 +64,17 @@ def _piece(text: str) -> str:
     return text if placed is None else word("said.placed", place=placed[0], text=in_words(placed[1]))
 
 
+def actor_in_words(actor: str) -> str:
+    """A person's name; of what acts by itself its word: no person may be called so (office/people.py, RESERVED)."""
+    key = f"audit.by.{actor}"
+    return word(key) if has_word(key) else actor
+
+
+def zone_in_words(zone: str) -> str:
+    """One of the zones that every bundle of ours has; another as its person called it."""
+    return _value("zone", zone)
+
+
 def _value(name: str, value: str) -> str:
     """Some data are words, too: what was measured, which limit, another detail."""
     key = f"said.{name}.{value.replace(' ', '_')}"

@@ -9,13 +9,15 @@ import apsw
 import pytest
 
 from inspector.core.chain import Entry, Flaw
+from inspector.office.people import RESERVED
 from inspector.office.person import Role
 from inspector.store import audit
 from inspector.store.database import Database
 from inspector.store.line_audit import LineAudit, noted_heads
 from inspector.web.audits import _entry_view, note_line_head
+from inspector.web.said import actor_in_words
 from inspector.web.site import Site
-from inspector.web.words import speaking
+from inspector.web.words import read_catalog, speaking
 from tests.support.visitors import HTML, people_of
 
 UTC_MS = 1_790_000_000_000
@@ -129,3 +131,10 @@ def test_what_the_line_noted_is_told_in_the_language_of_who_reads(
     with speaking("zh"):
         view = _entry_view(Entry(1, 1_790_000_000_000, actor, action, what, "", ""))
     assert (view["actor"], view["what"]) == shown
+
+
+def test_what_acts_by_itself_has_a_word_and_no_person_may_bear_its_name() -> None:
+    keys = {key.removeprefix("audit.by.") for key in read_catalog("en") if key.startswith("audit.by.")}
+    assert keys == RESERVED
+    with speaking("zh"):
+        assert actor_in_words("config") == "配置" and actor_in_words("anna") == "anna"
