@@ -49,7 +49,9 @@ def _moment(form: Form, key: str) -> int | None:
         return None
     try:
         when = datetime.fromisoformat(text)
-        both = [int(when.replace(fold=fold).timestamp() * 1000) for fold in (0, 1)]  # without a zone: the station's time
+        both = [
+            int(when.replace(fold=fold).timestamp() * 1000) for fold in (0, 1)
+        ]  # without a zone: the station's time
     except (ValueError, OverflowError, OSError) as exc:
         raise BadFilter(field_name(key)) from exc
     return max(both) + (999 if text.count(":") > 1 else 59_999) if key == "to" else min(both)
