@@ -93,6 +93,7 @@ class Site:
     thumbs: Thumbs = field(default_factory=Thumbs)
     exports: Exports = field(default_factory=Exports)
     asking: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))  # the daemon has few places
+    measuring: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))  # each holds many rows
     looks: Looks | None = None  # None: nobody is asked what the cameras see
     tallies: Tallies = field(default_factory=Tallies)
     listing: Future[list[Kept]] | None = None  # the look at the folder of backups that was begun last
