@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse, Response
 
 from inspector.store.names import heat_beside
 from inspector.web import media
-from inspector.web.access import may_still
+from inspector.web.access import may_still, visitor
 from inspector.web.feed import FeedFull
 from inspector.web.open_file import OpenFile
 from inspector.web.placeholder import not_kept, wants_a_picture
@@ -37,7 +37,7 @@ async def line(request: Request) -> Response:
     site = site_of(request)
     parts, last_fail = site.feed.parts, site.feed.last_fail
     in_sight = [*parts[:IN_SIGHT], *([last_fail] if last_fail else [])]
-    shots = {part["no"]: site.thumbs.address_of(part["no"]) for part in in_sight}
+    shots = {part["no"]: site.thumbs.address_of(part["no"]) for part in in_sight if visitor().sees}
     return site.page("line.html", here="line", parts=parts, last_fail=last_fail, shots=shots)
 
 

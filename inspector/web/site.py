@@ -61,6 +61,8 @@ def client_words() -> str:
         "elapsed": "part.elapsed", "picture": "part.id", "nopicture": "picture.none", "nopart": "part.none",
         "nofail": "strip.nofail", "noreasons": "counts.noreasons", "nolot": "tally.lot.none", "colon": "colon",
     }  # fmt: skip
+    if not visitor().sees:
+        keys["nopicture"] = "picture.login"
     return json.dumps({**alone, **{name: word(key) for name, key in keys.items()}}, ensure_ascii=False)
 
 
