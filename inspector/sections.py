@@ -196,6 +196,9 @@ class WebConfig(Section):
     port: int = Field(default=8080, ge=1, le=65_535)
     allow_remote_view: bool = Field(default=False, description="anyone who reaches `host` may look, without log-in")
     view: Literal["anyone", "logged_in"] | None = Field(default=None, description="who sees line, history, pictures")
+    pictures: Literal["anyone", "logged_in"] = Field(
+        default="anyone", description="who sees pictures of parts, of those who see the line"
+    )
     names: tuple[Annotated[str, Field(min_length=1, max_length=253)], ...] = Field(
         default=(), max_length=16, description="host names that a proxy on this box serves the page under"
     )

@@ -273,8 +273,8 @@ class Office:
         return keys
 
     async def _note_failure(self, account: Account | None, address: str) -> None:
-        """On record, also for a name that there is not, which is not kept: the write to the disk takes as long for both,
-        and nobody learns from it who has an account."""
+        """On record, also for a name that there is not, which is not kept: the write to the disk takes as long for
+        both, and nobody learns from it who has an account."""
         log.warning("log-in failed", known=account is not None, address=address)
         actor = account.person.name if account is not None else OUTSIDE
         await self.write(audit.append, self._utc_ms(), actor, "login.failed", address)

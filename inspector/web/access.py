@@ -42,6 +42,7 @@ class Visitor:
     token: str = ""
     private: bool = False  # nobody else reads what they send: TLS, or the box itself
     anyone_looks: bool = True
+    anyone_sees: bool = True
 
     @property
     def csrf(self) -> str:
@@ -51,8 +52,17 @@ class Visitor:
     def may(self, method: str, path: str) -> bool:
         """True if they would be let through: for links and buttons."""
         place = find(path)
-        rule = rule_of(method, place) if place is not None else None
-        return rule is not None and allows(rule, self.person, anyone_looks=self.anyone_looks)
+        return self.passes(rule_of(method, place) if place is not None else None)
+
+    def passes(self, rule: Rule | None) -> bool:
+        """True if this rule lets them through; None: no rule, and nobody."""
+        may = {"anyone_looks": self.anyone_looks, "anyone_sees": self.anyone_sees}
+        return rule is not None and allows(rule, self.person, **may)
+
+    @property
+    def sees(self) -> bool:
+        """True if they may see pictures of parts."""
+        return self.may("GET", "/picture/1")
 
 
 _visitor: ContextVar[Visitor] = ContextVar("visitor", default=Visitor())  # noqa: B039 - it never changes
@@ -130,14 +140,21 @@ def _with_token(scope: Scope, send: Send, token: str) -> Send:
 class Access:
     """Resolves the place and the visitor, and lets through what roles.py allows.
 
-    anyone_looks: without log-in, the line and its record may be seen. refuse: the page that says a status and, by a key
-    of the words, why.
+    anyone_looks: without log-in, the line and its record may be seen; anyone_sees: with pictures. refuse: the page that
+    says a status and, by a key of the words, why.
     """
 
     def __init__(
-        self, app: ASGIApp, office: Office, *, anyone_looks: bool, refuse: Callable[[int, str], Response]
+        self,
+        app: ASGIApp,
+        office: Office,
+        *,
+        anyone_looks: bool,
+        anyone_sees: bool,
+        refuse: Callable[[int, str], Response],
     ) -> None:
-        self._app, self._office, self._anyone_looks, self._refuse = app, office, anyone_looks, refuse
+        self._app, self._office, self._refuse = app, office, refuse
+        self._stranger = Visitor(anyone_looks=anyone_looks, anyone_sees=anyone_sees)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -158,13 +175,12 @@ class Access:
             _visitor.reset(mark)
 
     async def _allowed(self, scope: Scope, place: Place | None, rule: Rule | None) -> bool:
-        who = await self._who(scope, place, rule)
-        return rule is not None and allows(rule, who.person, anyone_looks=self._anyone_looks)
+        return (await self._who(scope, place, rule)).passes(rule)
 
     async def _who(self, scope: Scope, place: Place | None, rule: Rule | None) -> Visitor:
         private = is_private(scope)
         if rule is Open.ASSET or not private:  # what anybody on the way can read proves nobody
-            return Visitor(private=private, anyone_looks=self._anyone_looks)
+            return replace(self._stranger, private=private)
         name = TLS_COOKIE if scope["scheme"] == "https" else LOCAL_COOKIE
         token = HTTPConnection(scope).cookies.get(name, "")
         person = None
@@ -174,14 +190,14 @@ class Access:
                 person = await self._office.visitor(token, touch=not by_itself)
             except StoreError as exc:  # nobody is known then; the line screen goes on
                 log.error("accounts cannot be read", error=str(exc))
-        return Visitor(person, token, private, self._anyone_looks)
+        return replace(self._stranger, person=person, token=token, private=private)
 
     async def _choose(self, scope: Scope, receive: Receive, who: Visitor, rule: Rule | None) -> tuple[ASGIApp, Receive]:
         if rule is None:
             return self._refused(scope, 404, "error.404"), receive
-        if rule not in (Open.ASSET, Open.LOOK) and not who.private:
+        if rule not in (Open.ASSET, Open.LOOK, Open.PICTURE) and not who.private:
             return self._refused(scope, 403, "error.insecure"), receive
-        if not allows(rule, who.person, anyone_looks=self._anyone_looks):
+        if not who.passes(rule):
             return self._not_known(scope) if who.person is None else self._refused(scope, 403, "error.role"), receive
         if scope["method"] in READ:
             return self._app, receive

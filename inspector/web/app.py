@@ -113,7 +113,8 @@ def create_app(site: Site) -> ASGIApp:
     async def bug(_: Request, __: Exception) -> Response:
         return site.error_page(500)  # the server logs it with its traceback
 
-    access = Access(app, site.office, anyone_looks=site.settings.anyone_looks, refuse=site.error_page)
+    access = Access(app, site.office, anyone_looks=site.settings.anyone_looks,
+                    anyone_sees=site.settings.anyone_sees, refuse=site.error_page)  # fmt: skip
     return Speech(Guard(access, site.settings.names, methods_of))
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TypeVar
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -14,6 +15,7 @@ from inspector.web.filters import BadFilter, Form, filters_of, link
 from inspector.web.pages import site_of
 from inspector.web.present import View, time_zone
 from inspector.web.records import Records, Row, Unreadable
+from inspector.web.site import Site
 from inspector.web.stages import stage_name
 from inspector.web.timing import Cycle, cycles_of, plot, slowest, stage_names, stage_table, whole_line
 from inspector.web.words import word
@@ -21,6 +23,7 @@ from inspector.web.words import word
 LAST = (100, 1000, 10_000)
 AT_ONCE = 500
 FIELDS = ("from", "to", "station")
+R = TypeVar("R")
 router = APIRouter()
 readable = partial(router.api_route, methods=["GET", "HEAD"])
 
@@ -28,19 +31,19 @@ readable = partial(router.api_route, methods=["GET", "HEAD"])
 @readable("/timing")
 async def timing(request: Request) -> Response:
     site = site_of(request)
-    form, found = _form(request), list[Row]()
-    problem, hint, status = "", "", 200
+    form, problem, hint, status = _form(request), "", "", 200
+    count, figures = 0, _figures(())
     try:
-        found = await _last(site.records, form)
+        count, figures = await _measured(site, form, _figures)
     except BadFilter as exc:
         problem, status = word("history.badfilter", what=exc), 400
     except Unreadable:
         problem, hint, status = word("history.unreadable"), word("history.unreadable.hint"), 503
-    cut = bool(form.get("from")) and len(found) == int(form["last"])
+    cut = bool(form.get("from")) and count == int(form["last"])
     return site.page(
         "timing.html", status, here="timing", form=form, zone=time_zone(), problem=problem, problem_hint=hint,
         last=[(str(n), f"{n:,}") for n in LAST], cut=cut, csv=link("/timing.csv", form),
-        **await site.call_aside(_figures, found),
+        **figures,
     )  # fmt: skip
 
 
@@ -49,16 +52,26 @@ async def timing_csv(request: Request) -> Response:
     """A line for each cycle: its number, time and part, the whole and each stage's own time in ms."""
     site, form = site_of(request), _form(request)
     try:
-        found = await _last(site.records, form)
+        _, text = await _measured(site, form, _csv)
     except BadFilter as exc:
         return site.page("error.html", 400, text=word("history.badfilter", what=exc), hint="")
     except Unreadable:
         text, hint = word("history.unreadable"), word("history.unreadable.hint")
         return site.page("error.html", 503, text=text, hint=hint)
     return Response(
-        BOM + await site.call_aside(_csv, found), media_type=CSV,
+        BOM + text, media_type=CSV,
         headers={"content-disposition": f'attachment; filename="{file_name("timing", "csv")}"'},
     )  # fmt: skip
+
+
+async def _measured(site: Site, form: Form, fn: Callable[[Sequence[Row]], R]) -> tuple[int, R]:
+    """How many rows there are, and `fn` of them. Raises BadFilter, Unreadable.
+
+    For few at a time: ten thousand rows with their stages are some 50 MB, and anyone may ask for them.
+    """
+    async with site.measuring:
+        found = await _last(site.records, form)
+        return len(found), await site.call_aside(fn, found)
 
 
 def _figures(found: Sequence[Row]) -> View:

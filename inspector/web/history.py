@@ -12,6 +12,7 @@ from fastapi.responses import Response
 
 from inspector.store.names import heat_beside, heat_name, picture_name
 from inspector.web import media, rows
+from inspector.web.access import visitor
 from inspector.web.detail import detail_view
 from inspector.web.export import older_than
 from inspector.web.filters import COMMON, BadFilter, filters_of, form_of, link, number
@@ -112,6 +113,8 @@ def _gone(row: Row) -> str:
 
 async def _shot(site: Site, row: Row) -> Mapping[str, Any]:
     """Where picture and heat map are: kept ones, else those of the last parts' small pictures, while they are there."""
+    if not visitor().sees:
+        return {"picture": "", "heat": "", "small": False, "gone": word("picture.login")}
     no, small = row["no"], site.settings.previews
     pictures = [(small, name := picture_name(no), f"/preview/{name}")]
     heats = [(small, name := heat_name(no), f"/preview/{name}")]

@@ -6,7 +6,9 @@ import os
 import re
 import stat
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 MAX_BYTES = 64 * 1024 * 1024  # a lossless picture of a 20 megapixel camera
 TYPES = {".jpg": "image/jpeg", ".png": "image/png"}
@@ -19,18 +21,32 @@ class NoPicture(Exception):
     """No such picture, or a name that is none of ours."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Opened:
+    """A picture that is open. kind: its media type."""
+
+    file: BinaryIO
+    size: int
+    kind: str
+
+
 def read_named(folder: Path, name: str) -> tuple[bytes, str]:
     """Bytes and media type of the picture `name` in `folder`. Blocking. Raises NoPicture."""
     if not _NAME.fullmatch(name):
         raise NoPicture(f"not a picture's name: {name[:120]!r}")
-    return _read(folder, name)
+    return _read(_opened(folder, name))
 
 
 def read_below(folder: Path, path: str) -> tuple[bytes, str]:
     """The same for a path of plain names below `folder`, as the record keeps it. Blocking. Raises NoPicture."""
+    return _read(open_below(folder, path))
+
+
+def open_below(folder: Path, path: str) -> Opened:
+    """The same, open, for the caller to read and close. Blocking. Raises NoPicture."""
     if not _PATH.fullmatch(path):
         raise NoPicture(f"not a picture's path: {path[:120]!r}")
-    return _read(folder, path)
+    return _opened(folder, path)
 
 
 def first_there(places: Sequence[tuple[Path, str]]) -> int | None:
@@ -45,8 +61,19 @@ def first_there(places: Sequence[tuple[Path, str]]) -> int | None:
     return None
 
 
-def _read(folder: Path, path: str) -> tuple[bytes, str]:
-    return _read_regular(_open(folder, path)), TYPES[Path(path).suffix]
+def _read(opened: Opened) -> tuple[bytes, str]:
+    with opened.file as file:
+        return file.read(MAX_BYTES), opened.kind
+
+
+def _opened(folder: Path, path: str) -> Opened:
+    """Raises NoPicture: also where it is no plain file, or too large."""
+    fd = _open(folder, path)
+    info = os.fstat(fd)
+    if not stat.S_ISREG(info.st_mode) or info.st_size > MAX_BYTES:
+        os.close(fd)
+        raise NoPicture("not a plain file of a picture's size")
+    return Opened(open(fd, "rb"), info.st_size, TYPES[Path(path).suffix])  # closed by the caller
 
 
 def _open(folder: Path, path: str) -> int:
@@ -65,16 +92,3 @@ def _open(folder: Path, path: str) -> int:
             os.close(at)
     except OSError as exc:
         raise NoPicture(f"{path}: {exc.strerror}") from exc
-
-
-def _read_regular(fd: int) -> bytes:
-    """Read and close a descriptor. Raises NoPicture: not a plain file, or too large."""
-    try:
-        info = os.fstat(fd)
-        if not stat.S_ISREG(info.st_mode) or info.st_size > MAX_BYTES:
-            raise NoPicture("not a plain file of a picture's size")
-    except NoPicture:
-        os.close(fd)
-        raise
-    with open(fd, "rb") as file:
-        return file.read(MAX_BYTES)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from functools import partial
 
 from fastapi import APIRouter, HTTPException, Request
@@ -11,8 +10,9 @@ from fastapi.responses import JSONResponse, Response
 
 from inspector.store.names import heat_beside
 from inspector.web import media
-from inspector.web.access import may_still
+from inspector.web.access import may_still, visitor
 from inspector.web.feed import FeedFull
+from inspector.web.open_file import OpenFile
 from inspector.web.placeholder import not_kept, wants_a_picture
 from inspector.web.records import Unreadable
 from inspector.web.site import Site
@@ -22,6 +22,7 @@ from plc.registers import OfflineReason
 
 ON_ITS_WAY, WRITTEN_WITHIN_S = 20, 2.0  # looks for a picture that the archive is about to write
 IN_SIGHT = 12  # small pictures that a panel of 1280 pixels shows; the browser asks for others as they come into sight
+FRESH = {"cache-control": "private, max-age=600"}
 router = APIRouter()
 readable = partial(router.api_route, methods=["GET", "HEAD"])
 
@@ -36,7 +37,7 @@ async def line(request: Request) -> Response:
     site = site_of(request)
     parts, last_fail = site.feed.parts, site.feed.last_fail
     in_sight = [*parts[:IN_SIGHT], *([last_fail] if last_fail else [])]
-    shots = {part["no"]: site.thumbs.address_of(part["no"]) for part in in_sight}
+    shots = {part["no"]: site.thumbs.address_of(part["no"]) for part in in_sight if visitor().sees}
     return site.page("line.html", here="line", parts=parts, last_fail=last_fail, shots=shots)
 
 
@@ -71,11 +72,18 @@ async def thumb(request: Request, no: int) -> Response:
     if (known := site.thumbs.get(no)) is None:
         name = site.feed.preview_of(no)
         try:
-            data, _ = await _preview(site, name) if name is not None else await _kept(request, no, str)
-            known = await site.pictures.call(site.thumbs.make, no, data)
+            if name is not None:
+                known = await site.pictures.call(site.thumbs.make, no, (await _preview(site, name))[0])
+            else:
+                known = await site.pictures.call(_small, site, no, await _kept(site, no))
         except media.NoPicture as exc:
             return _gone(request, exc)
     return _shown(known, "image/jpeg")
+
+
+def _small(site: Site, no: int, path: str) -> bytes:
+    """Read and made small in one go: of those who wait, none holds a whole picture."""
+    return site.thumbs.make(no, media.read_below(site.settings.archive, path)[0])
 
 
 async def _preview(site: Site, name: str) -> tuple[bytes, str]:
@@ -94,8 +102,9 @@ async def _preview(site: Site, name: str) -> tuple[bytes, str]:
 @readable("/picture/{no}")
 async def picture(request: Request, no: int) -> Response:
     """The kept picture of a part, under the name that its row holds; no name comes from the browser."""
+    site = site_of(request)
     try:
-        return _shown(*await _kept(request, no, str))
+        return await _opened(site, await _kept(site, no))
     except media.NoPicture as exc:
         return _gone(request, exc)
 
@@ -103,8 +112,9 @@ async def picture(request: Request, no: int) -> Response:
 @readable("/heat/{no}")
 async def heat(request: Request, no: int) -> Response:
     """The heat map that was kept beside it."""
+    site = site_of(request)
     try:
-        return _shown(*await _kept(request, no, heat_beside))
+        return await _opened(site, heat_beside(await _kept(site, no)))
     except media.NoPicture as exc:
         raise HTTPException(404) from exc
 
@@ -117,19 +127,23 @@ def _gone(request: Request, exc: media.NoPicture) -> Response:
 
 
 def _shown(body: bytes, kind: str) -> Response:
-    return Response(body, media_type=kind, headers={"cache-control": "private, max-age=600"})
+    return Response(body, media_type=kind, headers=FRESH)
 
 
-async def _kept(request: Request, no: int, path_of: Callable[[str], str]) -> tuple[bytes, str]:
-    """Raises HTTPException: no such part, or it never had a picture; NoPicture: it is gone."""
-    site = site_of(request)
+async def _opened(site: Site, path: str) -> Response:
+    """Raises NoPicture: it is gone."""
+    return OpenFile(await site.pictures.call(media.open_below, site.settings.archive, path), site.pictures, FRESH)
+
+
+async def _kept(site: Site, no: int) -> str:
+    """Where below the archive a part's picture lies. Raises HTTPException: no such part, or it never had one."""
     try:
         row = await site.records.row(no)
-        if row is None or not row["image"]:
-            raise HTTPException(404)
-        return await site.pictures.call(media.read_below, site.settings.archive, path_of(row["image"]))
     except Unreadable as exc:
         raise HTTPException(503) from exc
+    if row is None or not row["image"]:
+        raise HTTPException(404)
+    return str(row["image"])
 
 
 @readable("/healthz")

@@ -23,6 +23,7 @@ class Open(Enum):
 
     ASSET = "asset"  # style sheets, signs of life: whoever reaches the address, and nobody is asked who they are
     LOOK = "look"  # whoever may look: anyone, or who is logged in, as [web] view says
+    PICTURE = "picture"  # of those the ones who may see pictures of parts, as [web] pictures says
     DOOR = "door"  # anyone, over TLS or at the box itself: where one logs in
     KNOWN = "known"  # who is logged in, whatever their roles
 
@@ -45,11 +46,11 @@ ROUTES: Mapping[tuple[str, str], Rule] = {
     # the line and its record
     ("GET", "/"): Open.LOOK,
     ("GET", "/events"): Open.LOOK,
-    ("GET", "/preview/{name}"): Open.LOOK,
-    ("GET", "/thumb/{no}"): Open.LOOK,
+    ("GET", "/preview/{name}"): Open.PICTURE,
+    ("GET", "/thumb/{no}"): Open.PICTURE,
     ("POST", "/counts/reset"): ON_THE_LINE,
-    ("GET", "/picture/{no}"): Open.LOOK,
-    ("GET", "/heat/{no}"): Open.LOOK,
+    ("GET", "/picture/{no}"): Open.PICTURE,
+    ("GET", "/heat/{no}"): Open.PICTURE,
     ("GET", "/alarms"): Open.LOOK,
     ("GET", "/alarms/record"): Open.LOOK,
     ("POST", "/alarms/ack"): ON_THE_LINE,
@@ -147,13 +148,15 @@ def rule_of(method: str, place: Place) -> Rule | None:
     return place.rules.get("GET" if method == "HEAD" else method)
 
 
-def allows(rule: Rule, person: Person | None, *, anyone_looks: bool) -> bool:
+def allows(rule: Rule, person: Person | None, *, anyone_looks: bool, anyone_sees: bool = True) -> bool:
     """True if this rule lets this person (None: not logged in) through."""
     match rule:
         case Open.ASSET | Open.DOOR:
             return True
         case Open.LOOK:
             return anyone_looks or person is not None
+        case Open.PICTURE:
+            return (anyone_looks and anyone_sees) or person is not None
         case Open.KNOWN:
             return person is not None
         case _:

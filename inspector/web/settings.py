@@ -29,6 +29,7 @@ class WebSettings:
     port: int = 8080
     allow_remote_view: bool = False  # anyone on that network may look, without log-in
     view: Literal["anyone", "logged_in"] | None = None  # None: anyone, where the network is not let in without it
+    pictures: Literal["anyone", "logged_in"] = "anyone"  # of those who may look
     more_names: tuple[str, ...] = ()  # that a proxy on this box serves us under
     tls: KeyPair | None = None
     life: Lifetime = field(default_factory=Lifetime)
@@ -66,6 +67,11 @@ class WebSettings:
         return self.view != "logged_in"
 
     @property
+    def anyone_sees(self) -> bool:
+        """True if pictures of parts are shown without log-in, too."""
+        return self.anyone_looks and self.pictures == "anyone"
+
+    @property
     def names(self) -> frozenset[str] | None:
         """Host names that are answered; None: any."""
         if self.allow_remote_view or not is_loopback(self.host):
@@ -89,6 +95,7 @@ def settings_of(cfg: AppConfig) -> WebSettings:
         office=cfg.paths.office_folder,
         allow_remote_view=cfg.web.allow_remote_view,
         view=cfg.web.view,
+        pictures=cfg.web.pictures,
         more_names=cfg.web.names,
         tls=_pair_of(cfg),
         life=Lifetime(int(cfg.web.idle_min * 60_000), int(cfg.web.session_h * 3_600_000)),

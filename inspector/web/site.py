@@ -61,6 +61,8 @@ def client_words() -> str:
         "elapsed": "part.elapsed", "picture": "part.id", "nopicture": "picture.none", "nopart": "part.none",
         "nofail": "strip.nofail", "noreasons": "counts.noreasons", "nolot": "tally.lot.none", "colon": "colon",
     }  # fmt: skip
+    if not visitor().sees:
+        keys["nopicture"] = "picture.login"
     return json.dumps({**alone, **{name: word(key) for name, key in keys.items()}}, ensure_ascii=False)
 
 
@@ -93,6 +95,7 @@ class Site:
     thumbs: Thumbs = field(default_factory=Thumbs)
     exports: Exports = field(default_factory=Exports)
     asking: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))  # the daemon has few places
+    measuring: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))  # each holds many rows
     looks: Looks | None = None  # None: nobody is asked what the cameras see
     tallies: Tallies = field(default_factory=Tallies)
     listing: Future[list[Kept]] | None = None  # the look at the folder of backups that was begun last

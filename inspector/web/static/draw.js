@@ -1,6 +1,7 @@
 // Draws what it is given, as text; decides nothing. Nothing here writes HTML.
 import { isOn } from "./heat.js";
 
+const bare = document.body.hasAttribute("data-bare"); // who looks may see no pictures
 const SVG = "http://www.w3.org/2000/svg";
 const $ = (id) => document.getElementById(id);
 
@@ -67,7 +68,8 @@ function clear(img) {
   img.removeAttribute("src");
 }
 
-export function picture(part, words) {
+export function picture(shown, words) {
+  const part = shown && bare ? { ...shown, preview: null, heat: null } : shown;
   const img = $("picture-img"), heat = $("picture-heat"), none = $("picture-none");
   setText($("picture-caption"), part ? `${words.part} ${part.part_id}, ${part.time}` : "");
   none.textContent = part ? words.nopicture : words.nopart;
@@ -104,7 +106,7 @@ function thumb(part, inStrip) { // the form stands in the page, which draws the 
   made.querySelector(".id").textContent = part.part_id;
   made.querySelector("use").setAttribute("href", `#sign-${part.sign}`);
   made.querySelector(".cap span").textContent = part.word;
-  if (part.preview || part.image) shoot(img, inStrip);
+  if (!bare && (part.preview || part.image)) shoot(img, inStrip);
   else img.remove();
   return made;
 }

@@ -227,7 +227,7 @@ async def test_a_write_without_the_token_of_its_own_session_is_refused(admin: Br
 
 
 async def test_a_script_is_refused_in_words_that_it_can_show_and_a_form_on_a_page(admin: Browser, site: Site) -> None:
-    """A page that was open while its person logged in anew once asked again and again, as it could not read the answer."""
+    """A page from before its person logged in anew asked again and again, as it could not read the answer."""
     async with people_of(site, [[Role.OPERATOR]]) as (operator,):
         stale = {"x-csrf-token": "0" * 64}
         for browser, path, headers, error in (

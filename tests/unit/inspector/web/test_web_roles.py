@@ -11,6 +11,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.routing import BaseRoute, Mount
 
+from inspector.demo.parts import Kind
 from inspector.office.person import Role
 from inspector.web import app as page
 from inspector.web import roles
@@ -18,9 +19,14 @@ from inspector.web.roles import ROUTES, Open, allows, find
 from inspector.web.site import Site
 from tests.support.office import make_hashes_cheap
 from tests.support.page import site_in
+from tests.support.record import Entry, write_record
 from tests.support.visitors import HTML, browser_of, people_of
 
 VALUES = {"kind": "alarm", "code": "camera", "no": "999", "name": "0000000001.jpg", "path": "line.js"}
+PART = {
+    "no": 1, "sign": "fail", "word": "FAIL", "text": "", "part_id": "1", "time": "", "preview": None, "image": True,
+    "urgent": False,
+}  # fmt: skip
 WHO: list[frozenset[Role]] = [frozenset(), *(frozenset({role}) for role in Role)]
 
 
@@ -134,6 +140,30 @@ async def test_the_stream_and_the_pictures_follow_the_same_rule(tmp_path: Path) 
         assert (answer.status_code, answer.headers["location"]) == (303, "/log-in?next=/history%3Flabel%3Ddent")
         assert (await stranger.get("/healthz")).status_code == 200
     site.close()
+
+
+async def test_where_pictures_are_for_who_is_logged_in_a_stranger_sees_the_line_and_none_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_hashes_cheap(monkeypatch)
+    await write_record(tmp_path, [Entry(1, Kind.SCRATCH, heat=True), Entry(2, Kind.DENT)])
+    site = site_in(tmp_path, pictures="logged_in")
+    site.feed.set_last_fail(lambda: {**PART, "no": 2})
+    pictures = ("/picture/1", "/heat/1", "/thumb/1", "/preview/0000000001.jpg")
+    try:
+        async with people_of(site, [[]]) as (known,), browser_of(site) as stranger:
+            assert (await known.get("/thumb/2")).status_code == 200, "in memory from here on"
+            for path in pictures:
+                assert (await stranger.get(path)).status_code == 401, path
+                assert (await known.get(path)).status_code in (200, 404), path
+            for path, shows in (("/", "data:image/jpeg"), ("/part/1", 'src="/picture/1"')):
+                for browser in (stranger, known):
+                    shown = await browser.get(path, headers=HTML)
+                    assert shown.status_code == 200 and (shows in shown.text) is (browser is known), path
+            assert "Log in to see pictures" in (await stranger.get("/part/1")).text
+            assert "<img" not in (await stranger.get("/part/1")).text
+    finally:
+        site.close()
 
 
 async def test_a_handler_has_the_person_from_one_place(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
@@ -102,3 +103,28 @@ async def test_without_a_record_the_timing_says_so(tmp_path: Path) -> None:
     async with client_of(site_in(tmp_path)) as client:
         assert (await client.get("/timing")).status_code == 503
         assert (await client.get("/timing.csv")).status_code == 503
+
+
+async def test_of_many_who_ask_at_once_few_hold_their_rows_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await write_record(tmp_path, line_of(20), pictures=False)
+    inside, most, last, measure = 0, 0, cycles._last, cycles.cycles_of
+
+    async def entering(*of: Any) -> Any:
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        return await last(*of)
+
+    def leaving(found: Any) -> Any:
+        nonlocal inside
+        inside -= bool(found)  # else it is the empty page that is shown where there are none
+        return measure(found)
+
+    monkeypatch.setattr(cycles, "_last", entering)
+    async with client_of(site_in(tmp_path)) as client:
+        monkeypatch.setattr(cycles, "cycles_of", leaving)
+        asked = [client.get(path) for path in ("/timing", "/timing.csv", "/timing?last=100") * 3]
+        assert {answer.status_code for answer in await asyncio.gather(*asked)} == {200}
+    assert most == 2
