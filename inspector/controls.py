@@ -3,12 +3,15 @@ forced values, and a dry run without a PLC. Every guard stands here or below, on
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
 
 from inspector.control import ControlError, Handler, Params
+from inspector.core.errors import StoreError
 from inspector.dry_run import MOST_PARTS, DryRun
 from inspector.stations import Running
 from plc.changes import Change
@@ -27,6 +30,8 @@ class Controls:
 
     def __init__(self, stations: Sequence[Running], dry_run: DryRun) -> None:
         self._stations, self._dry_run = {running.section.id: running for running in stations}, dry_run
+        self._asked: Counter[str] = Counter()  # station -> how often somebody took it Offline
+        self._writing = asyncio.Lock()  # what is written last is what was asked for last
 
     def handlers(self) -> dict[str, Handler]:
         return {
@@ -65,23 +70,50 @@ class Controls:
 
     # -- Offline, Online, forced values ------------------------------------------------------------------------------
 
-    def _offline(self, params: Params, actor: str) -> bool:
-        running = self._station(params)
+    async def _offline(self, params: Params, actor: str) -> bool:
+        """At once; and on the disk when it is answered, for no restart brings back what a person took away.
+
+        Raises ControlError: it is Offline, and will not be after a restart.
+        """
+        running, shared = self._station(params), self._station(params).shared
         running.offline_by = actor
+        self._asked[running.section.id] += 1
         running.port.handshake.hold_offline(True, running.shared.clock.monotonic_s())
         running.warn()
         log.warning("set offline", station=running.section.id, actor=actor)
+        try:
+            async with self._writing:
+                book, utc_ms = shared.journal.offline, int(shared.clock.utc_s() * 1000)
+                await shared.journal.call(book.take, running.section.id, actor, utc_ms)
+        except StoreError as exc:
+            raise ControlError(f"the station is Offline now, but will not be so after a restart: {exc}") from exc
         return True
 
     async def _online(self, params: Params, actor: str) -> bool:
-        """A dry run ends first. The PLC's own SET_OFFLINE and HALT stay."""
+        """A dry run ends first. The PLC's own SET_OFFLINE and HALT stay.
+
+        Raises ControlError: it stays Offline, as that cannot be put on record, or as somebody else wants it so.
+        """
         running = self._station(params)
+        asked = self._asked[running.section.id]
         await self._dry_run.abort("a station goes Online")
+        try:
+            async with self._writing:
+                self._require_not_taken_again(running, asked)
+                journal = running.shared.journal
+                await journal.call(journal.offline.give_back, running.section.id)
+        except StoreError as exc:
+            raise ControlError(f"the station stays Offline: {exc}") from exc
+        self._require_not_taken_again(running, asked)  # who did so meanwhile writes it behind us
         running.offline_by = ""
         running.port.handshake.hold_offline(False, running.shared.clock.monotonic_s())
         running.warn()
         log.warning("set online", station=running.section.id, actor=actor)
         return True
+
+    def _require_not_taken_again(self, running: Running, asked: int) -> None:
+        if self._asked[running.section.id] != asked:
+            raise ControlError(f"the station stays Offline: {running.offline_by} has just set it so")
 
     def _force(self, params: Params, actor: str) -> Message:
         """{name, value}. Raises ControlError: not Offline, or never to be forced."""

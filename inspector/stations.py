@@ -31,6 +31,7 @@ from inspector.plc_links import handshake_config, place_of
 from inspector.sections import StationConfig
 from inspector.store.images import ImageArchive, StationArchive, View
 from inspector.store.journal import Journal
+from inspector.store.offline_book import TakenOffline
 from inspector.store.results import SqliteResults
 from inspector.threads import DeviceThread
 from inspector.upkeep.watch import LostFrames
@@ -41,7 +42,7 @@ from plc.station import StationPlace, StationPort
 
 log = structlog.get_logger(__name__)
 HEALTH_PERIOD_S = 0.1
-PLC = "plc"  # the actor of what the PLC does
+PLC, DAEMON = "plc", "daemon"  # the actors of what the PLC does, and of what a start does by itself
 
 
 @dataclass(slots=True)
@@ -68,6 +69,7 @@ class Begun:
     judging: Judging
     camera: Camera
     handshake: Handshake
+    offline_by: str = ""  # who took it Offline in a former life
 
     def place(self) -> StationPlace:
         shared = self.shared
@@ -191,16 +193,21 @@ async def begin_station(section: StationConfig, shared: Shared, stack: AsyncExit
     recipe, checksum = judging.recipe.number, judging.settings_checksum
     handshake = Handshake(handshake_config(section, cfg.link_of(section), recipe, checksum), results.known)
     handshake.part_count = results.counting.plc
+    utc_ms, mode = int(clock.utc_s() * 1000), str(section.mode)
     try:
-        utc_ms, mode = int(clock.utc_s() * 1000), str(section.mode)
         noting = shared.journal.audit.note_state
         await shared.store.call(noting, FROM_CONFIG[0], "station.mode", section.id, mode, utc_ms)
         standing = await shared.store.call(shared.journal.wrong_accepts.standing, section.id)
         handshake.recall_wrong_parts(standing, clock.monotonic_s())
         handshake.recall_told(await shared.store.call(shared.journal.told, section.id))
+        taken = await shared.store.call(shared.journal.offline.recall, section.id, DAEMON, utc_ms)
     except StoreError as exc:
         health.down("store", str(exc))
-    return Begun(section, shared, results, health, judging, camera, handshake)
+        taken = TakenOffline("?", utc_ms)  # a person may have taken it; to be on the safe side
+    if taken is not None:
+        handshake.hold_offline(True, clock.monotonic_s())
+        log.warning("still offline", station=section.id, actor=taken.actor, since_utc_ms=taken.utc_ms)
+    return Begun(section, shared, results, health, judging, camera, handshake, taken.actor if taken else "")
 
 
 def finish_station(begun: Begun, port: StationPort, archive: ImageArchive) -> Running:
@@ -231,8 +238,9 @@ def finish_station(begun: Begun, port: StationPort, archive: ImageArchive) -> Ru
     check = PartCheck(begun.results, port.handshake, shared.clock)
     board.part_difference = lambda: check.parts
     running = Running(
-        section, shared, station, port, link, health, board, view, judging, gate, notes, begun.results, check
-    )
+        section, shared, station, port, link, health, board, view, judging, gate, notes, begun.results, check,
+        offline_by=begun.offline_by,
+    )  # fmt: skip
     return running
 
 

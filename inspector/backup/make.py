@@ -22,6 +22,7 @@ import structlog
 from inspector.backup import shelf
 from inspector.backup.crypt import read_key
 from inspector.backup.errors import BackupError
+from inspector.backup.opening import open_database, open_within
 from inspector.backup.pace import Pace
 from inspector.backup.pack import Pack, owner_of
 from inspector.backup.places import (
@@ -112,8 +113,8 @@ def _made(cfg: AppConfig, config: Path, own: Path, begun_ms: int, told: Told) ->
             if source.exists():
                 snapshot(source, copies[name], pace)
         path = folder / shelf.name_of(begun_ms, encrypted=key is not None)
-        files = [*own_files(office), *named_files(cfg)]
-        left_out = tuple(_left_out(files, key is not None))
+        (own_pair, foreign), named = _usable(office), list(named_files(cfg))
+        left_out = (*foreign, *_left_out([*own_pair, *named], key is not None))
         with Pack(path, key, pace) as pack:
             schemas = {name.removesuffix(".db"): _schema(copies[name]) for name in (RESULTS, OFFICE)}
             head = Head(version(PACKAGE), begun_ms, shelf.box_name(), str(config.absolute()), schemas, left_out)
@@ -123,9 +124,9 @@ def _made(cfg: AppConfig, config: Path, own: Path, begun_ms: int, told: Told) ->
             if copies[OFFICE].exists():
                 pack.add_file(OFFICE, copies[OFFICE], owner_of(office / OFFICE))
             _add_bundles(pack, state / BUNDLES)
-            for file in files:
+            for file in (*own_pair, *named):
                 if file.path.exists() and (key is not None or not file.secret):
-                    pack.add_file(file.name, file.path)
+                    pack.add_file(file.name, file.path, within=office if file in own_pair else None)
         if not is_pending(state / RESULTS):  # else rows still come back from the former one
             _keep_local(copies[RESULTS], own / LOCAL, state)
         _keep_spare(copies[OFFICE], own / OFFICE, office / OFFICE)
@@ -148,17 +149,18 @@ def _add_record(pack: Pack, state: Path, copy: Path, months: list[Path]) -> None
     if copy.exists():
         pack.add_file(RESULTS, copy, owner_of(state / RESULTS))
     if (state / NUMBERS).exists():
-        pack.add_bytes(NUMBERS, (state / NUMBERS).read_bytes(), owner_of(state / NUMBERS))  # it is replaced meanwhile
+        with open_within(state, state / NUMBERS) as file:
+            pack.add_bytes(NUMBERS, file.read(), owner_of(state / NUMBERS))  # it is replaced meanwhile
     for month in months:
         with _unchanging(month):
-            pack.add_file(month.name, month)
+            pack.add_file(month.name, month, within=state)
 
 
 @contextmanager
 def _unchanging(month: Path) -> Iterator[None]:
     """A month's file is one at rest; who wants to note something in it waits so long, and tries again."""
     try:
-        db = apsw.Connection(str(month), flags=apsw.SQLITE_OPEN_READONLY)
+        db = open_database(month)
         try:
             db.set_busy_timeout(5000)
             hold_state(db)
@@ -176,12 +178,26 @@ def _add_bundles(pack: Pack, root: Path) -> None:
         if path.is_symlink() and path.name == "active":
             pack.add_bytes(f"{BUNDLES}/{product}/active", os.readlink(path).encode(), owner_of(root))
         elif path.name in ("left.json", "floor.json"):
-            pack.add_file(f"{BUNDLES}/{product}/{path.name}", path)
+            pack.add_file(f"{BUNDLES}/{product}/{path.name}", path, within=root.parent)
         elif path.name in ("a", "b") and not product.startswith("."):
             for file in sorted(path.iterdir()):
-                pack.add_file(f"{BUNDLES}/{product}/{path.name}/{file.name}", file)
+                pack.add_file(f"{BUNDLES}/{product}/{path.name}/{file.name}", file, within=root.parent)
     if (root / ".tried.json").exists():
-        pack.add_file(f"{BUNDLES}/.tried.json", root / ".tried.json")
+        pack.add_file(f"{BUNDLES}/.tried.json", root / ".tried.json", within=root.parent)
+
+
+def _usable(office: Path) -> tuple[list[Named], list[str]]:
+    """The page's own certificate; what lies in its place and is none of the page's files, and why not."""
+    files, left_out = [], []
+    for file in own_files(office):
+        try:
+            open_within(office, file.path).close()
+            files.append(file)
+        except FileNotFoundError:
+            continue
+        except OSError as exc:
+            left_out.append(f"{file.path}: {exc.strerror}")
+    return files, left_out
 
 
 def _left_out(files: list[Named], sealed: bool) -> Iterator[str]:

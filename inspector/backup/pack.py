@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 
 from inspector.backup.crypt import Encrypting
 from inspector.backup.errors import BackupError
+from inspector.backup.opening import open_within
 from inspector.backup.pace import Pace
 from inspector.backup.places import MANIFEST
 from inspector.store.database import sync_directory
@@ -84,14 +85,18 @@ class Pack:
         self._pace.took(len(content))
         self._note(name, len(content), hashlib.sha256(content).hexdigest(), owner or {})
 
-    def add_file(self, name: str, path: Path, owner: Entry | None = None) -> None:
-        """As long as it is now; what grows meanwhile is not read on. Raises OSError: gone, or cut short."""
-        with path.open("rb") as source:
+    def add_file(self, name: str, path: Path, owner: Entry | None = None, *, within: Path | None = None) -> None:
+        """As long as it is now; what grows meanwhile is not read on.
+
+        within: a folder of another user, whose links are not followed. Raises OSError: gone, cut short, or a link.
+        """
+        with path.open("rb") if within is None else open_within(within, path) as source:
+            found = os.fstat(source.fileno())
             info = tarfile.TarInfo(name)
-            info.size = os.fstat(source.fileno()).st_size
+            info.size = found.st_size
             seen = _Seen(source, self._pace)
             self._tar.addfile(info, seen)  # reads alone
-        self._note(name, info.size, seen.digest.hexdigest(), owner or owner_of(path))
+        self._note(name, info.size, seen.digest.hexdigest(), owner or _owner(found))
 
     def _note(self, name: str, size: int, sha256: str, owner: Entry) -> None:
         self._entries[name] = {"size": size, "sha256": sha256, **owner}
@@ -115,7 +120,10 @@ class Pack:
 
 def owner_of(path: Path) -> Entry:
     """Who owns a file and who may use it, by name: numbers differ from box to box."""
-    found = path.stat()
+    return _owner(path.stat())
+
+
+def _owner(found: os.stat_result) -> Entry:
     names: dict[str, Any] = {"mode": stat.S_IMODE(found.st_mode)}
     with contextlib.suppress(KeyError):  # a number without a name
         names["user"] = pwd.getpwuid(found.st_uid).pw_name

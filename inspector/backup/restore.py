@@ -7,6 +7,7 @@ swapped a marker stands, and daemon and page do not start: a restore that was in
 from __future__ import annotations
 
 import contextlib
+import errno
 import filecmp
 import grp
 import os
@@ -23,6 +24,7 @@ import apsw
 
 from inspector.backup import numbers
 from inspector.backup.errors import BackupError
+from inspector.backup.opening import IS_A_LINK
 from inspector.backup.places import (
     ASIDE,
     BUNDLES,
@@ -140,7 +142,10 @@ def _begin(plan: _Plan, stack: contextlib.ExitStack) -> None:
     for what, database in (("inspector", plan.state / RESULTS), ("inspector-web", plan.office / OFFICE)):
         try:
             fd = take_lock(database)
-        except (StoreError, OSError) as exc:
+        except OSError as exc:
+            what = IS_A_LINK if exc.errno == errno.ELOOP else exc.strerror
+            raise BackupError(f"{exc.filename} {what}") from exc
+        except StoreError as exc:
             raise BackupError(f"stop it first (systemctl stop {what}): {database} is in use") from exc
         stack.callback(os.close, fd)
 
@@ -245,7 +250,7 @@ def _staged(plan: _Plan, name: str) -> Path | None:
 
 
 def _give(path: Path, owner: Mapping[str, Any], folder: Path) -> None:
-    if isinstance(mode := owner.get("mode"), int):
+    if isinstance(mode := owner.get("mode"), int) and not path.is_symlink():
         path.chmod(mode & 0o777)
     if os.geteuid() != 0:
         return
@@ -255,7 +260,7 @@ def _give(path: Path, owner: Mapping[str, Any], folder: Path) -> None:
         uid = pwd.getpwnam(str(owner.get("user", ""))).pw_uid
     with contextlib.suppress(KeyError):
         gid = grp.getgrnam(str(owner.get("group", ""))).gr_gid
-    os.chown(path, uid, gid)
+    os.chown(path, uid, gid, follow_symlinks=False)
 
 
 def _swap(plan: _Plan) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import apsw
 
 from inspector.backup.errors import BackupError
+from inspector.backup.opening import open_database
 from inspector.backup.pace import Pace
 
 PAGES = 64  # in one step: 256 KiB
@@ -22,7 +23,7 @@ SYNC_BYTES = 8 << 20  # written back piece by piece, so that no fsync of the lin
 def snapshot(source: Path, target: Path, pace: Pace) -> None:
     """Copy `source` to the new file `target`, checked and on the disk. Raises BackupError: not readable, or damaged."""
     try:
-        reading = apsw.Connection(str(source), flags=apsw.SQLITE_OPEN_READONLY)
+        reading = open_database(source)
         try:
             reading.set_busy_timeout(BUSY_MS)
             hold_state(reading)

@@ -134,9 +134,10 @@ class Database:
 def take_lock(path: Path) -> int:
     """Be the only one that writes the database at `path`, until the descriptor is closed. Raises StoreError, OSError.
 
-    A lock file of our own: closing any descriptor of the database would drop SQLite's locks.
+    A lock file of our own: closing any descriptor of the database would drop SQLite's locks. A restore takes it as
+    root, in the folder of another user, whose links it must not follow.
     """
-    fd = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    fd = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as exc:

@@ -24,6 +24,7 @@ from inspector.store.farewell import Month, note, require_none_held
 from inspector.store.holds import Holds
 from inspector.store.ledger import Ledger, Recovered
 from inspector.store.line_audit import LineAudit, told
+from inspector.store.offline_book import OfflineBook
 from inspector.store.recipe_book import RecipeBook
 from inspector.store.rescue import RESERVED, rescue, reserve, set_aside
 from inspector.store.rows import Filed, Late
@@ -69,6 +70,7 @@ class Journal:
         self.holds = Holds(self._database)  # too
         self.alarms = AlarmBook(self._database)  # too
         self.audit = LineAudit(self._database)  # too
+        self.offline = OfflineBook(self._database)  # too
         self._changes: deque[_Change] = deque()
         self._turn: Future[None] | None = None
         self._bug: BaseException | None = None

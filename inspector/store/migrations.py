@@ -251,6 +251,11 @@ STEPS = (
     BEGIN SELECT RAISE(ABORT, 'what went is kept for good'); END;
     """,
     audit.STEP,
+    """
+    CREATE TABLE set_offline (  -- by a person, until a person sets it Online; the PLC's own say is in its registers
+        station TEXT PRIMARY KEY, actor TEXT NOT NULL, utc_ms INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    """,
 )
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from itertools import pairwise
 from pathlib import Path
 
+import apsw
 import pytest
 
 from inspector.control import ControlClient, ControlError, connect_control
@@ -90,6 +91,62 @@ async def test_offline_force_and_online_again_as_plc_and_person_see_it(tmp_path:
         assert steps == _edges(writes), "the history is what was written, no more and no less"
         forced = [Image(STAT, words) for words in writes if Image(STAT, words)["PART_ID_ECHO"] == 0x12345678]
         assert forced and not any(stat["STATUS"] & WORKING for stat in forced)
+        line.checked()
+
+
+async def killed_and_started(line: LiveLine) -> None:
+    assert line.process is not None
+    line.process.kill()
+    await line.process.wait()
+    beat = line.sim.stat()["HEARTBEAT"]
+    await line.start()
+    assert await line.until(lambda: line.sim.stat()["HEARTBEAT"] != beat, 10), line.words()
+
+
+async def stays_offline(line: LiveLine) -> bool:
+    """False: the PLC read ONLINE or TRIGGER_READY before it read SET_OFFLINE, or in the second after that."""
+    seen = set()
+
+    def told() -> bool:
+        seen.add(line.sim.stat()["STATUS"] & (Status.ONLINE | Status.TRIGGER_READY))
+        return line.sim.stat()["OFFLINE_REASON"] == OfflineReason.SET_OFFLINE
+
+    assert await line.until(told, 10), line.words()
+    await line.until(lambda: not told(), 1)
+    return seen == {0} and told()
+
+
+async def test_what_a_person_took_offline_is_so_after_kill_9_and_what_was_forced_is_not(tmp_path: Path) -> None:
+    """Somebody's hands may be in it: no restart brings a station back that a person took away."""
+    async with live_line(tmp_path) as line:
+        line.configure()
+        await line.start()
+        await line.ready()
+        await line.good()
+        async with asked(line) as control:
+            await offline(line, control)
+            await control.call("force", {"name": "STATUS.ERROR", "value": "1"})
+        assert await line.until(lambda: bool(line.sim.stat()["STATUS"] & Status.ERROR), 3)
+        await killed_and_started(line)
+        assert await stays_offline(line)
+        assert (await line.listed("offline"))["params"]["actor"] == "Ida"
+        assert not line.sim.stat()["STATUS"] & Status.ERROR
+        await killed_and_started(line)
+        assert await stays_offline(line)
+        refused = line.raise_trigger(line.next_good())
+        assert (await line.answer(refused))[0] == Verdict.NOT_INSPECTED
+        async with asked(line) as control:
+            seen = await control.call("registers", {})
+            assert (seen["forced"], seen["held_by"]) == ({}, "Ida")
+            await control.call("online")
+        await line.ready(10)
+        await killed_and_started(line)
+        await line.ready()
+        await line.good()
+        with closing(apsw.Connection(str(line.db), flags=apsw.SQLITE_OPEN_READONLY)) as db:
+            found = list(db.execute("SELECT actor, action FROM audit WHERE action GLOB 'o[fn]*line*' ORDER BY number"))
+        kept = ("daemon", "offline.kept")
+        assert found == [("Ida", "offline"), kept, kept, ("Ida", "online")]
         line.checked()
 
 

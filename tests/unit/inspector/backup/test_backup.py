@@ -452,3 +452,69 @@ async def test_a_record_that_is_restored_is_not_set_aside_for_the_one_before(box
     async with store(box.results):
         pass
     assert rows_of_all(box.results) == before
+
+
+def all_of(file: Path) -> bytes:
+    with gzip.open(file) as packed:
+        return packed.read()
+
+
+@pytest.mark.parametrize("name", ["web.csr", "web.pem"])
+def test_a_link_in_the_pages_folder_brings_no_foreign_file_into_a_backup(box: BoxOnDisk, name: str) -> None:
+    """The page's user makes the link, and root the backup, which may read everything."""
+    foreign = box.folder / "shadow"
+    foreign.write_text("root:a-hash-of-roots-password")
+    (box.office / name).symlink_to(foreign)
+    made = make(box.cfg, box.config)
+    assert b"a-hash-of-roots-password" not in all_of(made.path)
+    assert made.left_out == (f"{box.office / name}: is a link, which is not followed",)
+
+
+def planted(box: BoxOnDisk, place: Path) -> None:
+    """What lay there lies elsewhere, and a link to it in its place."""
+    foreign = box.folder / "foreign"
+    place.rename(foreign)
+    place.symlink_to(foreign)
+
+
+@pytest.mark.parametrize("place", [
+    "state-web/office.db", "state/results.db", f"state/results-{MONTH}.db", "state/results.numbers",
+    "state/bundles", f"state/bundles/{PRODUCT}", f"state/bundles/{PRODUCT}/a",
+    f"state/bundles/{PRODUCT}/a/manifest.json",
+])  # fmt: skip
+def test_no_backup_is_made_of_a_box_where_somebody_made_a_link(box: BoxOnDisk, place: str) -> None:
+    planted(box, box.folder / place)
+    with pytest.raises(BackupError, match="link"):
+        make(box.cfg, box.config)
+    assert not list(box.sticks.iterdir()) and not (box.folder / "state-backup" / "office.db").exists()
+
+
+def test_a_pipe_in_the_pages_folder_does_not_hold_up_a_backup(box: BoxOnDisk) -> None:
+    os.mkfifo(box.office / "web.csr")
+    assert make(box.cfg, box.config).left_out == (f"{box.office / 'web.csr'}: is no file",)
+
+
+def test_a_folder_that_is_reached_by_a_link_is_backed_up(box: BoxOnDisk) -> None:
+    """As an administrator moves it to another disk: the links on the way to our folders are theirs."""
+    for name in ("state", "state-web"):
+        planted(box, box.folder / name)
+        (box.folder / "foreign").rename(box.folder / f"{name}-elsewhere")
+        (box.folder / name).unlink()
+        (box.folder / name).symlink_to(box.folder / f"{name}-elsewhere")
+    assert "office.db" in read(make(box.cfg, box.config).path, None).files
+
+
+def test_a_restore_gives_nobody_a_foreign_file(box: BoxOnDisk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock of the page's that is a link: root would open what it names, and give it to the page's user."""
+    made = make(box.cfg, box.config)
+    foreign = box.folder / "shadow"
+    foreign.write_text("root")
+    lock = box.office / "office.lock"
+    lock.unlink(missing_ok=True)
+    lock.symlink_to(foreign)
+    given: list[Path] = []
+    monkeypatch.setattr("inspector.backup.restore.os.geteuid", lambda: 0)
+    monkeypatch.setattr(os, "chown", lambda path, *_, **__: given.append(Path(path).resolve()))
+    with pytest.raises(BackupError, match=r"office\.lock is a link"):
+        restore(made.path, None, None)
+    assert foreign not in given
