@@ -48,6 +48,14 @@ def test_the_slowest_cycle_comes_first_with_the_stage_that_took_longest() -> Non
     assert slowest(cycles_of([row(1, 100.0)]))[0]["longest"] == "Decision saved 91.0 ms"
 
 
+def test_how_long_the_plc_took_to_acknowledge_is_no_part_of_what_was_slow() -> None:
+    one = row(1, 100.0, ack="acknowledged", ack_ms=4000.0)
+    stages = {**json.loads(one["stages"]), "publishing": 101.0}
+    (found,) = slowest(cycles_of([{**one, "stages": json.dumps(stages)}]))
+    assert found["longest"] == "Decision saved 91.0 ms" and found["whole"] == "100.0 ms"
+    assert "PLC acknowledged" not in [bar["name"] for bar in found["bars"]]
+
+
 def test_refused_triggers_and_rows_without_a_decision_are_no_cycles() -> None:
     assert cycles_of([row(1, 5.0, kind="refused"), row(2, 5.0, elapsed_ms=None), row(3, 5.0, elapsed_ms=np.inf)]) == []
 
