@@ -100,6 +100,8 @@ async def run(cfg: AppConfig) -> None:
                 running.port.handshake.stop(box.shared.clock.monotonic_s())
             await _until_idle(box.stations)
             await asyncio.gather(*(link.stop() for link in box.links))
+            for running in box.stations:
+                running.note_reactions()
             for task in turning:
                 task.cancel()
 

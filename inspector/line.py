@@ -9,7 +9,19 @@ from typing import Protocol
 from inspector.core.decide import judge
 from inspector.core.errors import PartError, StoreError, reason_of
 from inspector.core.ports import Archive, Camera, Clock, Model, Plc, Results
-from inspector.core.types import Delivery, Frame, Image, Inspection, JudgedBy, Limits, Mode, Outcome, Refusal, Trigger
+from inspector.core.types import (
+    Delivery,
+    Frame,
+    Image,
+    Inspection,
+    JudgedBy,
+    Limits,
+    Mode,
+    Outcome,
+    Proof,
+    Refusal,
+    Trigger,
+)
 from plc.registers import Verdict
 
 
@@ -78,8 +90,11 @@ async def inspect_part(trigger: Trigger, st: Station) -> Inspection:
             frame = await st.camera.grab(trigger)
             st.plc.exposed(trigger, frame.exposed_mono_s)
             at("grabbed")
-            view = by.recipe.view(by.gate.check(frame, trigger).image)
+            at.exposed(frame)
+            checked = by.gate.check(frame, trigger)
             at("checked")
+            view = by.recipe.view(checked.image)
+            at("cropped")
             prediction = await by.model.predict(view) if by.model else None
             at("predicted")
             outcome = judge(prediction, by.limits, st.mode)
@@ -90,7 +105,7 @@ async def inspect_part(trigger: Trigger, st: Station) -> Inspection:
     at("decided")
     delivery = await st.plc.publish(decided)
     at("published")
-    error = await _stamp(decided, delivery, st) or error
+    error = await _stamp(at.told(decided), delivery, st) or error
     at("stamped")
     done = replace(decided, delivery=delivery)
     st.archive.offer(done, frame)
@@ -129,3 +144,14 @@ class _Stages:
     def __call__(self, stage: str) -> None:
         self.stamps[stage] = self._clock.monotonic_s()
         self._failpoint(stage)
+
+    def exposed(self, frame: Frame) -> None:
+        """When the exposure began and ended, where the camera knows it: it had ended when the frame was here."""
+        if frame.proof is not Proof.NONE:
+            self.stamps["exposing"] = frame.exposed_mono_s
+        if frame.proof is not Proof.NONE and frame.exposure_us:
+            self.stamps["exposed"] = min(frame.exposed_mono_s + frame.exposure_us / 1e6, self.stamps["grabbed"])
+
+    def told(self, decided: Inspection) -> Inspection:
+        """With when the PLC's stack had confirmed it, or it was given up: known only now."""
+        return replace(decided, stamps={**decided.stamps, "published": self.stamps["published"]})

@@ -140,6 +140,12 @@ class Running:
         self._gaps_seen = self.port.handshake.counts["ID_GAPS"]
         self.health.acknowledge()
 
+    def note_reactions(self) -> None:
+        """What the PLC did after results goes to their rows; no part waits for that."""
+        if reactions := self.port.handshake.reactions:
+            self.results.react(list(reactions))
+            reactions.clear()
+
     async def tell_health_forever(self) -> None:
         """Ten times a second."""
         hs = self.port.handshake
@@ -150,6 +156,7 @@ class Running:
             if hs.clear_errors != errors_cleared:
                 errors_cleared = hs.clear_errors
                 self.acknowledged()
+            self.note_reactions()
             self.tell_health()
             self.part_check.look()
             await asyncio.sleep(HEALTH_PERIOD_S)

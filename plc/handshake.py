@@ -105,12 +105,14 @@ class Handshake(Publishing):
         control = session.control
         if not control & _TRIGGER:
             session.saw_no_trigger(sent_s)
-        self._flight.see(ctrl)
+        self._flight.see(ctrl, received_s)
         before = prev["CONTROL"] if prev is not None else control  # a first image is no event
         self._obey(control, before, ctrl, received_s)
         if (wrong := self._verdicts.wrong(ctrl)) is not None:
             self.wrong_parts.append(wrong)
             self._wrongly_accepted = True
+        if (reported := self._verdicts.reported(ctrl, received_s)) is not None:
+            self.reactions.append(reported)
 
     def queued(self) -> None:
         """The next image lay unread while we stood still (P7, server direction): an edge in it has no known age."""
@@ -122,7 +124,7 @@ class Handshake(Publishing):
         if late:
             self._latched |= Status2.ACK_TIMEOUT.value
             self.counts["ACK_TIMEOUTS"] += 1
-            self._flight.clear_valid()
+            self._flight.clear_valid(now_s, by_plc=False)
         late |= self._commands.tick(now_s)
         late |= self._challenge.tick(now_s)
         self.forcing.tick(now_s)
@@ -143,10 +145,11 @@ class Handshake(Publishing):
         self._compose(now_s)
         return taken
 
-    def recall_told(self, told: Iterable[tuple[int, int, int]]) -> None:
-        """(trigger id, part id, RESULT_CODE) of a former life, oldest first: PLC_VERDICT is held against them too."""
-        for trigger_id, part_id, code in told:
-            self._verdicts.recalled(trigger_id, part_id, code)
+    def recall_told(self, told: Iterable[tuple[int, int, int, int]]) -> None:
+        """(trigger id, part id, RESULT_CODE, INSPECTION_NO) of a former life, oldest first: PLC_VERDICT is held against
+        them too."""
+        for trigger_id, part_id, code, inspection_no in told:
+            self._verdicts.recalled(trigger_id, part_id, code, inspection_no)
 
     def recall_wrong_parts(self, parts: Iterable[tuple[int, int]], now_s: float) -> None:
         """(trigger, part) that the PLC took as good in a former life, and nobody took note of yet: latched as then."""

@@ -8,6 +8,7 @@ from collections import deque
 from plc.cycle import Cycle, Step, advance
 from plc.images import Image, clear_record
 from plc.parts import Part, Record, fill_record
+from plc.reactions import MAX_REACTIONS, Acknowledged, Reaction
 from plc.registers import TEST_AS_EXPECTED, Control, Reason, Status, Verdict
 from plc.verdicts import PlcVerdicts
 
@@ -32,7 +33,8 @@ _ENABLE, _TRIGGER, _RESULTS_ACK, _CLEAR_EXPOSURE = (
 class InFlight:
     """One part at a time, the refused ones behind it, and its record in STAT.
 
-    events: parts for the line, accepted or refused. flags: the bits of STATUS that follow from the cycle.
+    events: parts for the line, accepted or refused. reactions: for the parts' rows. flags: the bits of STATUS that
+    follow from the cycle.
     """
 
     def __init__(self, stat: Image, counts: dict[str, int], verdicts: PlcVerdicts) -> None:
@@ -40,12 +42,13 @@ class InFlight:
         self.cycle = Cycle.IDLE
         self.current: Part | None = None
         self.events: deque[Part] = deque()
+        self.reactions: deque[Reaction] = deque(maxlen=MAX_REACTIONS)
         self.flags = 0
         self.dropped_because = Reason.OFFLINE
         self.exposed_s: float | None = None
         self._waiting: deque[Part] = deque()
         self._valid_since_s = math.inf
-        self._seq = 0
+        self._seq = self._valid_no = 0  # _valid_no: INSPECTION_NO of what stands
 
     @property
     def idle(self) -> bool:
@@ -111,29 +114,31 @@ class InFlight:
         fill_record(self._stat, self._seq, part, record, now_s, part.trigger_age_s + exposed_s - part.accepted_s)
         self.flags &= ~(_ACQUIRING | _RESULT)
 
-    def raise_flags(self, part: Part, code: int, now_s: float) -> None:
-        """VALID and PASS xor FAIL."""
+    def raise_flags(self, part: Part, code: int, now_s: float, inspection_no: int) -> None:
+        """VALID and PASS xor FAIL. now_s: the publishing write starts."""
         self.cycle = advance(self.cycle, Step.FLAGGED)
         self.flags |= _VALID | (_PASS if code == Verdict.PASS else _FAIL)
         self.flags ^= _COMPLETED
         self.flags &= ~_BUSY
-        self._valid_since_s = now_s
-        self.remember(part, code)
+        self._valid_since_s, self._valid_no = now_s, inspection_no
+        self.remember(part, code, inspection_no, now_s)
 
     def settle(self) -> None:
         """The line knows that nothing is published for the part in flight."""
         self.cycle = advance(self.cycle, Step.SETTLED)
         self._finish()
 
-    def remember(self, part: Part, code: int) -> None:
-        """Count once for each trigger, and keep what the PLC's own verdict is held against."""
+    def remember(self, part: Part, code: int, inspection_no: int, told_s: float | None = None) -> None:
+        """Count once for each trigger, and keep what the PLC's own verdict is held against. told_s: None: it was not
+        told."""
         if not part.has_row:
             self._counts["TEST" if code >= TEST_AS_EXPECTED else Verdict(code).name] += 1
-        self._verdicts.told(part.trigger_id, part.part_id, code)
+        if early := self._verdicts.told(part.trigger_id, part.part_id, code, inspection_no, told_s):
+            self.reactions.append(early)
 
     # -- the result ends -----------------------------------------------------------------------------------------------
 
-    def see(self, ctrl: Image) -> None:
+    def see(self, ctrl: Image, now_s: float) -> None:
         """TRIGGER, RESULTS_ACK, TRIGGER_ENABLE and CLEAR_EXPOSURE_COMPLETE of one image."""
         control = ctrl["CONTROL"]
         if not control & _TRIGGER:
@@ -141,7 +146,7 @@ class InFlight:
         if self.cycle is Cycle.WAIT_ACK:
             by_id = ctrl["RESULT_ACK_ID"] and ctrl["RESULT_ACK_ID"] == self._stat["RES_TRIGGER_ID"]
             if control & _RESULTS_ACK or by_id:
-                self.clear_valid()
+                self.clear_valid(now_s, by_plc=True)
         if self.cycle is Cycle.WAIT_DROP and not control & _TRIGGER:
             self.cycle = advance(self.cycle, Step.RELEASED)
             self._finish()
@@ -155,7 +160,13 @@ class InFlight:
         """Does a result stand for longer than `timeout_s`?"""
         return self.cycle is Cycle.WAIT_ACK and now_s - self._valid_since_s > timeout_s
 
-    def clear_valid(self) -> None:
+    def clear_valid(self, now_s: float, *, by_plc: bool) -> None:
+        """by_plc: it acknowledged the result that stands; else it did not in time.
+
+        Of an id that is told anew, as 4/107 or 4/108, only its first result goes on record so.
+        """
+        if self._valid_no and self.current is not None and not self.current.has_row:
+            self.reactions.append(Acknowledged(self._valid_no, by_plc, now_s - self._valid_since_s))
         self.cycle = advance(self.cycle, Step.ACKED)
         self.flags &= ~_RESULT
         self._valid_since_s = math.inf

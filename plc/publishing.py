@@ -37,7 +37,7 @@ class Publishing(Standing):
             return False
         if self.downgrade(part, loaded, now_s) != loaded:
             return False
-        self._flight.raise_flags(part, loaded.code, now_s)
+        self._flight.raise_flags(part, loaded.code, now_s, loaded.inspection_no)
         self._compose(now_s)
         return True
 
@@ -61,7 +61,7 @@ class Publishing(Standing):
         if self._stopping:
             because = Reason.OFFLINE
         told = record if record.code == Verdict.NOT_INSPECTED and part.refused is not None else lesser(record, because)
-        self._flight.remember(part, told.code)
+        self._flight.remember(part, told.code, record.inspection_no)
         self._compose(now_s)
         return told
 

@@ -14,6 +14,7 @@ from plc.images import Image
 from plc.inflight import InFlight
 from plc.part_count import PartCount
 from plc.parts import HandshakeConfig, HealthInput, Part
+from plc.reactions import Reaction
 from plc.registers import SIGNATURE, STAT, Command, Control, OfflineReason, Reason, Status, Status2, VisionState
 from plc.session import Session
 from plc.triggers import Triggers
@@ -77,6 +78,11 @@ class Standing:
     def events(self) -> deque[Part]:
         """Parts for the line: accepted, or refused with the reason why."""
         return self._flight.events
+
+    @property
+    def reactions(self) -> deque[Reaction]:
+        """What the PLC did after it was told results; whoever keeps a record takes it from here."""
+        return self._flight.reactions
 
     @property
     def quiet(self) -> bool:

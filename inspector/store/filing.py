@@ -174,7 +174,8 @@ class Filing:
             f"SELECT * FROM earlier_deliveries WHERE no IN ({', '.join('?' * len(numbers))}) ORDER BY rowid", numbers
         ))  # fmt: skip
         self._writing(month_path(self._journal.path, month), db).put(batch, earlier)
-        return [Filed(r["no"], r["image"], r["published_utc_ms"], r["delivery"]) for r in batch]
+        names = ("no", "image", "published_utc_ms", "delivery", "ack", "plc_verdict")
+        return [Filed(*(row[name] for name in names)) for row in batch]
 
     def _due(self, db: apsw.Connection) -> tuple[str, list[Row]]:
         """(month, rows) of the next batch: from before this month, settled, and of no PLC's concern any more.

@@ -91,19 +91,19 @@ class Journal:
         """Commit what waits and close. Bounded. Raises StoreError, TimeoutError."""
         await self.until(self.submit(self._close), self._clock.monotonic_s() + BEHIND_S)
 
-    def told(self, station: str) -> list[tuple[int, int, int]]:
-        """On the store's thread: (trigger id, part id, RESULT_CODE) of the newest rows, oldest first.
+    def told(self, station: str) -> list[tuple[int, int, int, int]]:
+        """On the store's thread: (trigger id, part id, RESULT_CODE, number) of the newest rows, oldest first.
 
         A decision of which it is unknown whether the PLC was told counts as told. A repeated id takes nothing back.
         Raises StoreError.
         """
         with self._database.reading() as db:
             rows = db.execute(
-                "SELECT trigger_id, part_id, coalesce(published_code, decided_code) FROM inspections"
+                "SELECT trigger_id, part_id, coalesce(published_code, decided_code), no FROM inspections"
                 " WHERE station = ? AND decided_code IS NOT NULL AND decided_reason != ? ORDER BY no DESC LIMIT ?",
                 (station, int(Reason.DUPLICATE_ID), RECENT),
             )
-            return [(int(id_), int(part_id), int(code)) for id_, part_id, code in rows][::-1]
+            return [(int(id_), int(part_id), int(code), int(no)) for id_, part_id, code, no in rows][::-1]
 
     def new_no(self) -> int:
         """INSPECTION_NO, given out at once: a picture or a register can name a row whose commit still runs."""

@@ -97,6 +97,12 @@ class Ledger:
         if "delivery" in columns:
             self._told.add(station)
 
+    def react(self, changes: Iterable[tuple[int, rows.Columns]]) -> None:
+        """Take what the PLC did after its results, by row; it goes with the next commit, and gives way to rows."""
+        for no, columns in changes:
+            if no in self._waiting or len(self._waiting) < MAX_WAITING // 2:
+                self.keep(no, columns)
+
     def begin(self, begins: Sequence[Begin]) -> None:
         """Take periods that begin; they go with the next commit. Of too many the oldest are merged into their next."""
         self._begins = [*self._begins, *begins][-MAX_WAITING:]

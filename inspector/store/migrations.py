@@ -51,6 +51,12 @@ def _uncount_in_spans(row: str) -> str:
     ).format(row=row)
 
 
+# The PLC says that it did with a part something else than it was told: only a PASS is to go on as good.
+DISAGREES = (
+    "plc_verdict IS NOT NULL"
+    " AND iif(coalesce(published_code, decided_code) = 1, plc_verdict <> 1, plc_verdict NOT IN (2, 3))"
+)
+
 STEPS = (
     f"""
     CREATE TABLE boots (
@@ -255,6 +261,14 @@ STEPS = (
     CREATE TABLE set_offline (  -- by a person, until a person sets it Online; the PLC's own say is in its registers
         station TEXT PRIMARY KEY, actor TEXT NOT NULL, utc_ms INTEGER NOT NULL
     ) WITHOUT ROWID;
+    """,
+    f"""
+    ALTER TABLE inspections ADD COLUMN ack TEXT CHECK (ack IN ('acknowledged', 'timeout'));  -- NULL: not known
+    ALTER TABLE inspections ADD COLUMN ack_ms REAL;  -- since the first publishing write
+    ALTER TABLE inspections ADD COLUMN plc_verdict INTEGER;  -- PLC_VERDICT; NULL: the PLC has reported none
+    ALTER TABLE inspections ADD COLUMN plc_verdict_utc_ms INTEGER;
+    ALTER TABLE inspections ADD COLUMN plc_verdict_ms REAL;  -- since it was told; NULL: not told, or in a former life
+    CREATE INDEX inspections_plc_disagrees ON inspections (no) WHERE {DISAGREES};
     """,
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from datetime import time
@@ -31,6 +31,7 @@ from inspector.store.journal import BEHIND_S, MIN_FREE_BYTES, RECENT, Journal
 from inspector.store.ledger import Recovered
 from inspector.store.recipe_book import RecipeBook
 from inspector.threads import DeviceThread
+from plc.reactions import Reaction, Reported
 from plc.registers import Reason, Verdict
 
 log = structlog.get_logger(__name__)
@@ -166,6 +167,17 @@ class SqliteResults:
         From any thread; written by and by.
         """
         self._journal.submit(self._journal.ledger.keep, no, rows.picture(name, why, self._utc_ms()))
+
+    def react(self, reactions: Iterable[Reaction]) -> None:
+        """Note on rows what the PLC did after their results; written with the next commit, and none is made for it."""
+        now_s, utc_ms = self._clock.monotonic_s(), self._utc_ms()
+
+        def seen_utc_ms(done: Reaction) -> int:
+            return utc_ms - round(1000 * (now_s - done.seen_s)) if isinstance(done, Reported) else utc_ms
+
+        changes = [(done.inspection_no, rows.reaction(done, seen_utc_ms(done))) for done in reactions]
+        if changes:
+            self._journal.submit(self._journal.ledger.react, changes)
 
     async def begin_period(self, actor: str, why: str) -> None:
         """Count anew from the next row on; nothing is deleted. Raises StoreError."""

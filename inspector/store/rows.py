@@ -10,6 +10,7 @@ from typing import Any
 import apsw
 
 from inspector.core.types import Delivery, Inspection, Outcome, Trigger
+from plc.reactions import Acknowledged, Reaction
 
 Columns = dict[str, Any]
 Late = tuple[str | None, int | None, str | None]  # of a filed row's picture: where it is, since when it is gone, why
@@ -23,6 +24,8 @@ class Filed:
     image: str | None
     published_utc_ms: int | None
     delivery: str
+    ack: str | None = None
+    plc_verdict: int | None = None
 
 
 def opened(trigger: Trigger, kind: str, station: str, boot: int, utc_ms: int) -> Columns:
@@ -66,6 +69,14 @@ def told(done: Inspection, delivery: Delivery, utc_ms: int) -> Columns:
     }  # fmt: skip
 
 
+def reaction(done: Reaction, utc_ms: int) -> Columns:
+    """The columns that what the PLC did after its result adds. utc_ms: when that was seen."""
+    if isinstance(done, Acknowledged):
+        return {"ack": "acknowledged" if done.by_plc else "timeout", "ack_ms": round(done.after_s * 1000, 3)}
+    after_ms = None if done.after_s is None else round(done.after_s * 1000, 3)
+    return {"plc_verdict": done.verdict, "plc_verdict_utc_ms": utc_ms, "plc_verdict_ms": after_ms}
+
+
 def picture(name: str | None, why: str, utc_ms: int) -> Columns:
     """Where the kept picture is; None: it is gone since `utc_ms`, and why."""
     gone = (None, None) if name is not None else (utc_ms, why)
@@ -97,8 +108,9 @@ def write(db: apsw.Connection, no: int, columns: Columns) -> None:
 def drop(db: apsw.Connection, row: Filed) -> None:
     """Take a row out that a month's file holds, unless it says something else by now."""
     db.execute(
-        "DELETE FROM inspections WHERE no = ? AND (image, published_utc_ms, delivery) IS (?, ?, ?)",
-        (row.no, row.image, row.published_utc_ms, row.delivery),
+        "DELETE FROM inspections WHERE no = ?"
+        " AND (image, published_utc_ms, delivery, ack, plc_verdict) IS (?, ?, ?, ?, ?)",
+        (row.no, row.image, row.published_utc_ms, row.delivery, row.ack, row.plc_verdict),
     )
     if db.changes():
         db.execute("DELETE FROM earlier_deliveries WHERE no = ?", (row.no,))

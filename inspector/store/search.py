@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import apsw
 
+from inspector.store.migrations import DISAGREES
 from inspector.web.records import Filters, Found, Row
 
 FIRST_WINDOW = 16_384  # numbers
@@ -44,6 +45,7 @@ _WHERE = {
 _YES_NO = {
     "test_part": ("test_part = 1", "test_part = 0"),
     "has_picture": ("image IS NOT NULL", "image IS NULL"),
+    "plc_disagrees": (DISAGREES, f"plc_verdict IS NOT NULL AND NOT ({DISAGREES})"),
 }
 Files = Callable[[], Iterator[apsw.Connection]]  # results.db first, and only then what files there are beside it
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from inspector.core.checksum import checksum_of
+from inspector.core.types import DeliveryState
 from inspector.web.filters import link
 from inspector.web.present import View, date_time, explain, help_of, milliseconds
+from inspector.web.reactions import ack_text, verdict_view
 from inspector.web.records import Row
 from inspector.web.rows import code_text, delivery_text, row_view
 from inspector.web.said import actor_in_words, in_words, zone_in_words
 from inspector.web.scores import score_views
-from inspector.web.stages import stages_of, sum_view, waterfall
+from inspector.web.stages import ends_of, sum_view, waterfall
 from inspector.web.traces import Revision, Told, Trace
 from inspector.web.words import has_word, readable, word
 from plc.registers import Verdict
@@ -28,13 +30,14 @@ def detail_view(row: Row, trace: Trace, running: Mapping[str, Any] | None) -> Vi
     reason = row["published_reason"] if published is not None else row["decided_reason"]
     code = published if published is not None else decided
     settings = _object(trace.settings)
-    limits, ends = limits_of(settings) or running, stages_of(row["stages"])
+    limits, ends = limits_of(settings) or running, ends_of(row)
     return {
         **row_view(row),
         "hint": explain(code, reason or 0, row["label"]).hint if code is not None else "",
         "help": help_of("reason", reason) if code in JUDGED else "",
         "decided": _outcome(decided, row["decided_reason"], row["label"]),
-        "told": [_told(t, row["label"]) for t in trace.told],
+        "told": _all_told(row, trace.told),
+        "plc": verdict_view(row),
         "taken_as_good": [date_time(ms) for ms in trace.taken_as_good_utc_ms],
         "downgraded": published is not None and (published, reason) != (decided, row["decided_reason"]),
         "facts": _facts(row),
@@ -62,12 +65,21 @@ def limits_of(settings: Mapping[str, Any]) -> Mapping[str, Any] | None:
     }  # fmt: skip
 
 
+def _all_told(row: Row, told: Sequence[Told]) -> list[View]:
+    """Oldest first; of the first one it is known whether the PLC acknowledged it."""
+    views = [_told(t, row["label"]) for t in told]
+    if views and views[0]["state"] in (DeliveryState.CONFIRMED, DeliveryState.UNKNOWN):
+        views[0].update(ack=ack_text(row), ack_state=row.get("ack") or "unknown")
+    return views
+
+
 def _told(told: Told, label: str | None) -> View:
     return {
         "time": date_time(told.utc_ms),
         "text": _outcome(told.code, told.reason, label),
         "delivery": delivery_text(told.delivery),
         "state": told.delivery or "pending",
+        "ack": "",
     }
 
 

@@ -18,6 +18,7 @@ from functools import partial
 from typing import TypeVar
 
 from inspector.web.present import explain
+from inspector.web.reactions import disagrees, verdict_text
 from inspector.web.records import Filters, Found, Records, Row, Unreadable
 from inspector.web.rows import code_text
 from inspector.web.words import word
@@ -94,8 +95,13 @@ def _result(row: Row) -> str | None:
     return None if told_code(row) is None else code_text(told_code(row))
 
 
+def _disagrees(row: Row) -> int | None:
+    found = disagrees(row)
+    return None if found is None else int(found)
+
+
 def _as_is(key: str) -> Column:
-    return Column(key, lambda row: row[key])
+    return Column(key, lambda row: row.get(key))
 
 
 COLUMNS: tuple[Column, ...] = (
@@ -108,6 +114,11 @@ COLUMNS: tuple[Column, ...] = (
     Column("published", lambda row: moment(row["published_utc_ms"])),
     *map(_as_is, ("delivery", "label", "class_id", "confidence", "novelty_score", "anomaly_score")),
     *map(_as_is, ("bundle_id", "recipe", "recipe_revision", "model_rev", "elapsed_ms", "image", "boot")),
+    *map(_as_is, ("ack", "ack_ms", "plc_verdict")),  # what the PLC did; an older record has none of it
+    Column("plc_verdict_text", lambda row: verdict_text(row) or None),
+    Column("plc_verdict_at", lambda row: moment(row.get("plc_verdict_utc_ms"))),
+    _as_is("plc_verdict_ms"),
+    Column("plc_disagrees", _disagrees),
 )  # fmt: skip
 
 

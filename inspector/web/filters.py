@@ -114,6 +114,7 @@ FIELDS: Mapping[str, tuple[str, Callable[[Form, str], object]]] = {
     "anomaly_max": ("anomaly_max", _score),
     "test": ("test_part", _yes),
     "picture": ("has_picture", _yes),
+    "plc": ("plc_disagrees", _yes),
 }
 COMMON = ("from", "to", "verdict", "reason", "lot", "serial", "part_id")  # at hand; the others fold away
 _NAMES = {"part_id": "history.part", "trigger_id": "history.trigger", "before": "history.older"}

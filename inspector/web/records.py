@@ -39,6 +39,7 @@ class Filters:
     anomaly_max: float | None = None
     test_part: bool | None = None
     has_picture: bool | None = None  # kept in the archive
+    plc_disagrees: bool | None = None  # the PLC's own verdict is another than it was told; of those that it reported
     from_no: int | None = None  # the oldest number: bounds how far one question looks back
 
 

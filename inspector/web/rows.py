@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from inspector.web.present import View, date_time, explain, milliseconds, part_view, percent, sign_of
+from inspector.web.reactions import disagrees, verdict_text
 from inspector.web.records import Row
 from inspector.web.words import has_word, readable, word
 
@@ -25,6 +26,7 @@ def row_view(row: Row) -> View:
         "elapsed": milliseconds(row["elapsed_ms"]),
         "delivery": delivery_text(row["delivery"]),
         "delivery_state": row["delivery"] or "pending",
+        "plc": word("history.plc", did=verdict_text(row)) if disagrees(row) else "",
         "image": bool(row["image"]),
         "test_part": bool(row["test_part"]),
     }

@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from inspector.web.present import View, milliseconds
+from inspector.web.records import Row
 from inspector.web.words import has_word, readable, word
 
 MEANWHILE = {"opened": "opening"}  # stage -> the end of which it begins at: the commit runs while the camera exposes
+TOLD, ACKNOWLEDGED = "publishing", "acknowledged"
 DECIDED = "decided"  # the whole that a row holds (elapsed_ms) ends here; telling the PLC comes after
 AGREE_WITHIN_MS = 1.0
 
@@ -42,6 +44,14 @@ def stages_of(stored: str | None) -> dict[str, float]:
     if not isinstance(found, dict):
         return {}
     return {str(k): float(v) for k, v in found.items() if isinstance(v, (int, float)) and math.isfinite(v)}
+
+
+def ends_of(row: Row) -> dict[str, float]:
+    """All of a row's stages; the PLC's acknowledge is noted beside them, counted from the publishing write."""
+    ends = stages_of(row["stages"])
+    if row.get("ack") == ACKNOWLEDGED and TOLD in ends and row["ack_ms"] is not None:
+        ends[ACKNOWLEDGED] = ends[TOLD] + row["ack_ms"]
+    return ends
 
 
 def cycle_of(ends: Mapping[str, float]) -> list[Stage]:

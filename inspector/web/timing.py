@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from inspector.web.present import View, date_time
 from inspector.web.records import Row
-from inspector.web.stages import Stage, cycle_of, stage_name, stages_of, sum_view, waterfall
+from inspector.web.stages import AGREE_WITHIN_MS, Stage, cycle_of, ends_of, stage_name, stages_of, sum_view, waterfall
 from inspector.web.words import word
 
 SLOWEST = 20
@@ -30,7 +30,7 @@ class Cycle:
 def cycles_of(found: Iterable[Row]) -> list[Cycle]:
     """Refused triggers, and rows without a decision, are no cycles."""
     return [
-        Cycle(row, tuple(cycle_of(stages_of(row["stages"]))), float(row["elapsed_ms"]))
+        Cycle(row, tuple(cycle_of(ends_of(row))), float(row["elapsed_ms"]))
         for row in found
         if row["kind"] == "accepted" and row["elapsed_ms"] is not None and math.isfinite(row["elapsed_ms"])
     ]
@@ -82,8 +82,9 @@ def slowest(cycles: Sequence[Cycle]) -> list[View]:
 
 def _slow_view(cycle: Cycle) -> View:
     row = cycle.row
-    longest = max((s for s in cycle.stages if not s.beside), key=lambda s: s.own_ms, default=None)
-    ends = stages_of(row["stages"])
+    within = [s for s in cycle.stages if not s.beside and s.ended_ms <= cycle.whole_ms + AGREE_WITHIN_MS]
+    longest = max(within, key=lambda s: s.own_ms, default=None)
+    ends = stages_of(row["stages"])  # how long the PLC took to acknowledge is no part of what was slow here
     return {
         "no": row["no"], "time": date_time(row["opened_utc_ms"]), "part_id": row["part_id"],
         "whole": _ms(cycle.whole_ms), "image": bool(row["image"]), "bars": waterfall(ends),

@@ -171,7 +171,7 @@ class Here:
         if s.test_part_parts is not None:
             cfg = replace(cfg, test_part_max_parts=s.test_part_parts)
         handshake = Handshake(cfg, self.rows.__contains__)
-        handshake.recall_told((id_, 0, code) for id_, (code, _) in self.rows.items())
+        handshake.recall_told((id_, 0, code, 0) for id_, (code, _) in self.rows.items())
         self.link = self.make_link(StationPlace(handshake))
         station = self.link.stations[0]
         station.set_health(HealthInput(True, OfflineReason.NONE))

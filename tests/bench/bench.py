@@ -47,6 +47,7 @@ from tests.bench.models import (
 )
 from tests.bench.rows import Row
 from tests.bench.stages import stages_s
+from tests.bench.trace_cost import trace_rows
 from tests.support.tiny_bundle import make_key, trusted_key
 from training.train import source_commit
 
@@ -99,6 +100,7 @@ async def measure(folder: Path, rounds: int, end_mono_s: float, progress: Progre
                 progress.advance(task)
             seen = stages_s(line.seen, state / "state" / "results.db")
             found = Measured(graphs, timed, line, first_s, seen).rows()
+            found += await trace_rows(folder, rows.p50(line.cycles_s()))
     progress.update(task, description="fitting the heads")
     fitting = await asyncio.to_thread(fitting_rows, graphs, folder, THREADS)
     progress.update(task, description="link")

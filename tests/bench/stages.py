@@ -1,6 +1,6 @@
 """Where a cycle's time goes: the record's own stamps, and what the simulated PLC's server saw on the wire.
 
-    edge | poll wait | hand-over | grab | frame checks | infer | decide | second commit | record | flags | PLC's scan
+    edge | poll wait | hand-over | grab | frame checks | crop | infer | decide | second commit | record | flags | scan
 
 add up to the cycle. The first commit runs beside grab and inference.
 """
@@ -28,7 +28,8 @@ OF_THE_RECORD = {  # stage -> the stamps that it lies between, milliseconds sinc
     "hand-over": ("trigger", "opening"),  # lot and serial are read from the PLC
     "grab": ("opening", "grabbed"),
     "frame checks": ("grabbed", "checked"),
-    "infer": ("checked", "predicted"),
+    "crop": ("checked", "cropped"),
+    "infer": ("cropped", "predicted"),
     "decide": ("predicted", "judged"),
     "second commit": ("judged", "decided"),
     "publish: record": ("decided", "publishing"),

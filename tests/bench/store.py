@@ -37,6 +37,7 @@ from inspector.store.months import month_files
 from inspector.store.results import SqliteResults
 from inspector.threads import DeviceThread
 from inspector.web.records import Filters, Found
+from plc.reactions import Acknowledged, Reported
 from plc.registers import Reason
 from tests.bench import rows
 from tests.bench.rows import Row
@@ -85,6 +86,8 @@ QUESTIONS: dict[str, Ask] = {
     "by the oldest bundle": _page(bundle_id=lambda record, luck: "disc-1-abc"),
     "by station": _page(station=lambda record, luck: "st2"),
     "test parts": _page(test_part=lambda record, luck: True),
+    "where the PLC disagrees": _page(plc_disagrees=lambda record, luck: True),
+    "where the PLC agrees": _page(plc_disagrees=lambda record, luck: False),
     "with a picture": _page(has_picture=lambda record, luck: True),
     "an hour somewhere": _page(
         from_utc_ms=lambda record, luck: record.moment(0.37),
@@ -185,8 +188,9 @@ async def _parts(results: SqliteResults, plain: Path) -> tuple[list[float], list
         for n in range(PARTS):
             plain_s.append(await asyncio.to_thread(_write_and_fsync, file))
             begun_s = time.perf_counter()
-            await results.refuse(Refusal(1 + n, n, Reason.OVERRUN, time.monotonic()))
+            done = await results.refuse(Refusal(1 + n, n, Reason.OVERRUN, time.monotonic()))
             insert_s.append(time.perf_counter() - begun_s)
+            results.react([Acknowledged(done.no, True, 0.012), Reported(done.no, 2, time.monotonic(), 0.8)])
             await asyncio.sleep(EVERY_S)
     return plain_s, insert_s
 

@@ -21,7 +21,8 @@ WAITING = 50_000  # rows of the month before this one that lie in results.db sti
 _COLUMNS = (
     "no, station, boot, kind, trigger_id, part_id, encoder, lot, serial, test_part, opened_utc_ms, decided_code,"
     " decided_reason, label, class_id, confidence, novelty_score, anomaly_score, bundle_id, recipe, recipe_revision,"
-    " model_rev, elapsed_ms, stages, published_code, published_reason, published_utc_ms, delivery, image"
+    " model_rev, elapsed_ms, stages, published_code, published_reason, published_utc_ms, delivery, image,"
+    " ack, ack_ms, plc_verdict, plc_verdict_ms, plc_verdict_utc_ms"
 )
 _STAGES = (
     '{"trigger": 0.0, "accepted": 0.212, "opening": 0.305, "grabbed": 9.131, "checked": 10.022, "predicted": 26.204,'
@@ -118,4 +119,5 @@ def _rows(luck: Random, first: int, after: int, begin_ms: int, each_ms: float) -
             f"SN{no:09d}", int(no % 20_000 == 0), at_ms, code, reason, label, 0, luck.random(),
             luck.random(), luck.random(), f"disc-{1 + no // 2_000_000}-abc", recipe, 1, recipe, 29.9, _STAGES,
             code, reason, at_ms + 30, "confirmed", f"reject/{no // 1000:07d}/{no:010d}.png" if code > 1 else None,
+            "acknowledged", 12.5, 1 + (code > 1) + (no % 30_000 == 0), 840.0, at_ms + 870,
         )  # fmt: skip

@@ -20,7 +20,8 @@ WIDE, PHONE = (1280, 800), (390, 844)
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def origin(tmp_path: Path) -> AsyncIterator[str]:
-    marked = Entry(500, Kind.DENT, lot="L-2026-47", serial="SN-000500", heat=True)
+    bypassed = {"ack_ms": 21.4, "plc_verdict": 4}
+    marked = Entry(500, Kind.DENT, lot="L-2026-47", serial="SN-000500", heat=True, **bypassed)
     await write_record(tmp_path, [*line_of(60), marked])
     write_settings(tmp_path)
     async with page_process(site_in(tmp_path)) as address:
@@ -45,8 +46,12 @@ async def test_a_part_is_found_by_its_serial_and_seen_with_all_that_judged_it(
     await page.screenshot(path=shots / f"history-{name}.png")
     await page.fill("[name=serial]", "SN-000500")
     await page.click(".filters button")
+    await page.screenshot(path=shots / f"history-found-{name}.png")
     await page.click("td a")
     await page.wait_for_url("**/part/*")
+    assert "acknowledged it after 21.4 ms" in await page.inner_text(".told")
+    assert "bypassed" in await page.inner_text("#plc-verdict.problem")
+    assert "PLC acknowledged" in await page.inner_text(".waterfall")
     await page.click("#heat-toggle")
     await page.wait_for_function("() => document.getElementById('heat').naturalWidth > 0")
     await page.fill("#heat-opacity", "100")
@@ -63,6 +68,17 @@ async def test_a_part_is_found_by_its_serial_and_seen_with_all_that_judged_it(
         await page.click("text=CSV")
     file = await (await begun.value).path()
     assert file.read_bytes().startswith(b"\xef\xbb\xbf") and b"SN-000500" in file.read_bytes()
+
+
+async def test_parts_that_the_plc_did_something_else_with_are_found_by_a_filter(origin: str, open_page: Open) -> None:
+    watched = await open_page(origin, "/history", WIDE, False)
+    page = watched.page
+    await page.click("details.more summary")
+    await page.select_option("[name=plc]", "1")
+    await page.click(".filters button")
+    assert [await cell.inner_text() for cell in await page.locator("tbody td:last-child").all()] == ["Yes"]
+    assert "PLC: bypassed" in await page.inner_text("tbody")
+    await fits(watched)
 
 
 @pytest.mark.parametrize(("size", "dark"), [(WIDE, True), (PHONE, False)], ids=["wide", "phone"])

@@ -12,7 +12,7 @@ from typing import Any
 import apsw
 
 PASS, NOT_INSPECTED = 1, 4
-STAGES_OF_A_PASS = ("grabbed", "checked", "predicted", "judged")
+STAGES_OF_A_PASS = ("grabbed", "checked", "cropped", "predicted", "judged")
 
 Row = Mapping[str, Any]
 

@@ -21,6 +21,7 @@ from inspector.store.previews import kept_heat
 from inspector.store.recipe_book import RecipeBook
 from inspector.store.results import SqliteResults
 from inspector.threads import DeviceThread
+from plc.reactions import Acknowledged, Reported
 from plc.registers import Reason, Verdict
 from tests.support.fake_daemon import KINDS
 
@@ -38,12 +39,17 @@ class Entry:
     lot: str = ""
     serial: str = ""
     heat: bool = False  # a heat map is kept beside the picture
+    ack_ms: float | None = None  # the PLC acknowledged it so long after it was told
+    plc_verdict: int | None = None  # what the PLC reported 840 ms after that
 
 
 def line_of(count: int) -> list[Entry]:
     """A stretch of the demo's line, with a refused trigger now and then."""
     known = {n: kind_of(n) if kind_of(n) in KINDS else Kind.EMPTY for n in range(1, count + 1)}
-    return [Entry(n, None if n % 37 == 0 else kind, lot="L-2026-47") for n, kind in known.items()]
+    return [
+        Entry(n, None if n % 37 == 0 else kind, lot="L-2026-47", ack_ms=12.5, plc_verdict=1 if kind is Kind.GOOD else 2)
+        for n, kind in known.items()
+    ]
 
 
 def heat_map() -> bytes:
@@ -93,7 +99,10 @@ async def write_record(run: Path, entries: Sequence[Entry], pictures: bool = Tru
             )
             verdict, reason, label = KINDS[entry.kind]
             seen = Prediction(label or "good", 0, 0.9731, (0.9731, 0.0269), 1.62 if reason is Reason.NO_PART else 1.2)
-            ends = {"accepted": 0.2, "opening": 0.3, "grabbed": 9.1, "checked": 10, "predicted": 26.2, "judged": 26.4}
+            ends = {
+                "accepted": 0.2, "opening": 0.3, "exposing": 0.9, "exposed": 1.4, "grabbed": 9.1, "checked": 10,
+                "cropped": 10.1, "predicted": 26.2, "judged": 26.4,
+            }  # fmt: skip
             stamps = {"trigger": accepted, **{stage: accepted + ms / 1000 for stage, ms in ends.items()}}
             decided = await results.decide(results.open(trigger), Outcome(verdict, reason), seen, JUDGED_BY, stamps)
             if pictures and verdict is not Verdict.PASS:
@@ -105,6 +114,11 @@ async def write_record(run: Path, entries: Sequence[Entry], pictures: bool = Tru
                     (run / "pictures" / heat_beside(name)).write_bytes(heat_map())
                 results.note_image(decided.no, name)
         code, why = entry.told or (decided.outcome.verdict, decided.outcome.reason)
-        await results.stamp(decided, Delivery(code, why, entry.state, clock.monotonic_s()))
+        told_s = clock.monotonic_s()
+        await results.stamp(decided, Delivery(code, why, entry.state, told_s))
+        if entry.ack_ms is not None:
+            results.react([Acknowledged(decided.no, True, entry.ack_ms / 1000)])
+        if entry.plc_verdict is not None:
+            results.react([Reported(decided.no, entry.plc_verdict, told_s + 0.84, 0.84)])
     await results.close()
     thread.close()

@@ -43,7 +43,7 @@ class Appliance:
     def _begin(self) -> None:
         cfg = HandshakeConfig(active_recipe=1)
         self.hs = self.sim.rules.handshake(cfg, self.rows.__contains__)
-        self.hs.recall_told((id_, 0, code) for id_, code in self.rows.items())
+        self.hs.recall_told((id_, 0, code, 0) for id_, code in self.rows.items())
         self.hs.health(READY, self.sim.now)
         self.parts: deque[Part] = deque()
         self.judged: tuple[Part, Record] | None = None

@@ -19,7 +19,7 @@ FAIL = Outcome(Verdict.FAIL, Reason.CLASS)
 STORAGE = Outcome(Verdict.NOT_INSPECTED, Reason.STORAGE)
 GOOD = Prediction("good", 0, 0.99, (0.99, 0.01), novelty_score=0.1)
 BY = JudgedBy("disc-1-abc", 1, 1, 1)
-STAGES = ("grabbed", "checked", "predicted", "judged")
+STAGES = ("grabbed", "checked", "cropped", "predicted", "judged")
 
 
 def trigger(seq: int, budget_s: float = 5.0, **changes: Any) -> Trigger:

@@ -94,7 +94,7 @@ class Line:
         """Also after it was killed: rows stay, everything else is gone."""
         cfg = HandshakeConfig(active_recipe=1, max_trigger_age_s=self.max_trigger_age_s)
         self.hs = Handshake(cfg, self.rows.__contains__)
-        self.hs.recall_told((id_, 0, code) for id_, code in self.rows.items())
+        self.hs.recall_told((id_, 0, code, 0) for id_, code in self.rows.items())
         self.hs.health(HEALTHY, self.now_s)
         self._jobs, self._linked, self.dead = [], False, False
 

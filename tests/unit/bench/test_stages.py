@@ -16,11 +16,12 @@ from plc.registers import CTRL, SIGNATURE, STAT, Control, Status
 from plc.sim import SimConfig
 from plc.wire import Wire
 from tests.bench.stages import OF_THE_RECORD, Seen, WatchedPlc, stages_s
+from tests.support.invariants import STAGES_OF_A_PASS
 
 BESIDE = "first commit, beside the rest"
 STAMPS = {  # milliseconds since accept
-    "trigger": 0.0, "accepted": 0.5, "opening": 0.6, "opened": 2.1, "grabbed": 1.6, "checked": 2.0, "predicted": 12.0,
-    "judged": 12.1, "decided": 13.1, "publishing": 13.6,
+    "trigger": 0.0, "accepted": 0.5, "opening": 0.6, "opened": 2.1, "grabbed": 1.6, "checked": 1.9, "cropped": 2.0,
+    "predicted": 12.0, "judged": 12.1, "decided": 13.1, "publishing": 13.6,
 }  # fmt: skip
 
 
@@ -54,7 +55,8 @@ def test_ids_of_a_former_life_are_not_taken_for_this_one(tmp_path: Path) -> None
 def test_every_stage_of_the_record_is_stamped_by_the_line() -> None:
     used = {stamp for span in OF_THE_RECORD.values() for stamp in span}
     assert used == set(STAMPS)
-    assert used - {"trigger", "opened", "publishing"} <= set(POINTS)
+    assert used - {"trigger", "opened", "publishing", "cropped"} <= set(POINTS)
+    assert {"grabbed", "checked", "cropped", "predicted", "judged"} == set(STAGES_OF_A_PASS) < used
 
 
 async def test_the_watched_plc_says_when_it_was_polled_and_when_the_flags_came() -> None:

@@ -14,6 +14,7 @@ import pytest
 from inspector.core.errors import StoreError
 from inspector.core.types import Refusal
 from inspector.store.months import month_files
+from plc.reactions import Acknowledged, Reported
 from plc.registers import Reason
 from tests.support.disks import LossyDisk, mounted, quick_folder
 from tests.support.invariants import rows_of
@@ -153,6 +154,30 @@ async def test_a_row_that_changes_between_the_two_files_keeps_its_newest_state(p
         await file_all(filing)
         await file_all(filing)
         assert (await history.row(2))["image"] == "reject/x.png" and await numbers(history) == [6, 5, 4, 3, 2, 1]
+
+
+async def test_what_the_plc_did_between_the_two_files_is_not_lost_and_moves_with_its_row(path, monkeypatch):
+    clock = Calendar()
+    async with filed(path, clock) as (results, filing), reading(path) as history:
+        await parts(results, clock, ["2026-01-10"] * 6)
+        clock.date = "2026-02-02"
+        drop = results._journal.drop
+
+        async def reacted_first(rows: Any) -> None:
+            results.react([Acknowledged(2, True, 0.012), Reported(3, 1, time.monotonic(), 1.5)])
+            await results.alive()
+            await drop(rows)
+
+        monkeypatch.setattr(results._journal, "drop", reacted_first)
+        await filing.turn()
+        monkeypatch.setattr(results._journal, "drop", drop)
+        assert [row["no"] for row in rows_of(path)][:2] == [2, 3], "they say something else than their copies"
+        await file_all(filing)
+        await file_all(filing)
+        assert [row["no"] for row in rows_of(path)] == [5, 6]
+        rows = [await history.row(no) for no in (2, 3, 4)]
+        assert [(row["ack"], row["ack_ms"]) for row in rows] == [("acknowledged", 12.0), (None, None), (None, None)]
+        assert [row["plc_verdict"] for row in rows] == [None, 1, None] and rows[1]["plc_verdict_ms"] == 1500.0
 
 
 async def test_numbers_go_on_though_every_row_was_filed(path, monkeypatch):

@@ -16,6 +16,7 @@ from inspector.core.errors import StoreBroken, StoreError
 from inspector.core.types import DeliveryState, Refusal
 from inspector.store.results import GRACE_S, SqliteResults
 from inspector.threads import DeviceThread
+from plc.reactions import Acknowledged, Reported
 from plc.registers import Reason, Verdict
 from tests.support.disks import StallingDisk, mounted
 from tests.support.invariants import check, rows_of
@@ -331,3 +332,32 @@ async def test_a_database_of_a_newer_version_is_refused(path):
     with pytest.raises(StoreError, match="newer"):
         await SqliteResults.of_file(path, "st1", SystemClock(), thread).start()
     thread.close()
+
+
+async def test_what_the_plc_did_is_written_with_the_next_commit_and_none_is_made_for_it(path):
+    async with store(path) as results:
+        one = await part(results, 1)
+        ledger = results._journal.ledger
+        commits = ledger._database.transaction
+        made = []
+        ledger._database.transaction = lambda: made.append(1) or commits()
+        seen_s = time.monotonic() - 2.0
+        results.react([Acknowledged(one.no, False, 10.0), Reported(one.no, 2, seen_s, -0.003)])
+        await results._journal.call(lambda: None)
+        assert made == [] and rows_of(path)[0]["ack"] is None
+        await part(results, 2)
+        row, other = rows_of(path)
+        assert (row["ack"], row["ack_ms"], row["plc_verdict"], row["plc_verdict_ms"]) == ("timeout", 10_000.0, 2, -3.0)
+        assert row["plc_verdict_utc_ms"] == pytest.approx(1000 * (time.time() - 2.0), abs=1500)
+        assert other["ack"] is None and other["plc_verdict"] is None
+
+
+async def test_what_the_plc_did_never_takes_the_room_of_a_row_that_waits(path, monkeypatch):
+    monkeypatch.setattr("inspector.store.ledger.MAX_WAITING", 6)
+    async with store(path) as results:
+        for seq in range(1, 10):
+            await part(results, seq)
+        results.react(Acknowledged(no, True, 0.01) for no in range(1, 10))
+        await results._journal.call(lambda: None)
+        assert len(results._journal.ledger._waiting) == 3
+        assert (await part(results, 10)).outcome == PASS

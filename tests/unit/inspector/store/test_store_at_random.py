@@ -1,4 +1,4 @@
-"""Any sequence of parts, refusals, stamps and deaths, against a model of a few lines."""
+"""Any sequence of parts, refusals, stamps, reactions of the PLC and deaths, against a model of a few lines."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from inspector.core.ports import OpenRow
 from inspector.core.types import DeliveryState, Inspection, Outcome, Refusal
 from inspector.store.results import SqliteResults
+from plc.reactions import Acknowledged, Reported
 from plc.registers import Reason, Verdict
 from tests.support.disks import quick_folder
 from tests.support.invariants import check
@@ -40,6 +41,7 @@ class TheRecord(RuleBasedStateMachine):
         self.open_now: Any = None
         self.unstamped: list[Inspection] = []
         self.ids_told: set[int] = set()
+        self.reacted: dict[int, tuple[int, int]] = {}  # no -> how often, and how many of those are on the disk for sure
 
     @initialize()
     def begin(self) -> None:
@@ -91,13 +93,25 @@ class TheRecord(RuleBasedStateMachine):
         assert done.no == max(self.rows)
         self.unstamped = [d for d in self.unstamped if d.no != done.no] + [done]
 
+    @precondition(lambda self: self.rows)
+    @rule(data=st.data())
+    def react(self, data: st.DataObject) -> None:
+        """The PLC acknowledged a result, and says something of the part; each time something else, here its number."""
+        no = data.draw(st.sampled_from(sorted(self.rows)))
+        times, sure = self.reacted.get(no, (0, 0))
+        self.reacted[no] = times + 1, sure
+        seen_s = time.monotonic()
+        self.results.react([Acknowledged(no, True, times + 1.0), Reported(no, times + 1, seen_s, None)])
+
     @rule()
     def alive(self) -> None:
         self.runner.run(self.results.alive())
+        self.reacted = {no: (times, times) for no, (times, _) in self.reacted.items()}
 
     @rule()
     def end_in_order_and_start(self) -> None:
         self.runner.run(self.stack.aclose())
+        self.reacted = {no: (times, times) for no, (times, _) in self.reacted.items()}
         self._settle()
         self._live()
 
@@ -116,6 +130,12 @@ class TheRecord(RuleBasedStateMachine):
             no = self.open_now.ticket
             if no not in {r["no"] for r in check(self.folder / "results.db", [], settled=False)}:
                 del self.rows[no]  # it was accepted, and answered by nobody
+                self.reacted.pop(no, None)
+        for row in check(self.folder / "results.db", [], settled=False):  # a death may lose the newest
+            times, sure = self.reacted.pop(row["no"], (0, 0))
+            kept = row["plc_verdict"] or 0
+            assert sure <= kept <= times
+            self.reacted[row["no"]] = kept, kept
         self._settle()
         self._live()
 
@@ -130,6 +150,9 @@ class TheRecord(RuleBasedStateMachine):
             real = found[no]
             assert real["kind"] == row["kind"] and real["delivery"] == row["delivery"], no
             assert _pair(real, "decided") == row["decided"] and _pair(real, "published") == row["published"], no
+            times, sure = self.reacted.get(no, (0, 0))
+            assert sure <= (real["plc_verdict"] or 0) <= times, no
+            assert real["ack_ms"] == (1000.0 * real["plc_verdict"] if real["plc_verdict"] else None), no
         settled = sum(row["delivery"] is not None for row in self.rows.values())
         counts = self.results.counts.as_status()
         assert counts.pop("triggers") == settled == sum(counts.values())

@@ -49,6 +49,14 @@ def test_the_slowest_cycle_comes_first_with_the_stage_that_took_longest() -> Non
     assert slowest(cycles_of([row(1, 100.0)]))[0]["longest"] == "Decision saved 91.0 ms"
 
 
+def test_how_long_the_plc_took_to_acknowledge_is_no_part_of_what_was_slow() -> None:
+    one = row(1, 100.0, ack="acknowledged", ack_ms=4000.0)
+    stages = {**json.loads(one["stages"]), "publishing": 101.0}
+    (found,) = slowest(cycles_of([{**one, "stages": json.dumps(stages)}]))
+    assert found["longest"] == "Decision saved 91.0 ms" and found["whole"] == "100.0 ms"
+    assert "PLC acknowledged" not in [bar["name"] for bar in found["bars"]]
+
+
 def test_refused_triggers_and_rows_without_a_decision_are_no_cycles() -> None:
     assert cycles_of([row(1, 5.0, kind="refused"), row(2, 5.0, elapsed_ms=None), row(3, 5.0, elapsed_ms=np.inf)]) == []
 
@@ -90,9 +98,11 @@ async def test_the_page_and_its_csv_say_what_sql_says(tmp_path: Path, monkeypatc
     assert [(int(line[0]), float(line[5])) for line in lines[1:]] == newest
     assert lines[0][5] == "Trigger to decision on record, ms [elapsed_ms]"
     own = [n for n, name in enumerate(lines[0]) if name.endswith("_ms]") and n > 5 and "opened_ms" not in name]
-    told = next(n for n in own if "publishing" in lines[0][n])
+    after = [n for n in own if re.search(r"\[(publishing|published|acknowledged)_ms\]", lines[0][n])]
+    assert [lines[0][n] for n in after][-1].startswith("PLC acknowledged") and len(after) == 2
     for line in lines[1:]:
-        assert abs(sum(float(line[n]) for n in own if n != told) - float(line[5])) <= 1.0
+        assert abs(sum(float(line[n]) for n in own if n not in after) - float(line[5])) <= 1.0
+        assert float(line[after[-1]]) == pytest.approx(12.5, abs=0.01)
     whole = re.search(r'<tr class="whole">.*?</tr>', page, re.S)
     assert whole and f">{len(newest)}<" in whole[0] and f">{slow:.1f}<" in whole[0]
     assert "777.0 ms" in everything and "777.0 ms" not in page

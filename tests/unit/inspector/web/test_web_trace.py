@@ -146,7 +146,7 @@ async def test_all_that_the_plc_was_told_is_listed_in_order(record: Path) -> Non
     change(record, sql, int(Verdict.NOT_INSPECTED), int(Reason.RESTARTED), "confirmed")
     async with client_of(site_in(record)) as client:
         page = (await client.get("/part/1")).text
-    told = re.findall(r"<b>([^<]+)</b> <span[^>]*>([^<]+)</span></li>", page)
+    told = re.findall(r"<b>([^<]+)</b> <span[^>]*>([^<]+)</span>(?:<br>|</li>)", page)
     assert [text.rpartition(" ")[2] for text, _ in told] == ["Pass", "(100)", "(108)"]
     assert [state for _, state in told] == ["Confirmed", "Not confirmed", "Confirmed"]
 

@@ -1,0 +1,64 @@
+"""The real daemon over Modbus: a part's acknowledge and the PLC's own verdict arrive on its row, or are not known."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from inspector.web.reactions import disagrees
+from plc.registers import Verdict
+from plc.sim import SimConfig
+from tests.support.invariants import Row, rows_of
+from tests.support.live_line import LiveLine, live_line
+
+pytestmark = [pytest.mark.system, pytest.mark.slow]
+ON_RECORD_S = 4.0  # a tick of health, then the next commit: the store's own beat at the latest
+
+
+def row_of(line: LiveLine, trigger_id: int) -> Row:
+    return next(row for row in rows_of(line.db) if row["trigger_id"] == trigger_id)
+
+
+async def comes(line: LiveLine, trigger_id: int, true: Callable[[Row], bool]) -> Row:
+    """Until the row says so."""
+    assert await line.until(lambda: true(row_of(line, trigger_id)), ON_RECORD_S), dict(row_of(line, trigger_id))
+    return row_of(line, trigger_id)
+
+
+async def test_what_the_plc_did_with_each_part_stands_on_its_row_and_not_known_where_the_daemon_died(tmp_path: Path):
+    async with live_line(tmp_path, SimConfig(result_timeout_s=6)) as line:
+        line.configure()
+        await line.start()
+        await line.ready()
+
+        passed = await line.good()
+        row = await comes(line, passed.trigger_id, lambda row: None not in (row["ack"], row["plc_verdict"]))
+        assert (row["ack"], row["plc_verdict"], disagrees(row)) == ("acknowledged", 1, False)
+        assert 0 < row["ack_ms"] < 4000 and 0 < row["plc_verdict_ms"] < 4000
+        told_s, said_s = row["published_utc_ms"] / 1000, row["plc_verdict_utc_ms"] / 1000
+        assert said_s - told_s == pytest.approx(row["plc_verdict_ms"] / 1000, abs=0.05)
+
+        # the PLC overrules a PASS: its own reject is on record, and that it disagrees
+        line.sim.ctrl["PLC_VERDICT"] = 2
+        row = await comes(line, passed.trigger_id, lambda row: row["plc_verdict"] == 2)
+        assert row["published_code"] == Verdict.PASS and disagrees(row)
+
+        # killed between result and acknowledge
+        await line.sim.wait_ready(5)
+        held = line.raise_trigger(line.next_good())
+        assert await line.until(lambda: line.sim.stat()["RES_TRIGGER_ID"] == held.trigger_id, 6)
+        assert line.process is not None
+        line.process.send_signal(signal.SIGKILL)
+        await line.process.wait()
+        await line.start()
+        await line.answer(held)
+        await line.ready()
+        after = await line.good()
+        row = await comes(line, after.trigger_id, lambda row: row["ack"] is not None)
+        assert row["ack"] == "acknowledged"
+        row = row_of(line, held.trigger_id)
+        assert (row["ack"], row["ack_ms"], row["plc_verdict"], row["plc_verdict_ms"]) == (None,) * 4
+        line.checked()
