@@ -20,6 +20,7 @@ export function follow(url, on) {
       on.status(status);
       tell();
     });
+    source.addEventListener("gone", () => on.gone?.());
     source.addEventListener("link", (e) => {
       up = JSON.parse(e.data).up;
       tell();
