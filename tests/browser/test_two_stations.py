@@ -20,6 +20,7 @@ from tests.support.fake_daemon import FakeDaemon
 from tests.support.looking import AXE, SERIOUS
 from tests.support.office import PASSWORD, make_hashes_cheap
 from tests.support.page import page_process, site_in, until
+from tests.support.record import write_record
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 PHONE = (390, 844)
@@ -109,6 +110,7 @@ async def test_tabs_fit_every_screen_say_what_the_others_show_and_lead_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, open_page: Open, shots: Path
 ) -> None:
     make_hashes_cheap(monkeypatch)
+    await write_record(tmp_path, [])
     fake, site = FakeDaemon(tmp_path), site_in(tmp_path)
     names = ["Infeed-left", "Infeed-right", *(f"Cell-{n}" for n in range(3, 8)), "a-station-whose-name-has-thirty2"]
     fake.changes = {"station": names[0], "offline_reason": 0}
@@ -135,7 +137,7 @@ async def test_tabs_fit_every_screen_say_what_the_others_show_and_lead_there(
         await seen.page.evaluate(AXE)
         for scheme in ("light", "dark"):
             await seen.page.emulate_media(color_scheme=scheme)
-            assert await seen.page.evaluate(SERIOUS, []) == []
+            assert await seen.page.evaluate(SERIOUS, None) == []
             await seen.page.screenshot(path=shots / f"line-eight-stations-{scheme}.png")
         await seen.page.click(f"#stations [data-station={names[1]}]")
         await shows(seen.page, "FAIL", tabs)

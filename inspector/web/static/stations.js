@@ -8,7 +8,7 @@ let old = null; // what is shown of all while there is no news
 
 function link(name, here) {
   const made = el("a", { href: `/?station=${encodeURIComponent(name)}`, "data-station": name },
-    el("span", { class: "name" }, name), " ", sign("offline"), " ", el("span", { class: "word" }));
+    sign("offline"), el("span", { class: "name" }, name), " ", el("span", { class: "word" }));
   if (name === here) made.setAttribute("aria-current", "page");
   return made;
 }

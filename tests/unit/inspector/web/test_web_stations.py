@@ -131,7 +131,7 @@ async def test_the_address_says_the_station_and_this_browser_comes_back_to_it(da
         otherwise = await client.get("/")
     assert (first.status_code, first.headers["location"]) == (303, "/?station=left")
     assert right.status_code == 200 and 'data-events="/events?station=right"' in right.text
-    assert 'data-station="right" data-sign="offline" aria-current="page"' in right.text
+    assert 'data-station="right" data-sign="offline" title="right" aria-current="page"' in right.text
     assert again.headers["location"] == "/?station=right" and otherwise.headers["location"] == "/?station=left"
 
 
