@@ -273,13 +273,19 @@ def test_every_alarm_names_its_station_and_those_of_the_box_none() -> None:
     assert alarms_view(alone)["alarms"][0]["station"] == ""
 
 
-async def test_the_part_page_and_the_history_know_the_station(tmp_path: Path) -> None:
-    await write_record(tmp_path, [Entry(11)], pictures=False)
-    await write_record(tmp_path, [Entry(22)], pictures=False, station="st2")
-    async with client_of(site_in(tmp_path)) as client:
-        page, rows = await client.get("/part/2"), await client.get("/history", params={"station": "st2"})
-    assert 'href="/history?station=st2"' in page.text
+async def test_the_part_page_says_its_station_and_the_history_finds_by_it(daemon: FakeDaemon) -> None:
+    await write_record(daemon.run, [Entry(11)], pictures=False, station="left")
+    await write_record(daemon.run, [Entry(22)], pictures=False, station="right")
+    async with reached(daemon) as (_, client):
+        page, rows = await client.get("/part/2"), await client.get("/history", params={"station": "right"})
+        former = await client.get("/history", params={"station": "former"})
+    assert 'href="/history?station=right"' in page.text
     assert "/part/2" in rows.text and "/part/1" not in rows.text
+    assert '<option value="right" selected>' in rows.text and '<td class="time">right</td>' in rows.text
+    assert '<option value="former" selected>' in former.text
+    async with client_of(site_in(daemon.run)) as alone:
+        plain = (await alone.get("/history")).text
+    assert '<option value="left"' not in plain and 'name="station"' in plain, "of one station there is no choice"
 
 
 async def test_a_part_of_a_station_that_the_status_does_not_name_is_of_another_version(tmp_path: Path) -> None:
