@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from inspector.control_wire import ControlError
 from inspector.core.details import AND, Detail
 from inspector.core.ports import Clock
 from inspector.core.types import Inspection, Limits
@@ -65,7 +66,7 @@ class Board:
 
     def saw(self, done: Inspection) -> None:
         """One more part, or one more refused trigger."""
-        message = part_message(done, int(self.clock.utc_s() * 1000))
+        message = part_message(done, self.about.station, int(self.clock.utc_s() * 1000))
         self._parts.appendleft(message)
         if not message["refused"]:
             self._cycles_ms.append(done.elapsed_ms)
@@ -123,7 +124,7 @@ class Board:
 
 
 def status_of_box(boards: Sequence[Board]) -> Message:
-    """The first station's status; where there are others, a line of each, and their alarms with their names."""
+    """The first station's status; where there are others, that of each as well, and all alarms with their names."""
     first, *others = (board.status() for board in boards)
     if not others:
         return first
@@ -131,12 +132,19 @@ def status_of_box(boards: Sequence[Board]) -> Message:
         {**alarm, "id": f"{other['station']}.{alarm['id']}", "cause": f"{other['station']}: {alarm['cause']}"}
         for other in others for alarm in other["alarms"]
     ]  # fmt: skip
-    listed = (
-        "station", "number", "mode", "ready", "offline_reason", "recipe", "recipe_revision", "tallies",
-        "part_difference",
-    )  # fmt: skip
-    lines = [{key: status[key] for key in listed} for status in (first, *others)]
+    lines = [{key: value for key, value in status.items() if key != "alarms"} for status in (first, *others)]
     return {**first, "alarms": [*first["alarms"], *alarms], "stations": lines}
+
+
+def recent_of(boards: Sequence[Board], station: str = "") -> list[Message]:
+    """The last parts of one station, newest first; without a name those of each, in the order of the configuration.
+
+    Raises ControlError: there is no such station.
+    """
+    asked = [board for board in boards if station in ("", board.about.station)]
+    if not asked:
+        raise ControlError(f"this box has no station {station[:32]!r}")
+    return [part for board in asked for part in board.recent()]
 
 
 def tallies_message(tallies: Tallies) -> list[Message]:
@@ -150,12 +158,13 @@ def tallies_message(tallies: Tallies) -> list[Message]:
     ]  # fmt: skip
 
 
-def part_message(done: Inspection, utc_ms: int) -> Message:
+def part_message(done: Inspection, station: str, utc_ms: int) -> Message:
     """One part as other processes are told of it. A part counts as what the PLC was told."""
     p, told = done.prediction, done.delivery
     pictured = "grabbed" in done.stamps
     return {
-        "no": done.no, "trigger_id": done.trigger.seq, "part_id": done.trigger.part_id, "utc_ms": utc_ms,
+        "station": station, "no": done.no, "trigger_id": done.trigger.seq, "part_id": done.trigger.part_id,
+        "utc_ms": utc_ms,
         "code": int(told.code if told else done.outcome.verdict),
         "reason": int(told.reason if told else done.outcome.reason),
         "label": p.label if p else None, "confidence": p.confidence if p else None,

@@ -14,7 +14,7 @@ import structlog
 
 from inspector.alarm_keeper import AlarmKeeper, conditions_of
 from inspector.backup.places import require_whole
-from inspector.board import Message, status_of_box
+from inspector.board import Message, recent_of, status_of_box
 from inspector.changeover import obey_forever
 from inspector.config import AppConfig
 from inspector.control import ControlServer, Handler
@@ -200,14 +200,15 @@ async def open_box(cfg: AppConfig) -> AsyncIterator[Box]:
         trends = TrendBook(cfg.paths.state / HEALTH_DB)
         upkeep = Upkeep(cfg, clock, stations, trends, DeviceThread("upkeep"), DeviceThread("backups"))
         stack.callback(upkeep.close)
-        board = stations[0].board
+        boards = [running.board for running in stations]
         dry_run = DryRun(cfg, partial(all_offline, stations))
         stack.push_async_callback(dry_run.close)
         control = ControlServer(
             cfg.paths.run / "control.sock",
             _all_of(
                 {
-                    "status": lambda *_: box.status(), "recent": lambda *_: board.recent(),
+                    "status": lambda *_: box.status(),
+                    "recent": lambda params, _: recent_of(boards, str(params.get("station", ""))),
                     "look": look_method(stations, threads["look"]), "support": lambda *_: support_view(stations),
                 },
                 alarms.handlers(), retention.handlers(), Controls(stations, dry_run).handlers(),
@@ -218,7 +219,8 @@ async def open_box(cfg: AppConfig) -> AsyncIterator[Box]:
         box = Box(shared, stations, links, archive, filing, retention, alarms, upkeep, control)
         await control.start()
         stack.push_async_callback(control.close)
-        board.push = control.push
+        for board in boards:
+            board.push = control.push
         yield box
 
 

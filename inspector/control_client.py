@@ -40,9 +40,9 @@ class ControlClient:
         found: Mapping[str, Any] = await self.call("status")
         return found
 
-    async def recent(self) -> list[Mapping[str, Any]]:
-        """The last parts, newest first."""
-        found: list[Mapping[str, Any]] = await self.call("recent")
+    async def recent(self, station: str = "") -> list[Mapping[str, Any]]:
+        """The last parts of one station, newest first; without a name those of each. Raises ControlError: unknown."""
+        found: list[Mapping[str, Any]] = await self.call("recent", {"station": station} if station else {})
         return found
 
     async def events(self) -> AsyncIterator[tuple[str, Mapping[str, Any]]]:

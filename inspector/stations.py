@@ -262,7 +262,8 @@ def note_wrong_accept(shared: Shared, station: str, part: tuple[int, int]) -> Fu
 
 
 def view_of(section: StationConfig, judging: Judging) -> View:
-    return View(judging.limits, judging.recipe.roi, section.mode is Mode.COLLECT, judging.anomaly_median)
+    collects = section.mode is Mode.COLLECT
+    return View(judging.limits, judging.recipe.roi, collects, judging.anomaly_median, section.id)
 
 
 def about_of(cfg: AppConfig, section: StationConfig, judging: Judging, simulated: bool) -> About:

@@ -114,6 +114,15 @@ class Kind(Enum):
 
 
 KINDS: Mapping[str, Kind] = {kind.key: kind for kind in Kind}
+OF_THE_BOX = frozenset(  # of what all stations share, told by the first one's health; other kinds are a station's own
+    {
+        Kind.ARCHIVE, Kind.BROKEN_RECORD, Kind.BROKEN_RECORD_REGAINED, Kind.BROKEN_ACCOUNTS, Kind.BROKEN_MONTH,
+        Kind.FILING, Kind.STORAGE_STUCK, Kind.STORAGE_RESERVE, Kind.STORAGE_RESERVE_SHORT, Kind.STORAGE_INODES,
+        Kind.STORAGE_DOUBT, Kind.STORAGE_ASIDE, Kind.UPKEEP, Kind.CPU_TEMP, Kind.DISK_FREE, Kind.DISK_FREE_FAULT,
+        Kind.INODES_FREE, Kind.CLOCK_OFFSET, Kind.CLOCK_STEP, Kind.CLOCK_FREE, Kind.CERTIFICATE_PAGE,
+        Kind.CERTIFICATE_PAGE_FAULT, Kind.BACKUP_AGE, Kind.BACKUP_AGE_FAULT,
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,7 @@ class View:
     roi: tuple[int, int, int, int] | None = None  # of the view in the camera picture, for the heat map
     keep_all: bool = False  # mode collect
     anomaly_median: float | None = None  # of the bundle, for the heat map
+    station: str = ""  # whose ring the small pictures are in
 
     @property
     def heat_scale(self) -> HeatScale | None:
@@ -213,7 +214,8 @@ class ImageArchive:
                 self._waiting_bytes -= frame.image.nbytes
 
     def _show(self, decided: Inspection, frame: Frame, view: View) -> None:
-        self._previewed(self._ring.write(decided.no, frame.image, _heat_of(decided), view.heat_scale, view.roi))
+        heat = _heat_of(decided)
+        self._previewed(self._ring.write(decided.no, frame.image, heat, view.heat_scale, view.roi, view.station))
 
     def _store(self, decided: Inspection, frame: Frame, kind: Kind, view: View) -> None:
         heat = kept_heat(_heat_of(decided), view.heat_scale, frame.image.shape, view.roi)

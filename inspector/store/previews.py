@@ -1,8 +1,8 @@
-"""Small pictures for the screen: the last 128 parts, and where the model looked. They may be lost at any time."""
+"""Small pictures for the screen: the last 128 parts of each station, and where the model looked. They may be lost."""
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,11 +31,11 @@ class Preview:
 
 
 class PreviewRing:
-    """Blocking; one thread only."""
+    """Blocking; one thread only. A station that runs fast takes no room from one that runs slowly."""
 
     def __init__(self, folder: Path, size: int = RING) -> None:
         self._folder, self._size = folder, size
-        self._files: deque[Preview] = deque()
+        self._files: defaultdict[str, deque[Preview]] = defaultdict(deque)  # by station
 
     def load(self) -> None:
         """Begin with an empty ring: what lies there is of a former life. Raises OSError."""
@@ -50,6 +50,7 @@ class PreviewRing:
         heat: Heat | None,
         scale: HeatScale | None,
         roi: tuple[int, int, int, int] | None = None,
+        station: str = "",
     ) -> Preview:
         """image: (H, W, 3) uint8 RGB; heat: (h, w) over the view, higher is stranger. Raises OSError, cv2.error.
 
@@ -59,12 +60,13 @@ class PreviewRing:
         small = shrunk(image, LONGEST_SIDE)
         size = small.shape[1], small.shape[0]
         preview = Preview(no, picture_name(no), heat_name(no) if heat is not None else None)
-        self._files.append(preview)  # before the files, so that a half-written pair leaves with the ring too
+        files = self._files[station]
+        files.append(preview)  # before the files, so that a half-written pair leaves with the ring too
         if preview.heat is not None and heat is not None:
             self._save(preview.heat, heat_over(heat, scale, image.shape[:2], size, roi))
         self._save(preview.picture, small)
-        while len(self._files) > self._size:
-            self._remove(self._files.popleft())
+        while len(files) > self._size:
+            self._remove(files.popleft())
         return preview
 
     def _save(self, name: str, image: Image) -> None:

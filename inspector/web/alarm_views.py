@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from inspector.core.alarm_kinds import CRITICAL, HIGH, KINDS, LOW, MEDIUM
+from inspector.core.alarm_kinds import CRITICAL, HIGH, KINDS, LOW, MEDIUM, OF_THE_BOX
 from inspector.core.alarms import BOX, UNHEEDED, Change, Event, Phase
 from inspector.store.alarm_history import DAY_MS, RATE_MS, Record
 from inspector.web.present import UNKNOWN, Message, View, clock_time, date_time, help_of, percent
@@ -20,8 +20,8 @@ RANKS = (CRITICAL, HIGH, MEDIUM, LOW)
 AIM = {LOW: 0.80, MEDIUM: 0.15, HIGH: 0.05}  # shares, ISA-18.2; what is critical counts with HIGH
 
 
-def alarm_view(alarm: Message) -> View:
-    """One alarm of the status message, with all its texts."""
+def alarm_view(alarm: Message, first: str = "") -> View:
+    """One alarm of the status message, with all its texts. first: of several stations; "": there is one."""
     id_, phase = str(alarm["id"]), str(alarm.get("phase", ""))
     priority, until = str(alarm.get("priority", HIGH)), alarm.get("shelved_until_utc_ms")
     by, why = str(alarm.get("shelved_by", "")), str(alarm.get("shelved_why", ""))
@@ -29,7 +29,7 @@ def alarm_view(alarm: Message) -> View:
         "id": id_,
         "name": name_of(alarm),
         "help": help_of("alarm", alarm.get("key")),
-        "station": station_of(id_),
+        "station": station_text(whose(alarm, first)),
         "cause": _said(alarm, ".cause"),
         "consequence": _said(alarm, ".consequence"),
         "action": _said(alarm, ".action"),
@@ -47,11 +47,22 @@ def alarm_view(alarm: Message) -> View:
     }
 
 
-def alarms_view(status: Message) -> View:
+def alarms_view(status: Message, own: str = "") -> View:
     """For the screens: the list, what is wrong now and nobody took note of first, by priority; what is shelved; how
-    many nobody took note of."""
-    views = [alarm_view(alarm) for alarm in status.get("alarm_list") or []]
-    views.sort(key=lambda view: (not view["may_ack"], view["phase"] == Phase.CLEARED, _rank(view["priority"])))
+    many nobody took note of.
+
+    own: the station of the screen, whose alarms come before those of others that are as urgent.
+    """
+    stations = status.get("stations") or []
+    first = str(stations[0]["station"]) if stations else ""
+    found = [(whose(alarm, first), alarm_view(alarm, first)) for alarm in status.get("alarm_list") or []]
+    found.sort(
+        key=lambda each: (
+            not each[1]["may_ack"], each[1]["phase"] == Phase.CLEARED, _rank(each[1]["priority"]),
+            each[0] not in ("", own),
+        )
+    )  # fmt: skip
+    views = [view for _, view in found]
     return {
         "alarms": [view for view in views if not view["shelved"]],
         "shelved": [view for view in views if view["shelved"]],
@@ -69,9 +80,13 @@ def name_of(alarm: Message) -> str:
     return _said(alarm, "")
 
 
-def station_of(id_: str) -> str:
-    """In a box of several stations: which one, where it is not the first."""
-    station, _, _ = id_.rpartition(".")
+def whose(alarm: Message, first: str) -> str:
+    """The station that it is of in a box of several; "": the box's own. first: the one that no id has before it."""
+    station, _, _ = str(alarm["id"]).rpartition(".")
+    return station or ("" if KINDS.get(str(alarm.get("key", ""))) in OF_THE_BOX else first)
+
+
+def station_text(station: str) -> str:
     return word("alarms.station", station=station) if station else ""
 
 
@@ -81,8 +96,8 @@ def moment(utc_ms: int | None) -> str:
     return clock_time(utc_ms) if text[:10] == today[:10] else text
 
 
-def record_view(record: Record) -> View:
-    """Rates, shares and journal of the page."""
+def record_view(record: Record, first: str = "") -> View:
+    """Rates, shares and journal of the page. first: of several stations; "": there is one."""
     return {
         "rates": [
             _rate("alarms.rate.now", record.now, str(record.now)),
@@ -91,7 +106,7 @@ def record_view(record: Record) -> View:
         ],
         "shares": _shares(record.by_priority),
         "often": [(name_of({"key": key}), count) for key, count in record.often],
-        "journal": [_line(change) for change in record.journal],
+        "journal": [_line(change, first) for change in record.journal],
     }
 
 
@@ -156,12 +171,12 @@ def _shares(by_priority: Mapping[str, int]) -> list[View]:
     ]  # fmt: skip
 
 
-def _line(change: Change) -> View:
+def _line(change: Change, first: str) -> View:
     alarm: dict[str, Any] = {"key": change.key, "params": change.params, "cause": change.cause}
     return {
         "time": date_time(change.utc_ms),
         "name": name_of(alarm),
-        "station": station_of(change.id),
+        "station": station_text(whose({**alarm, "id": change.id}, first)),
         "cause": _said(alarm, ".cause"),
         "priority_text": _known(f"priority.{change.priority}", change.priority),
         "event": str(change.event),

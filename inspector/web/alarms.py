@@ -77,10 +77,11 @@ async def unshelve(request: Request) -> Response:
 async def _page(request: Request, template: str) -> Response:
     site = site_of(request)
     try:
-        found = record_view(await site.records.ask(partial(read_record, utc_ms=int(time.time() * 1000))))
+        record = await site.records.ask(partial(read_record, utc_ms=int(time.time() * 1000)))
     except Unreadable:
         return site.page(template, 503, here="alarms", record=None)
-    return site.page(template, here="alarms", record=found)
+    stations = site.feed.stations
+    return site.page(template, here="alarms", record=record_view(record, stations[0] if len(stations) > 1 else ""))
 
 
 async def _have_done(request: Request, method: str, params: Mapping[str, Any]) -> Response:

@@ -133,15 +133,32 @@ async def watch_records(site: Site) -> None:
 
 
 async def _read_records(site: Site) -> None:
-    station = site.feed.status.get("station")
-    before_no, count = site.feed.lacks
-    if count:
-        found = await site.records.page(Filters(station=station), before_no, count)
-        site.feed.set_earlier([partial(rows.screen_part, row) for row in found if row["delivery"] is not None])
-    if site.feed.up and site.feed.last_fail is None:
-        failed = await site.records.page(Filters(verdict=int(Verdict.FAIL), station=station), None, 1)
-        if failed and failed[0]["published_code"] is not None:
-            site.feed.set_last_fail(partial(rows.screen_part, failed[0]))
+    for station in site.feed.stations if site.feed.up else ():
+        await _read_earlier(site, station)
+        await _read_fail(site, station)
+
+
+async def _read_earlier(site: Site, station: str) -> None:
+    strip = site.feed.strip(station)
+    if not (wanted := strip.earlier).count:
+        return
+    found = await site.records.page(Filters(station=station), wanted.before_no, wanted.count)
+    settled = [partial(rows.screen_part, row) for row in found if row["delivery"] is not None]
+    if strip.earlier is wanted and strip.set_earlier(settled, found.searched_to_no):  # the daemon may have begun anew
+        site.feed.refresh(station)
+
+
+async def _read_fail(site: Site, station: str) -> None:
+    strip = site.feed.strip(station)
+    if not (wanted := strip.fail).count:
+        return
+    found = await site.records.page(Filters(verdict=int(Verdict.FAIL), station=station), wanted.before_no, 1)
+    if strip.fail is not wanted:
+        return
+    if not found:
+        strip.has_no_fail(found.searched_to_no)
+    elif found[0]["published_code"] is not None and strip.set_last_fail(partial(rows.screen_part, found[0])):
+        site.feed.refresh(station)
 
 
 def run(cfg: AppConfig) -> None:

@@ -1,14 +1,13 @@
 """The daemon's latest word, kept in memory in every language and handed to every open screen in its own.
 
 One connection to the control socket serves all browsers; a browser that reads too slowly is dropped, so none can hold
-up another, and none reaches the daemon.
+up another, and none reaches the daemon. Each screen follows one station of the box.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import math
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -21,24 +20,24 @@ import structlog
 from inspector.core.errors import InspectorError
 from inspector.web import present
 from inspector.web.alarm_views import alarms_view
-from inspector.web.words import LANGUAGES, in_each, language
+from inspector.web.strips import Strip, View, Views
+from inspector.web.words import in_each, language, speaking
 
 log = structlog.get_logger(__name__)
 
 MAX_CLIENTS = 64
 QUEUE = 32  # messages that wait for a screen to begin
-KEEP = 100  # parts in memory
-NEWEST = 8  # parts whose pictures may still be on their way
 SILENT_S = 5.0  # the daemon speaks every second; after this the connection is made anew
 RETRY_S = 0.3
 FRESH_S = 2.0
 
-View = dict[str, Any]
-Views = Mapping[str, View]  # by language; what is no text is equal in all
-
 
 class FeedFull(InspectorError):
     """As many screens are open as we serve."""
+
+
+class UnknownStation(InspectorError):
+    """The box has no station of this name: no other one may be shown in its place."""
 
 
 class Daemon(Protocol):
@@ -46,8 +45,8 @@ class Daemon(Protocol):
 
     async def status(self) -> Mapping[str, Any]: ...
 
-    async def recent(self) -> list[Mapping[str, Any]]:
-        """The last parts, newest first."""
+    async def recent(self, station: str) -> list[Mapping[str, Any]]:
+        """The last parts of a station, newest first."""
         ...
 
     def events(self) -> AsyncIterator[tuple[str, Mapping[str, Any]]]:
@@ -59,10 +58,13 @@ Connect = Callable[[], AbstractAsyncContextManager[Daemon]]
 
 
 class Screen:
-    """One open browser, in the language it was opened in. Its messages wait until `begin` says where they go."""
+    """One open browser, in the language it was opened in. Its messages wait until `begin` says where they go.
 
-    def __init__(self) -> None:
-        self.language = language()
+    station: the one that it follows; "": the first.
+    """
+
+    def __init__(self, station: str = "") -> None:
+        self.station, self.language = station, language()
         self.waiting: deque[bytes] = deque()
         self.ended = asyncio.Event()
         self._take: Callable[[bytes], None] | None = None
@@ -103,11 +105,11 @@ class Feed:
     ) -> None:
         self._connect, self._assets, self._monotonic_s = connect, assets, monotonic_s
         self._screens: set[Screen] = set()
-        self._parts: deque[Views] = deque(maxlen=KEEP)  # newest first
-        self._last_fail: Views | None = None
-        self._earlier_asked = False
-        self._status: Views | None = None
+        self._strips: dict[str, Strip] = {}  # by station, in the order of the configuration; none before the first word
+        self._nobodys = Strip()  # what is shown while it is not known which stations there are
         self._raw: Mapping[str, Any] = {}
+        self._lines: dict[str, Mapping[str, Any]] = {}  # of the status message: each station's own
+        self._said: dict[tuple[str, str], View] = {}  # the status by station and language, made when it is first shown
         self._status_at_s = float("-inf")
         self.up = False
 
@@ -119,24 +121,51 @@ class Feed:
         return self._raw
 
     @property
+    def lines(self) -> Sequence[Mapping[str, Any]]:
+        """The same of each station."""
+        return list(self._lines.values())
+
+    @property
     def ready(self) -> bool:
-        """True only on a fresh word of the daemon that it is ready."""
+        """True only on a fresh word of the daemon that all stations are ready."""
         fresh = self._monotonic_s() - self._status_at_s <= FRESH_S
-        return self.up and fresh and self._raw.get("ready") is True
+        return self.up and fresh and all(line.get("ready") is True for line in self._lines.values())
+
+    @property
+    def stations(self) -> Sequence[str]:
+        """Their names, in the order of the configuration; none before the daemon's first word."""
+        return list(self._strips)
+
+    def strip(self, station: str = "") -> Strip:
+        """Of a station; "": of the first. While no station is known, all are empty. Raises UnknownStation."""
+        if not self._strips:
+            return self._nobodys
+        if (name := self._name(station)) not in self._strips:
+            raise UnknownStation(f"there is no station {station[:32]!r}")
+        return self._strips[name]
+
+    def tabs(self) -> list[View]:
+        """What each station shows now, in the language of the task; none where there is one station only."""
+        if len(self._strips) < 2:
+            return []
+        return [present.tab_view(self._lines[name], strip.newest) for name, strip in self._strips.items()]
 
     @property
     def screens(self) -> int:
         return len(self._screens)
 
-    def open_screen(self) -> Screen:
-        """A new browser, with all that it needs to draw first in its queue. Raises FeedFull."""
+    def open_screen(self, station: str = "") -> Screen:
+        """A new browser, with all that it needs to draw first in its queue. Raises FeedFull, UnknownStation."""
         if len(self._screens) >= MAX_CLIENTS:
             raise FeedFull(f"{MAX_CLIENTS} screens are open")
-        screen = Screen()
-        screen.offer(encode("hello", self._hello(screen.language)))
+        self.strip(station)
+        screen = Screen(station)
+        name = self._name(station)
+        screen.offer(encode("hello", self._hello(name, screen.language)))
         screen.offer(encode("link", {"up": self.up}))
-        if self.up and self._status is not None:
-            screen.offer(encode("status", {**self._status[screen.language], "age_ms": self._status_age_ms()}))
+        if self.up and self._lines:
+            status = self._status_of(name, screen.language)
+            screen.offer(encode("status", {**status, "age_ms": self._status_age_ms()}))
         self._screens.add(screen)
         return screen
 
@@ -148,48 +177,17 @@ class Feed:
         for screen in list(self._screens):
             screen.close()
 
-    @property
-    def lacks(self) -> tuple[int | None, int]:
-        """(before number, how many) of earlier parts to be taken from the record, once after each daemon's start."""
-        if not self.up or self._earlier_asked:
-            return None, 0
-        oldest = _plain(self._parts[-1])["no"] if self._parts else None
-        return oldest, KEEP - len(self._parts)
-
-    def set_earlier(self, views: Sequence[Callable[[], View]]) -> None:
-        """What `lacks` asked for, newest first; each view is made in the language of the task."""
-        self._earlier_asked = True
-        oldest = _plain(self._parts[-1])["no"] if self._parts else math.inf
-        earlier = [part for part in map(in_each, views) if _plain(part)["no"] < oldest]
-        self._parts.extend(earlier[: KEEP - len(self._parts)])
-        if earlier:
-            self._push("hello", self._hello)
-
-    def set_last_fail(self, view: Callable[[], View]) -> None:
-        """From the record, where the daemon's memory is too short; view: makes it, in the language of the task."""
-        part = in_each(view)
-        if self._last_fail is None or _plain(part)["no"] > _plain(self._last_fail)["no"]:
-            self._last_fail = part
-            self._push("hello", self._hello)
+    def refresh(self, station: str) -> None:
+        """Have the screens of a station draw it anew: its strip has changed, and by no new part."""
+        self._push("hello", self._hello, self._name(station))
 
     def expects(self, name: str) -> bool:
         """True if `name` is a picture of one of the newest parts: it may still be on its way."""
-        newest = map(_plain, list(self._parts)[:NEWEST])
-        return any(name in (part["preview"], part["heat"]) for part in newest)
+        return any(strip.expects(name) for strip in self._strips.values())
 
     def preview_of(self, no: int) -> str | None:
         """The name of the small picture of one of the last parts."""
-        name: str | None = next((p["preview"] for p in map(_plain, self._parts) if p["no"] == no), None)
-        return name
-
-    @property
-    def parts(self) -> list[View]:
-        """The last parts, newest first, in the language of the task."""
-        return [part[language()] for part in self._parts]
-
-    @property
-    def last_fail(self) -> View | None:
-        return None if self._last_fail is None else self._last_fail[language()]
+        return next((name for strip in self._strips.values() if (name := strip.preview_of(no))), None)
 
     # --- following the daemon --------------------------------------------------------------------------------------
 
@@ -209,8 +207,9 @@ class Feed:
     async def _follow(self, daemon: Daemon) -> None:
         async with asyncio.timeout(SILENT_S):
             status = await daemon.status()
-            self._raw = status
-            self._load([self._views(p) for p in await daemon.recent()])
+            self._keep(status)
+            recent = {name: await daemon.recent(name) for name in self._lines}
+        self._load({name: [self._views(part) for part in parts] for name, parts in recent.items()})
         self._set_up(True)
         self._take_status(status)
         events = daemon.events()
@@ -223,63 +222,81 @@ class Feed:
             if kind == "status":
                 self._take_status(data)
             elif kind == "part":
-                self._take_part(self._views(data))
+                self._take_part(data["station"], self._views(data))
 
-    def _load(self, parts: list[Views]) -> None:
-        """Begin again from the daemon's memory; it knows best after a restart of either."""
-        self._parts.clear()
-        self._parts.extend(parts[:KEEP])
-        self._earlier_asked = len(parts) >= KEEP
-        for part in reversed(parts):
-            if _plain(part)["sign"] == "fail":
-                self._last_fail = part
-        self._push("hello", self._hello)
+    def _load(self, parts: Mapping[str, Sequence[Views]]) -> None:
+        """Begin again from the daemon's memory. A screen whose station is gone has to say so, and shows no other."""
+        self._strips = {name: self._strips.get(name, Strip()) for name in parts}
+        for name, of in parts.items():
+            self._strips[name].load(of)
+        for name in self._followed():
+            self._push("hello" if name in parts else "gone", self._hello, name)
+
+    def _keep(self, status: Mapping[str, Any]) -> None:
+        self._raw = status
+        self._lines = {str(line["station"]): line for line in status.get("stations") or [status]}
+        self._said = {}
 
     def _take_status(self, status: Mapping[str, Any]) -> None:
-        self._raw = status
-        self._status = in_each(lambda: {**present.status_view(status), **alarms_view(status), "age_ms": 0})
+        self._keep(status)
         self._status_at_s = self._monotonic_s()
-        self._push("status", self._status.__getitem__)
+        for name in self._followed() & self._lines.keys():
+            self._push("status", self._status_of, name)
 
-    def _take_part(self, part: Views) -> None:
-        if any(_plain(p)["no"] == _plain(part)["no"] for p in self._parts):
-            return  # it came with `recent` already
-        self._parts.appendleft(part)
-        if _plain(part)["sign"] == "fail":
-            self._last_fail = part
-        self._push("part", part.__getitem__)
+    def _take_part(self, station: str, part: Views) -> None:
+        if self._strips[station].take(part):
+            self._push("part", lambda _, spoken: part[spoken], station)
 
     def _set_up(self, up: bool) -> None:
         if up != self.up:
             self.up = up
             log.info("daemon reached" if up else "daemon offline")
-            self._push("link", lambda _: {"up": up})
+            for name in self._followed():
+                self._push("link", lambda *_: {"up": up}, name)
 
     def _views(self, part: Mapping[str, Any]) -> Views:
-        return in_each(partial(present.part_view, part, str(self._raw.get("mode", ""))))
+        mode = str(self._lines[part["station"]].get("mode", ""))
+        return in_each(partial(present.part_view, part, mode))
 
-    def _hello(self, spoken: str) -> View:
+    def _hello(self, station: str, spoken: str) -> View:
+        strip = self._strips.get(station, self._nobodys)
         return {
             "assets": f"{self._assets} {spoken}",  # a screen whose person chose another language loads itself again
-            "parts": [part[spoken] for part in self._parts],
-            "last_fail": None if self._last_fail is None else self._last_fail[spoken],
+            "parts": strip.parts_in(spoken),
+            "last_fail": strip.last_fail_in(spoken),
         }
+
+    def _status_of(self, station: str, spoken: str) -> View:
+        if (station, spoken) not in self._said:
+            with speaking(spoken):
+                self._said[station, spoken] = {
+                    **present.status_view(self._lines[station]), **alarms_view(self._raw, station),
+                    "tabs": self.tabs(), "age_ms": 0,
+                }  # fmt: skip
+        return self._said[station, spoken]
+
+    def _name(self, station: str) -> str:
+        """Which one a screen follows: that of no name the first, once it is known which that is."""
+        return station or next(iter(self._strips), "")
+
+    def _followed(self) -> set[str]:
+        return {self._name(screen.station) for screen in self._screens}
 
     def _status_age_ms(self) -> int:
         return int((self._monotonic_s() - self._status_at_s) * 1000)
 
-    def _push(self, event: str, in_language: Callable[[str], object]) -> None:
-        """Tell every screen in its own language; a language is encoded once, and only where a screen is open in it."""
+    def _push(self, event: str, make: Callable[[str, str], object], station: str) -> None:
+        """Tell every screen of a station in its own language; it is encoded once for each that is open there.
+
+        make: given station and language.
+        """
         messages: dict[str, bytes] = {}
         for screen in list(self._screens):
+            if self._name(screen.station) != station:
+                continue
             if screen.language not in messages:
-                messages[screen.language] = encode(event, in_language(screen.language))
+                messages[screen.language] = encode(event, make(station, screen.language))
             screen.offer(messages[screen.language])
-
-
-def _plain(part: Views) -> View:
-    """A part for what is no text: number, sign, names of pictures."""
-    return part[LANGUAGES[0]]
 
 
 def encode(event: str, data: object) -> bytes:

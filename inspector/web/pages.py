@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from functools import partial
 
 from fastapi import APIRouter, HTTPException, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, RedirectResponse, Response
 
 from inspector.store.names import heat_beside
 from inspector.web import media
 from inspector.web.access import may_still, visitor
-from inspector.web.feed import FeedFull
+from inspector.web.feed import FeedFull, UnknownStation
+from inspector.web.filters import link
 from inspector.web.open_file import OpenFile
 from inspector.web.placeholder import not_kept, wants_a_picture
 from inspector.web.records import Unreadable
 from inspector.web.site import Site
 from inspector.web.stream import EventStream
+from inspector.web.thumbs import KEPT
 from inspector.web.words import offline_words, word
 from plc.registers import OfflineReason
 
 ON_ITS_WAY, WRITTEN_WITHIN_S = 20, 2.0  # looks for a picture that the archive is about to write
 IN_SIGHT = 12  # small pictures that a panel of 1280 pixels shows; the browser asks for others as they come into sight
 FRESH = {"cache-control": "private, max-age=600"}
+STATION = "station"  # in the address, and in this browser's memory
+KEPT_S = 365 * 24 * 3600
+MOST_SHOWN = 40  # characters of a name that is none
 router = APIRouter()
 readable = partial(router.api_route, methods=["GET", "HEAD"])
 
@@ -34,20 +40,50 @@ def site_of(request: Request) -> Site:
 
 @readable("/")
 async def line(request: Request) -> Response:
-    site = site_of(request)
-    parts, last_fail = site.feed.parts, site.feed.last_fail
+    """The screen of one station: of several the address says which, so that a panel can be set to it."""
+    site, asked = site_of(request), request.query_params.get(STATION, "")
+    several = len(site.feed.stations) > 1
+    if several and not asked:
+        return _to_its_own(request, site.feed.stations)
+    try:
+        strip = site.feed.strip(asked)
+    except UnknownStation:
+        return _no_station(site, asked)
+    parts, last_fail = strip.parts, strip.last_fail
     in_sight = [*parts[:IN_SIGHT], *([last_fail] if last_fail else [])]
     shots = {part["no"]: site.thumbs.address_of(part["no"]) for part in in_sight if visitor().sees}
-    return site.page("line.html", here="line", parts=parts, last_fail=last_fail, shots=shots)
+    answer = site.page(
+        "line.html", here="line", station=asked, stations=site.feed.stations if several else [],
+        events=link("/events", {STATION: asked}), parts=parts, last_fail=last_fail, shots=shots,
+    )  # fmt: skip
+    if several:
+        answer.set_cookie(STATION, asked, max_age=KEPT_S, httponly=True, samesite="lax")
+    return answer
+
+
+def _to_its_own(request: Request, stations: Sequence[str]) -> Response:
+    """Where this browser was last, else the first: the links of other pages do not know."""
+    last = request.cookies.get(STATION, "")
+    address = link("/", {STATION: last if last in stations else stations[0]})
+    return RedirectResponse(address, 303, {"cache-control": "no-store"})
+
+
+def _no_station(site: Site, asked: str) -> Response:
+    """Never another one in its place: whoever stands there would believe it."""
+    there = [(name, link("/", {STATION: name})) for name in site.feed.stations]
+    return site.page("no_station.html", 404, here="", asked=asked[:MOST_SHOWN], there=there)
 
 
 @router.get("/events")
 async def events(request: Request) -> Response:
     feed = site_of(request).feed
     try:
-        return EventStream(feed, feed.open_screen(), partial(may_still, request))
+        screen = feed.open_screen(request.query_params.get(STATION, ""))
     except FeedFull:
         return JSONResponse({"error": word("error.clients")}, 503, {"retry-after": "5"})
+    except UnknownStation:
+        return JSONResponse({"error": word("stations.unknown")}, 404)
+    return EventStream(feed, screen, partial(may_still, request))
 
 
 @router.head("/events")
@@ -73,7 +109,7 @@ async def thumb(request: Request, no: int) -> Response:
         name = site.feed.preview_of(no)
         try:
             if name is not None:
-                known = await site.pictures.call(site.thumbs.make, no, (await _preview(site, name))[0])
+                known = await site.pictures.call(_made, site, no, (await _preview(site, name))[0])
             else:
                 known = await site.pictures.call(_small, site, no, await _kept(site, no))
         except media.NoPicture as exc:
@@ -83,7 +119,11 @@ async def thumb(request: Request, no: int) -> Response:
 
 def _small(site: Site, no: int, path: str) -> bytes:
     """Read and made small in one go: of those who wait, none holds a whole picture."""
-    return site.thumbs.make(no, media.read_below(site.settings.archive, path)[0])
+    return _made(site, no, media.read_below(site.settings.archive, path)[0])
+
+
+def _made(site: Site, no: int, picture: bytes) -> bytes:
+    return site.thumbs.make(no, picture, KEPT * max(1, len(site.feed.stations)))
 
 
 async def _preview(site: Site, name: str) -> tuple[bytes, str]:
@@ -154,11 +194,12 @@ async def healthz() -> Response:
 
 @readable("/readyz")
 async def readyz(request: Request) -> Response:
-    """The daemon is reached, fresh and ready."""
+    """The daemon is reached and fresh, and every station is ready; else the first that is not says why."""
     feed = site_of(request).feed
     if feed.ready:
         return JSONResponse({"ready": True})
-    number = int(feed.status.get("offline_reason") or 0) if feed.up else -1
+    waiting = next((line for line in feed.lines if line.get("ready") is not True), {})
+    number = int(waiting.get("offline_reason") or 0) if feed.up else -1
     known = number in list(OfflineReason) and number != 0
     text = offline_words(number).text if known else word("stale.text" if feed.up else "offline.text")
     return JSONResponse({"ready": False, "reason": text}, 503)

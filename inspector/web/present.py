@@ -81,26 +81,46 @@ def part_view(part: Message, mode: str = "") -> View:
 
 
 def status_view(status: Message) -> View:
-    """The station: ready or why not, counts and parts."""
-    ready = status.get("ready") is True
+    """One station: ready or why not, counts and parts."""
     mode = str(status.get("mode", ""))
-    why = offline_words(int(status.get("offline_reason") or 0))
-    sign = "waiting" if ready else "notready"
     return {
         "station": str(status.get("station", "")),
         "product": readable(str(status.get("product") or "")),
         "mode": mode,
         "mode_text": word(f"mode.{mode}") if has_word(f"mode.{mode}") else mode,
+        **standing_view(status),
+        "clock": clock_time(status.get("utc_ms")),
+        "simulated": status.get("simulated") is not False,  # not known to be real: say so
+        "tallies": tallies_view(status),
+        "states": [state_view(name, (status.get("parts") or {}).get(name)) for name in PARTS],
+        "facts": facts(status),
+    }
+
+
+def standing_view(status: Message) -> View:
+    """Ready, or why not."""
+    ready = status.get("ready") is True
+    why = offline_words(int(status.get("offline_reason") or 0))
+    sign = "waiting" if ready else "notready"
+    return {
         "ready": ready,
         "sign": sign,
         "word": word(f"sign.{sign}"),
         "text": word("waiting.text") if ready else why.text,
         "hint": word("waiting.hint") if ready else why.hint,
-        "clock": clock_time(status.get("utc_ms")),
-        "simulated": status.get("simulated") is not False,  # not known to be real: say so
-        "counted": counted_view(status),
-        "states": [state_view(name, (status.get("parts") or {}).get(name)) for name in PARTS],
-        "facts": facts(status),
+    }
+
+
+def tab_view(status: Message, newest: View | None) -> View:
+    """One station of several as the others' screens show it: the word that its own shows. newest: part of this life."""
+    shown = standing_view(status)
+    if shown["ready"] and newest is not None:
+        shown = newest
+    keys = ("sign", "word", "text")
+    return {
+        "station": str(status.get("station", "")),
+        **{key: shown[key] for key in keys},
+        "urgent": shown.get("urgent", False),
     }
 
 
@@ -110,12 +130,6 @@ def counts_view(counts: Message) -> View:
     product = sum(n for name, n in numbers.items() if name != "test")
     share = numbers["pass"] / product if product else None
     return {"total": int(counts.get("triggers", 0)), **numbers, "yield": percent(share, digits=1)}
-
-
-def counted_view(status: Message) -> list[View]:
-    """The counting periods of each station of the box."""
-    lines = status.get("stations") or [status]
-    return [{"station": str(line.get("station", "")), "tallies": tallies_view(line)} for line in lines]
 
 
 def tallies_view(status: Message) -> list[View]:
@@ -155,8 +169,7 @@ def reasons_view(counted: Sequence[tuple[int, int]]) -> list[View]:
 def facts(status: Message) -> list[tuple[str, str]]:
     """Names and values of what runs, for the foot of the station's card."""
     cycle = status.get("cycle_ms") or {}
-    found = [(str(line["station"]), _standing(line)) for line in status.get("stations") or []]
-    found += [
+    found = [
         (word("states.recipe"), str(status.get("recipe") or "")),
         (word("states.bundle"), str(status.get("bundle_id") or "")),
     ]
@@ -166,13 +179,6 @@ def facts(status: Message) -> list[tuple[str, str]]:
     if _finite(status.get("uptime_s")):
         found.append((word("states.uptime"), duration(status["uptime_s"])))
     return [(name, value) for name, value in found if value]
-
-
-def _standing(line: Message) -> str:
-    """Of one station of several: ready, or why not."""
-    if line.get("ready") is True:
-        return word("sign.waiting")
-    return word("states.notready", why=offline_words(int(line.get("offline_reason") or 0)).text)
 
 
 def percent(share: float | None, digits: int = 0) -> str:

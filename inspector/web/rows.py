@@ -15,6 +15,7 @@ def row_view(row: Row) -> View:
     reason = row["published_reason"] if published else row["decided_reason"]
     shown = {
         "no": row["no"],
+        "station": row["station"],
         "time": date_time(row["opened_utc_ms"]),
         "part_id": row["part_id"],
         "trigger_id": row["trigger_id"],

@@ -128,8 +128,8 @@ class Site:
 
     def limits_of(self, row: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """The limits that judged a row, where the daemon still runs the same model and recipe revision."""
-        limits = self.feed.status.get("limits")
-        if not isinstance(limits, Mapping) or not row["bundle_id"]:
-            return None
-        same = all(limits.get(k) == row[k] for k in ("bundle_id", "recipe", "recipe_revision"))
-        return limits if same else None
+        keys = ("bundle_id", "recipe", "recipe_revision")
+        for limits in (line.get("limits") for line in self.feed.lines if row["bundle_id"]):
+            if isinstance(limits, Mapping) and all(limits.get(key) == row[key] for key in keys):
+                return limits
+        return None

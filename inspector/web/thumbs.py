@@ -12,7 +12,7 @@ from inspector.store.previews import size_within
 from inspector.web.media import NoPicture
 
 LONGEST_SIDE = 196  # pixels; twice of what is shown, for fine screens
-KEPT = 256  # the filmstrip, the last FAIL, and what a second screen's older ones still ask for
+KEPT = 256  # for each station: the filmstrip, the last FAIL, and what a second screen's older ones still ask for
 QUALITY = 80
 
 
@@ -30,8 +30,11 @@ class Thumbs:
         data = self._kept.get(no)
         return f"/thumb/{no}" if data is None else f"data:image/jpeg;base64,{b64encode(data).decode()}"
 
-    def make(self, no: int, picture: bytes) -> bytes:
-        """picture: a JPEG or PNG that the daemon wrote. Returns the small JPEG. Raises NoPicture: it is none."""
+    def make(self, no: int, picture: bytes, kept: int = KEPT) -> bytes:
+        """picture: a JPEG or PNG that the daemon wrote. Returns the small JPEG. Raises NoPicture: it is none.
+
+        kept: so many stay in memory.
+        """
         try:
             half = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_REDUCED_COLOR_2)
             if half is None:
@@ -43,6 +46,6 @@ class Thumbs:
         if not ok:
             raise NoPicture(f"the picture of {no} cannot be written")
         self._kept[no] = found = data.tobytes()
-        while len(self._kept) > KEPT:
+        while len(self._kept) > kept:
             self._kept.popitem(last=False)
         return found

@@ -14,19 +14,11 @@ from inspector.web.site import Site
 from plc.sim import NewPart
 from tests.support.browser import Open
 from tests.support.counted import counted
-from tests.support.fake_daemon import FakeDaemon
 from tests.support.live_line import LiveLine, live_line, parts_of
 from tests.support.office import PASSWORD, make_hashes_cheap
-from tests.support.page import page_process, site_in, until
+from tests.support.page import page_process, site_in
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
-OVER_THE_EDGE = """() => {
-    const of = (id) => document.querySelector(id).getBoundingClientRect(), verdict = of('#verdict');
-    const inside = ['#verdict-word', '#verdict-text', '#verdict-facts'].filter((id) => of(id).bottom > verdict.bottom);
-    const below = ['.counts', '.states', '#alarms-card', '.who'].filter((id) => of(id).bottom > innerHeight);
-    const lines = of('.who').top > of('nav').bottom - 1 ? ['two lines of links'] : [];
-    return [...inside, ...below, ...lines];
-}"""
 IDS = {"triggers": "total", "plc": "plc", **{n: n for n in ("pass", "fail", "uncertain", "not_inspected", "test")}}
 
 
@@ -85,42 +77,3 @@ async def test_the_numbers_on_the_screen_are_those_of_sql_and_a_person_begins_a_
         assert await seen.page.is_checked("input[value=lot]"), "this browser remembers what was chosen"
         assert seen.errors == [] and seen.foreign == []
         await seen.page.close()
-
-
-async def test_of_several_stations_the_counts_of_each_are_one_choice_away_and_a_reset_is_of_the_chosen_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, open_page: Open, shots: Path
-) -> None:
-    make_hashes_cheap(monkeypatch)
-    daemon, site = FakeDaemon(tmp_path), site_in(tmp_path)
-    first = daemon.part(Kind.GOOD)
-    told = daemon.status()
-    keys = ("mode", "ready", "offline_reason", "tallies", "part_difference")
-    left = {"station": "left", **{key: told[key] for key in keys}}
-    other = {**told["tallies"][0], "counts": {**told["tallies"][0]["counts"], "triggers": 41}, "plc_parts": 41}
-    right = {**left, "station": "right", "ready": False, "offline_reason": 4, "tallies": [other]}
-    daemon.changes = {"station": "left", "stations": [left, right]}
-    await daemon.start()
-    token = await site.office.begin_first(await site.office.first_code() or "", "Anna", PASSWORD, "setup")
-    async with page_process(site) as origin:
-        await until(lambda: site.feed.ready)
-        seen = await open_page(origin)
-        await seen.page.context.add_cookies([{"name": "inspector-local", "value": token, "url": origin}])
-        await seen.page.reload()
-        await shows(seen.page, "reset", {"triggers": 1})
-        await seen.page.select_option("#count-station", "right")
-        await shows(seen.page, "reset", {"triggers": 41, "plc": 41})
-        assert "NOT READY: Camera does not answer" in await seen.page.inner_text("#facts")
-        await seen.page.screenshot(path=shots / "line-two-stations.png")
-        for kind, changes in ((Kind.GOOD, {}), (Kind.EMPTY, {"reason": 102}), (Kind.EMPTY, {"reason": 113})):
-            part = daemon.part(kind, **changes)
-            await seen.page.wait_for_selector(f"#strip li:first-child[data-no='{part['no']}']")
-            assert await seen.page.evaluate(OVER_THE_EDGE) == [], "a panel shows all, also to who is logged in"
-        await seen.page.screenshot(path=shots / "line-fault-logged-in.png")
-        await seen.page.click("#reset")
-        await seen.page.click("#reset-form .main")
-        await seen.page.wait_for_selector("#reset-dialog", state="hidden")
-        assert daemon.resets == [("Anna", {"station": "right", "why": ""})]
-        await seen.page.reload()
-        await shows(seen.page, "reset", {"triggers": 41})
-        assert seen.errors == [] and seen.foreign == [] and first["no"] == 1
-    await daemon.stop()

@@ -37,13 +37,14 @@ class FakeDaemon:
         self.run = run
         self.parts: list[dict[str, Any]] = []  # newest first
         self.changes: dict[str, Any] = {}
+        self.others: dict[str, dict[str, Any]] = {}  # further stations: name -> what differs from the first's status
         self.counts = dict.fromkeys(("triggers", "pass", "fail", "uncertain", "not_inspected", "test"), 0)
         self.started_utc_ms = int(time.time() * 1000)
         self._server = ControlServer(
             run / "control.sock",
             {
                 "status": lambda *_: self.status(),
-                "recent": lambda *_: self.parts[:100],
+                "recent": lambda params, _: [p for p in self.parts if p["station"] == params["station"]][:100],
                 "reset_counts": self._reset_counts,
                 **(more or {}),
             },
@@ -75,9 +76,10 @@ class FakeDaemon:
         seed = no if seed is None else seed
         verdict, reason, label = KINDS[kind]
         part = {
-            "no": no, "trigger_id": no, "part_id": seed, "utc_ms": int(time.time() * 1000), "code": int(verdict),
-            "reason": int(reason), "label": label, "confidence": 0.973 if label else None, "novelty_score": 1.2,
-            "anomaly_score": None, "elapsed_ms": 31.4, "preview": f"{no:08d}.jpg", "test_part": False, "refused": False,
+            "station": self.status()["station"], "no": no, "trigger_id": no, "part_id": seed,
+            "utc_ms": int(time.time() * 1000), "code": int(verdict), "reason": int(reason), "label": label,
+            "confidence": 0.973 if label else None, "novelty_score": 1.2, "anomaly_score": None,
+            "elapsed_ms": 31.4, "preview": f"{no:08d}.jpg", "test_part": False, "refused": False,
             **changes,
         }  # fmt: skip
         self.counts["triggers"] += 1
@@ -93,7 +95,7 @@ class FakeDaemon:
 
     def status(self) -> dict[str, Any]:
         ok = {"ok": True, "text": "working", "age_s": 0.2}
-        return {
+        first = {
             "station": "Line 1", "number": 1, "product": "turned_disc", "mode": "inspect",
             "bundle_id": "turned_disc-3-9f2c41aa", "recipe": "turned-disc", "ready": True,
             "offline_reason": int(OfflineReason.NONE), "error_code": 0, "simulated": True, "parts": {
@@ -104,6 +106,10 @@ class FakeDaemon:
             "part_difference": 0, "cycle_ms": {"p50": 31.4, "p99": 44.0},
             "uptime_s": 4210, "alarms": [], "alarm_list": [], "utc_ms": int(time.time() * 1000), **self.changes,
         }  # fmt: skip
+        if not self.others:
+            return first
+        lines = [first, *({**first, "station": name, **changes} for name, changes in self.others.items())]
+        return {**first, "stations": lines}
 
     def tally(self, scope: str, key: str) -> dict[str, Any]:
         """The same numbers for each, as of a daemon that has just begun."""

@@ -77,10 +77,10 @@ def write_settings(run: Path) -> str:
     return settings
 
 
-async def write_record(run: Path, entries: Sequence[Entry], pictures: bool = True) -> None:
+async def write_record(run: Path, entries: Sequence[Entry], pictures: bool = True, station: str = "st1") -> None:
     """Write `results.db` and the pictures of rejects as the daemon does."""
     clock, thread = SystemClock(), DeviceThread("store")
-    results = SqliteResults.of_file(run / "results.db", "st1", clock, thread)
+    results = SqliteResults.of_file(run / "results.db", station, clock, thread)
     await results.start()
     for seq, entry in enumerate(entries, 1):
         if entry.kind is None:

@@ -2,9 +2,10 @@
 import { remember, remembered } from "./heat.js";
 
 const $ = (id) => document.getElementById(id);
-const CHOSEN = "line.count", WHOSE = "line.station";
+const CHOSEN = "line.count";
 const choices = [...document.querySelectorAll('#tallies input[name="tally"]')];
-let stations = []; // each with its periods; most boxes have one
+let station = "";
+let told = []; // its periods
 let words = {};
 
 function el(tag, text) {
@@ -17,21 +18,7 @@ function setText(node, text) {
   if (node.textContent !== String(text)) node.textContent = text;
 }
 
-function station() {
-  return stations.find((s) => s.station === $("count-station").value) ?? stations[0];
-}
-
-function offer() { // only where there is a choice, and drawn anew only when it is another
-  const list = $("count-station"), names = stations.map((s) => s.station);
-  list.hidden = names.length < 2;
-  if ([...list.options].map((o) => o.value).join("\n") === names.join("\n")) return;
-  const wanted = list.value || remembered(WHOSE);
-  list.replaceChildren(...names.map((name) => new Option(name, name)));
-  list.value = names.includes(wanted) ? wanted : names[0];
-}
-
 function show() {
-  const told = station()?.tallies ?? [];
   const wanted = choices.find((c) => c.checked)?.value;
   const tally = told.find((t) => t.scope === wanted) ?? told[0];
   if (!tally) return;
@@ -59,10 +46,10 @@ function show() {
   $("reasons").replaceChildren(...items);
 }
 
-export function counts(counted, texts) {
-  stations = counted;
+export function counts(status, texts) {
+  station = status.station;
+  told = status.tallies;
   words = texts;
-  offer();
   show();
 }
 
@@ -71,7 +58,7 @@ async function begin(form) {
   const answer = await fetch("/counts/reset", {
     method: "POST",
     headers: { "content-type": "application/json", "x-csrf-token": csrf },
-    body: JSON.stringify({ station: station().station, why: form.elements.why.value }),
+    body: JSON.stringify({ station, why: form.elements.why.value }),
   }).then((r) => r.json(), () => ({ error: words.offline.text }));
   if (answer.told) {
     form.reset();
@@ -85,10 +72,6 @@ export function setUp() {
   if (kept) kept.checked = true;
   for (const choice of choices) choice.addEventListener("change", () => {
     remember(CHOSEN, choice.value);
-    show();
-  });
-  $("count-station").addEventListener("change", () => {
-    remember(WHOSE, $("count-station").value);
     show();
   });
   if (!$("reset")) return;

@@ -3,6 +3,7 @@ import { alarms } from "./alarms.js";
 import { adopt, facts, picture, states, strip, verdict } from "./draw.js";
 import * as counts from "./counts.js";
 import * as heat from "./heat.js";
+import * as box from "./stations.js";
 
 const KEEP = 100; // thumbnails in the filmstrip
 const $ = (id) => document.getElementById(id);
@@ -14,6 +15,7 @@ function show() {
   const part = newest();
   const old = now.freshness !== "live";
   board.toggleAttribute("data-old", old);
+  box.freshness(old ? { sign: now.freshness, ...words[now.freshness] } : null);
   if (old) verdict({ sign: now.freshness, ...words[now.freshness] }, null, words);
   else if (!now.status.ready || !part) verdict(now.status, null, words);
   else verdict(part, part, words);
@@ -38,7 +40,8 @@ function showParts() {
 adopt();
 heat.setUp(showParts);
 counts.setUp();
-follow("/events", {
+follow(board.dataset.events, {
+  gone() { location.reload(); }, // the box has no such station any more: the page says so
   hello(data) {
     if (now.assets && data.assets !== now.assets) location.reload(); // the appliance was updated
     now.assets = data.assets;
@@ -53,6 +56,7 @@ follow("/events", {
     showParts();
   },
   status(status) {
+    if (status.tabs.length && !board.dataset.station) location.reload(); // of several the address says which
     now.status = status;
     $("station").textContent = status.station;
     $("product").textContent = status.product;
@@ -61,7 +65,8 @@ follow("/events", {
     $("clock").textContent = status.clock;
     $("simulated").hidden = !status.simulated;
     board.toggleAttribute("data-calm", status.alarms.length === 0);
-    counts.counts(status.counted, words);
+    counts.counts(status, words);
+    box.stations(status.tabs, status.station, words);
     states(status.states, words);
     facts(status.facts);
     alarms(status);

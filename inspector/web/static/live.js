@@ -22,6 +22,7 @@ export function follow(url, on) {
       on.status(status);
       tell();
     });
+    hear("gone", () => on.gone?.());
     hear("link", (link) => {
       up = link.up;
       tell();

@@ -266,6 +266,15 @@ def test_previews_are_a_ring_of_the_last_128_parts(tmp_path):
     assert not list((tmp_path / "previews").iterdir()), "a new life begins with an empty ring"
 
 
+def test_a_fast_station_takes_no_preview_from_a_slow_one(tmp_path):
+    with archive_in(tmp_path, max_waiting=1000) as (archive, _):
+        archive.offer(inspection(1, PASS), frame(1, (8, 8, 3)), View(station="slow"))
+        for no in range(2, 132):
+            archive.offer(inspection(no, PASS), frame(no, (8, 8, 3)), View(station="fast"))
+    names = sorted(f.name for f in (tmp_path / "previews").iterdir())
+    assert names[:2] == ["0000000001.jpg", "0000000004.jpg"] and len(names) == 1 + 128
+
+
 def test_a_preview_is_at_most_640_pixels_wide_and_the_heat_map_lies_over_it(tmp_path):
     heat = np.zeros((7, 7), np.float32)
     heat[6, 6] = 5.0

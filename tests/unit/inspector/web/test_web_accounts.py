@@ -322,7 +322,8 @@ async def test_a_screen_of_a_log_in_that_ended_ends_too(tmp_path: Path, monkeypa
             assert await anext(lines) == "event: hello"
             await site.office.log_out(token, "Anna")
             await until(lambda: not site.feed.screens)
-            site.feed.set_last_fail(lambda: {"no": 1, "word": "new"})
+            site.feed.strip().set_last_fail(lambda: {"no": 1, "word": "new"})
+            site.feed.refresh("")
             async with asyncio.timeout(3):
                 assert not [line async for line in lines if "new" in line]
         assert (await client.get("/events")).status_code == 401

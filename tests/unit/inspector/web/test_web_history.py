@@ -147,14 +147,15 @@ async def test_the_last_parts_and_the_last_fail_from_before_the_daemons_memory_c
     daemon.changes = {"station": "st1"}
     await daemon.start()
     async with page_process(site):
-        await until(lambda: site.feed.last_fail is not None)
+        await until(lambda: site.feed.strip().last_fail is not None)
         screen = site.feed.open_screen()
         hello = json.loads(screen.waiting.popleft().decode().split("data: ")[1])
         site.feed.close_screen(screen)
         shown = [(part["no"], part["sign"], part["past"]) for part in hello["parts"]]
         found = await site.records.page(Filters(), None, 100)
     await daemon.stop()
-    assert site.feed.last_fail is not None and site.feed.last_fail["part_id"] == "105"
+    pinned = site.feed.strip().last_fail
+    assert pinned is not None and pinned["part_id"] == "105"
     assert shown == [
         (row["no"], sign_of(row["published_code"], row["published_reason"]), True) for row in found
     ]  # fmt: skip
@@ -192,7 +193,7 @@ def test_stage_times_that_cannot_be_read_are_left_out(stored: str | None) -> Non
 
 async def test_a_feed_made_for_another_version_of_the_daemon_stays_offline(tmp_path: Path) -> None:
     daemon = FakeDaemon(tmp_path)
-    daemon.parts = [{"something": "else"}]
+    daemon.parts = [{"station": "Line 1"}]
     await daemon.start()
     other = feed.Feed(lambda: connect_control(tmp_path / "control.sock", "test"))
     task = asyncio.create_task(other.run())

@@ -12,7 +12,7 @@ import pytest
 from inspector.demo.parts import Kind
 from inspector.office.person import Role
 from inspector.web import thumbs
-from inspector.web.present import counted_view, facts, tallies_view
+from inspector.web.present import tallies_view
 from inspector.web.words import speaking
 from tests.support.fake_daemon import FakeDaemon
 from tests.support.office import make_hashes_cheap
@@ -107,17 +107,3 @@ def test_the_counts_are_told_in_words_with_the_plcs_own_beside_them() -> None:
     with speaking("zh"):
         assert tallies_view(status)[0]["name"] == "批次 L-7"
     assert tallies_view({}) == []
-
-
-def test_of_several_stations_each_is_told_with_its_counts_and_why_it_is_not_ready() -> None:
-    counts = {"triggers": 3, "pass": 3, "fail": 0, "uncertain": 0, "not_inspected": 0, "test": 0}
-    tally = {"scope": "reset", "key": "1", "counts": counts, "plc_parts": 3}
-    left = {"station": "left", "ready": True, "offline_reason": 0, "tallies": [tally]}
-    right = {**left, "station": "right", "ready": False, "offline_reason": 4, "part_difference": -2}
-    status = {**left, "stations": [left, right]}
-    counted = counted_view(status)
-    assert [(one["station"], one["tallies"][0]["differs"]) for one in counted] == [
-        ("left", ""), ("right", "-2 against ours"),
-    ]  # fmt: skip
-    assert facts(status)[:2] == [("left", "READY"), ("right", "NOT READY: Camera does not answer")]
-    assert [one["station"] for one in counted_view(left)] == ["left"] and facts(left) == []

@@ -157,11 +157,13 @@ async def test_a_message_is_encoded_once_for_each_language_that_a_screen_is_open
     with speaking("zh"):
         screens = [feed.open_screen() for _ in range(3)]
     made.clear()
-    feed.set_last_fail(lambda: {"no": 1, "word": word("sign.fail")})
+    feed.strip().set_last_fail(lambda: {"no": 1, "word": word("sign.fail")})
+    feed.refresh("")
     assert [hello["last_fail"]["word"] for hello in made] == ["不合格"]  # type: ignore[index]
     screens.append(feed.open_screen())
     made.clear()
-    feed.set_last_fail(lambda: {"no": 2, "word": word("sign.fail")})
+    feed.strip().set_last_fail(lambda: {"no": 2, "word": word("sign.fail")})
+    feed.refresh("")
     assert sorted(hello["last_fail"]["word"] for hello in made) == ["FAIL", "不合格"]  # type: ignore[index]
 
 

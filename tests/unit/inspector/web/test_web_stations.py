@@ -1,0 +1,301 @@
+"""A box of several stations: each screen follows one, is told of no other's parts, and sees what the others show."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from inspector.control import connect_control
+from inspector.core.alarm_kinds import KINDS
+from inspector.demo.parts import Kind
+from inspector.web import app, strips
+from inspector.web import feed as feed_module
+from inspector.web.alarm_views import alarms_view
+from inspector.web.feed import MAX_CLIENTS, Feed, FeedFull, Screen, UnknownStation
+from inspector.web.present import tab_view
+from inspector.web.records import Found
+from inspector.web.site import Site
+from inspector.web.strips import KEEP, Strip
+from inspector.web.words import LANGUAGES, speaking
+from tests.support.fake_daemon import FakeDaemon
+from tests.support.page import client_of, page_process, site_in, until
+from tests.support.record import Entry, write_record
+
+OFFLINE = {"ready": False, "offline_reason": 4}
+
+
+@pytest.fixture
+async def daemon(tmp_path: Path) -> AsyncIterator[FakeDaemon]:
+    """Of two stations, `left` and `right`."""
+    fake = FakeDaemon(tmp_path)
+    fake.changes, fake.others = {"station": "left"}, {"right": {"number": 2, "mode": "monitor", "product": "ring"}}
+    await fake.start()
+    yield fake
+    await fake.stop()
+
+
+@asynccontextmanager
+async def reached(daemon: FakeDaemon) -> AsyncIterator[tuple[Site, httpx.AsyncClient]]:
+    site = site_in(daemon.run)
+    async with page_process(site) as origin, httpx.AsyncClient(base_url=origin) as client:
+        await until(lambda: site.feed.up)
+        yield site, client
+
+
+def told(screen: Screen, event: str) -> Iterator[Any]:
+    """What waits for a screen, of one kind, oldest first; nothing waits afterwards."""
+    while screen.waiting:
+        kind, data = screen.waiting.popleft().decode().split("\n")[:2]
+        if kind == f"event: {event}":
+            yield json.loads(data.removeprefix("data: "))
+
+
+async def test_a_fail_at_one_station_reaches_the_screens_of_that_station_alone(daemon: FakeDaemon) -> None:
+    for station in ("left", "right", "left"):
+        daemon.part(station=station)
+    async with reached(daemon) as (site, _):
+        screens = {name: site.feed.open_screen(name) for name in ("left", "right", "")}
+        seen = {name: [p["no"] for p in next(told(s, "hello"))["parts"]] for name, s in screens.items()}
+        assert seen == {"left": [3, 1], "right": [2], "": [3, 1]}
+        fail = daemon.part(Kind.SCRATCH, station="right")
+        await until(lambda: (site.feed.strip("right").newest or {}).get("no") == fail["no"])
+        assert [p["sign"] for p in told(screens["right"], "part")] == ["fail"]
+        assert not list(told(screens["left"], "part")) and not list(told(screens[""], "part"))
+        assert site.feed.strip("left").last_fail is None
+        assert [p["no"] for p in site.feed.strip("right").parts] == [4, 2]
+
+
+async def test_each_screen_shows_its_own_station_and_the_present_word_of_every_other(daemon: FakeDaemon) -> None:
+    daemon.part(station="left")
+    daemon.part(Kind.SCRATCH, station="right")
+    async with reached(daemon) as (site, _):
+        of = {name: list(told(site.feed.open_screen(name), "status"))[-1] for name in ("left", "right", "")}
+        shown = {name: (s["station"], s["product"], s["mode"]) for name, s in of.items()}
+        first = ("left", "turned disc", "inspect")
+        assert shown == {"left": first, "right": ("right", "ring", "monitor"), "": first}
+        tabs = [("left", "pass", "PASS"), ("right", "fail", "FAIL")]
+        assert all([(t["station"], t["sign"], t["word"]) for t in s["tabs"]] == tabs for s in of.values())
+        daemon.others["right"] = OFFLINE
+        daemon.push("status", daemon.status())
+        await until(lambda: not site.feed.ready)
+        with speaking("zh"):
+            tab = site.feed.tabs()[1]
+        assert (tab["sign"], tab["word"], tab["text"]) == ("notready", "未就绪", "相机没有响应")
+
+
+def test_a_tab_says_what_the_big_word_of_that_station_says() -> None:
+    part = {"sign": "test", "word": "TEST", "text": "Test part was NOT found", "urgent": True}
+    ready = {"station": "a", "ready": True, "offline_reason": 0}
+    assert tab_view(ready, part) == {"station": "a", **part}
+    assert tab_view(ready, None)["sign"] == "waiting"
+    assert tab_view({**ready, **OFFLINE}, part)["sign"] == "notready", "a part of before is no word for now"
+    assert tab_view({"station": "a"}, part)["sign"] == "notready", "not heard of is not ready"
+
+
+async def test_one_station_has_no_tabs_and_needs_no_name(tmp_path: Path) -> None:
+    daemon = FakeDaemon(tmp_path)
+    await daemon.start()
+    async with reached(daemon) as (site, client):
+        page = await client.get("/")
+        assert page.status_code == 200 and "set-cookie" not in page.headers and "/?station=" not in page.text
+        assert list(told(site.feed.open_screen(), "status"))[-1]["tabs"] == []
+        assert (await client.get("/", params={"station": "Line 1"})).status_code == 200
+        assert (await client.get("/", params={"station": "other"})).status_code == 404
+    await daemon.stop()
+
+
+async def test_a_station_that_the_box_has_not_is_said_and_never_the_first_one_in_its_place(daemon: FakeDaemon) -> None:
+    async with reached(daemon) as (site, client):
+        page = await client.get("/", params={"station": "<b>rihgt</b>"})
+        stream = await client.get("/events", params={"station": "rihgt"})
+        with pytest.raises(UnknownStation):
+            site.feed.open_screen("rihgt")
+    assert page.status_code == 404 and "verdict-word" not in page.text
+    assert "no station “&lt;b&gt;rihgt&lt;/b&gt;”" in page.text and 'href="/?station=right"' in page.text
+    assert stream.status_code == 404
+
+
+async def test_the_address_says_the_station_and_this_browser_comes_back_to_it(daemon: FakeDaemon) -> None:
+    async with reached(daemon) as (_, client):
+        first = await client.get("/")
+        right = await client.get("/", params={"station": "right"})
+        again = await client.get("/")
+        client.cookies.set("station", "gone")
+        otherwise = await client.get("/")
+    assert (first.status_code, first.headers["location"]) == (303, "/?station=left")
+    assert right.status_code == 200 and 'data-events="/events?station=right"' in right.text
+    assert 'data-station="right" data-sign="offline" title="right" aria-current="page"' in right.text
+    assert again.headers["location"] == "/?station=right" and otherwise.headers["location"] == "/?station=left"
+
+
+async def test_before_the_daemons_first_word_any_station_may_be_waited_for_and_a_wrong_one_is_then_told(
+    tmp_path: Path,
+) -> None:
+    site, daemon = site_in(tmp_path), FakeDaemon(tmp_path)
+    daemon.changes, daemon.others = {"station": "left"}, {"right": {}}
+    async with page_process(site) as origin, httpx.AsyncClient(base_url=origin) as client:
+        page = await client.get("/", params={"station": "right"})
+        assert page.status_code == 200 and "OFFLINE" in page.text
+        right, wrong = site.feed.open_screen("right"), site.feed.open_screen("rihgt")
+        await daemon.start()
+        await until(lambda: site.feed.up)
+        daemon.part(station="left")
+        await until(lambda: site.feed.strip("left").newest is not None)
+        assert not list(told(right, "part"))
+        kinds = [message.split(b"\n")[0] for message in wrong.waiting]
+        assert b"event: gone" in kinds and b"event: status" not in kinds and b"event: part" not in kinds
+        await daemon.stop()
+
+
+async def test_a_picture_of_any_station_is_served_and_waited_for(daemon: FakeDaemon) -> None:
+    parts = [daemon.part(kind, station=name) for name, kind in (("left", Kind.GOOD), ("right", Kind.SCRATCH))]
+    async with reached(daemon) as (site, client):
+        for part in parts:
+            assert (await client.get(f"/thumb/{part['no']}")).status_code == 200
+            assert (await client.get(f"/preview/{part['preview']}")).status_code == 200
+            assert site.feed.expects(part["preview"])
+
+
+async def test_the_box_is_ready_when_every_station_is(daemon: FakeDaemon) -> None:
+    async with reached(daemon) as (site, client):
+        assert (await client.get("/readyz")).status_code == 200
+        daemon.others["right"] = OFFLINE
+        daemon.push("status", daemon.status())
+        await until(lambda: not site.feed.ready)
+        answer = await client.get("/readyz")
+    assert answer.status_code == 503 and answer.json()["reason"] == "Camera does not answer"
+
+
+async def test_a_message_is_encoded_once_for_each_language_and_station(
+    daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with reached(daemon) as (site, _):
+        for language in LANGUAGES:
+            with speaking(language):
+                for name in ("left", "right", "right", ""):
+                    site.feed.open_screen(name)
+        made: list[str] = []
+        encode = feed_module.encode
+        monkeypatch.setattr(feed_module, "encode", lambda event, data: (made.append(event), encode(event, data))[1])
+        daemon.part(station="right")
+        await until(lambda: site.feed.strip("right").newest is not None)
+        assert made.count("part") == len(LANGUAGES)
+        made.clear()
+        daemon.push("status", daemon.status())
+        await until(lambda: made.count("status") >= 2 * len(LANGUAGES))
+        assert made.count("status") % (2 * len(LANGUAGES)) == 0
+
+
+async def test_screens_of_all_stations_together_are_bounded(daemon: FakeDaemon) -> None:
+    async with reached(daemon) as (site, _):
+        for n in range(MAX_CLIENTS):
+            site.feed.open_screen("right" if n % 2 else "left")
+        with pytest.raises(FeedFull):
+            site.feed.open_screen("right")
+
+
+async def test_filmstrip_and_last_fail_from_before_the_daemons_start_are_each_stations_own(tmp_path: Path) -> None:
+    await write_record(tmp_path, [Entry(1, Kind.SCRATCH), Entry(2), Entry(3, Kind.EMPTY)], pictures=False)
+    await write_record(tmp_path, [Entry(4), Entry(5, Kind.DENT)], pictures=False, station="st2")
+    daemon = FakeDaemon(tmp_path)
+    daemon.changes, daemon.others = {"station": "st1"}, {"st2": {}, "st3": {}}
+    await daemon.start()
+    async with reached(daemon) as (site, _):
+        await until(lambda: all(not site.feed.strip(n).fail.count for n in ("st1", "st2", "st3")))
+        found = {n: [p["part_id"] for p in site.feed.strip(n).parts] for n in ("st1", "st2", "st3")}
+        fails = {n: (site.feed.strip(n).last_fail or {}).get("part_id") for n in found}
+    await daemon.stop()
+    assert found == {"st1": ["3", "2", "1"], "st2": ["5", "4"], "st3": []}
+    assert fails == {"st1": "1", "st2": "5", "st3": None}
+
+
+def part(no: int, sign: str = "pass") -> dict[str, dict[str, Any]]:
+    return {each: {"no": no, "sign": sign, "preview": f"{no}.jpg", "heat": None} for each in LANGUAGES}
+
+
+def test_a_strip_asks_the_record_once_for_what_the_daemons_memory_has_not_and_goes_on_where_time_ran_out() -> None:
+    strip = Strip()
+    assert (strip.earlier.count, strip.fail.count) == (0, 0), "nothing is asked before the daemon was heard"
+    strip.load([part(9), part(7)])
+    assert (strip.earlier, strip.fail) == (strips.Wanted(7, KEEP - 2), strips.Wanted(7, 1))
+    assert strip.set_earlier([lambda: part(5)["en"], lambda: part(8)["en"]], searched_to_no=4)
+    assert [p["no"] for p in strip.parts] == [9, 7, 5] and strip.earlier == strips.Wanted(4, KEEP - 3)
+    assert not strip.set_earlier([]) and strip.earlier.count == 0
+    strip.has_no_fail(Found([], 3).searched_to_no)
+    assert strip.fail == strips.Wanted(3, 1)
+    assert strip.set_last_fail(lambda: part(2, "fail")["en"]) and strip.fail.count == 0
+    assert not strip.set_last_fail(lambda: part(1, "fail")["en"]), "an older one is no news"
+    strip.load([part(20, "fail"), part(19)])
+    assert strip.last_fail is not None and strip.last_fail["no"] == 20 and strip.fail.count == 0
+    assert strip.take(part(21)) and not strip.take(part(21)), "a part that came twice is shown once"
+
+
+async def test_an_answer_of_the_record_that_comes_after_the_daemon_began_anew_is_left(tmp_path: Path) -> None:
+    await write_record(tmp_path, [Entry(1), Entry(2)], pictures=False)
+    site = site_in(tmp_path)
+    site.feed._keep({"station": "st1"})
+    site.feed._load({"st1": []})
+    page = site.records.page
+
+    async def slow(*asked: Any) -> Found:
+        found = await page(*asked)
+        site.feed._load({"st1": [part(50)]})
+        return found
+
+    site.records.page = slow  # type: ignore[method-assign]
+    strip = site.feed.strip()
+    await app._read_earlier(site, "st1")
+    assert [p["no"] for p in strip.parts] == [50] and strip.earlier == strips.Wanted(50, KEEP - 1)
+    site.close()
+
+
+def alarm(id_: str, key: str, priority: str = "high") -> dict[str, Any]:
+    params = dict.fromkeys(KINDS[key].params, "x")
+    return {"id": id_, "key": key, "params": params, "priority": priority, "cause": "", "phase": "unacknowledged"}
+
+
+def test_every_alarm_names_its_station_and_those_of_the_box_none() -> None:
+    alarms = [alarm("camera", "camera"), alarm("cpu_temp", "cpu_temp"), alarm("right.camera", "camera")]
+    status = {"stations": [{"station": "left"}, {"station": "right"}], "alarm_list": alarms}
+    shown = {a["id"]: a["station"] for a in alarms_view(status, "left")["alarms"]}
+    assert shown == {"camera": "Station left", "cpu_temp": "", "right.camera": "Station right"}
+    assert [a["id"] for a in alarms_view(status, "right")["alarms"]] == ["cpu_temp", "right.camera", "camera"]
+    urgent = {**status, "alarm_list": [*alarms, alarm("plc_verdict", "plc_verdict", "critical")]}
+    assert alarms_view(urgent, "right")["alarms"][0]["id"] == "plc_verdict", "the most urgent first, whosever it is"
+    alone = {"alarm_list": [alarm("camera", "camera")]}
+    assert alarms_view(alone)["alarms"][0]["station"] == ""
+
+
+async def test_the_part_page_says_its_station_and_the_history_finds_by_it(daemon: FakeDaemon) -> None:
+    await write_record(daemon.run, [Entry(11)], pictures=False, station="left")
+    await write_record(daemon.run, [Entry(22)], pictures=False, station="right")
+    async with reached(daemon) as (_, client):
+        page, rows = await client.get("/part/2"), await client.get("/history", params={"station": "right"})
+        former = await client.get("/history", params={"station": "former"})
+    assert 'href="/history?station=right"' in page.text
+    assert "/part/2" in rows.text and "/part/1" not in rows.text
+    assert '<option value="right" selected>' in rows.text and '<td class="time">right</td>' in rows.text
+    assert '<option value="former" selected>' in former.text
+    async with client_of(site_in(daemon.run)) as alone:
+        plain = (await alone.get("/history")).text
+    assert '<option value="left"' not in plain and 'name="station"' in plain, "of one station there is no choice"
+
+
+async def test_a_part_of_a_station_that_the_status_does_not_name_is_of_another_version(tmp_path: Path) -> None:
+    daemon = FakeDaemon(tmp_path)
+    await daemon.start()
+    followed = Feed(lambda: connect_control(tmp_path / "control.sock", "test"))
+    task = asyncio.create_task(followed.run())
+    await until(lambda: followed.up)
+    daemon.part(station="other")
+    await until(lambda: not followed.up)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await daemon.stop()
