@@ -147,10 +147,12 @@ class _Stages:
 
     def exposed(self, frame: Frame) -> None:
         """When the exposure began and ended, where the camera knows it: it had ended when the frame was here."""
-        if frame.proof is not Proof.NONE:
-            self.stamps["exposing"] = frame.exposed_mono_s
-        if frame.proof is not Proof.NONE and frame.exposure_us:
-            self.stamps["exposed"] = min(frame.exposed_mono_s + frame.exposure_us / 1e6, self.stamps["grabbed"])
+        begun_s, here_s = frame.exposed_mono_s, self.stamps["grabbed"]
+        if frame.proof is Proof.NONE or not begun_s <= here_s:
+            return
+        self.stamps["exposing"] = begun_s
+        if frame.exposure_us:
+            self.stamps["exposed"] = min(begun_s + frame.exposure_us / 1e6, here_s)
 
     def told(self, decided: Inspection) -> Inspection:
         """With when the PLC's stack had confirmed it, or it was given up: known only now."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -9,12 +10,17 @@ from pathlib import Path
 import pytest
 
 from inspector.web.reactions import disagrees
+from inspector.web.stages import AGREE_WITHIN_MS, ends_of, sum_ms
 from plc.registers import Verdict
 from plc.sim import SimConfig
 from tests.support.invariants import Row, rows_of
 from tests.support.live_line import LiveLine, live_line
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
+F7 = {
+    "trigger", "opened", "exposing", "exposed", "grabbed", "checked", "cropped", "predicted", "judged", "decided",
+    "publishing", "published",
+}  # fmt: skip
 ON_RECORD_S = 4.0  # a tick of health, then the next commit: the store's own beat at the latest
 
 
@@ -38,6 +44,9 @@ async def test_what_the_plc_did_with_each_part_stands_on_its_row_and_not_known_w
         row = await comes(line, passed.trigger_id, lambda row: None not in (row["ack"], row["plc_verdict"]))
         assert (row["ack"], row["plc_verdict"], disagrees(row)) == ("acknowledged", 1, False)
         assert 0 < row["ack_ms"] < 4000 and 0 < row["plc_verdict_ms"] < 4000
+        stages = json.loads(row["stages"])
+        assert set(stages) >= F7 and abs((sum_ms(ends_of(row)) or 0.0) - row["elapsed_ms"]) <= AGREE_WITHIN_MS
+        assert stages["publishing"] <= stages["published"] and "acknowledged" in ends_of(row)
         told_s, said_s = row["published_utc_ms"] / 1000, row["plc_verdict_utc_ms"] / 1000
         assert said_s - told_s == pytest.approx(row["plc_verdict_ms"] / 1000, abs=0.05)
 
