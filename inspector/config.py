@@ -14,7 +14,7 @@ from inspector.camera_sections import CameraConfig
 from inspector.config_rules import check, link_of
 from inspector.count_section import CountsConfig
 from inspector.link_sections import LinkConfig, PlcConfig
-from inspector.office.section import ReviewConfig
+from inspector.office.section import ClassesConfig, ReviewConfig
 from inspector.sections import (
     PACKAGED_DEMO,
     ArchiveConfig,
@@ -53,6 +53,7 @@ class AppConfig(Section):
     health: HealthConfig = HealthConfig()
     web: WebConfig = WebConfig()
     review: ReviewConfig = ReviewConfig()
+    classes: ClassesConfig = ClassesConfig()
     upkeep: UpkeepConfig = UpkeepConfig()
     backup: BackupConfig = BackupConfig()
     log: LogConfig = LogConfig()

@@ -62,6 +62,7 @@ from inspector.web.server import NO_TELEMETRY, Impatient, Server, bind, feed_wat
 from inspector.web.settings import WebSettings, settings_of
 from inspector.web.site import STATIC, Site, assets_hash
 from inspector.web.speech import Speech
+from inspector.web.words import naming
 from plc.registers import Verdict
 
 log = structlog.get_logger(__name__)
@@ -186,6 +187,11 @@ def site_of(settings: WebSettings) -> Site:
 
 async def serve(site: Site, sock: socket.socket) -> None:
     """Serve until SIGTERM or SIGINT. Raises what a task of ours raises: systemd then starts us again."""
+    with naming(site.settings.class_names):  # the screens' tasks and every request are begun within
+        await _serve(site, sock)
+
+
+async def _serve(site: Site, sock: socket.socket) -> None:
     tls = site.settings.tls
     config = uvicorn.Config(
         create_app(site), log_config=None, access_log=False, server_header=False, lifespan="off", ws="none",

@@ -28,8 +28,7 @@ from inspector.web.review_views import label_text
 from inspector.web.said import in_words
 from inspector.web.site import Site
 from inspector.web.tally import Tally
-from inspector.web.words import readable as plain
-from inspector.web.words import word
+from inspector.web.words import class_called, class_name, word
 
 router = APIRouter()
 readable = partial(router.api_route, methods=["GET", "HEAD"])
@@ -50,8 +49,8 @@ async def collect(request: Request) -> Response:
     may = visitor_of(request).may
     return site.page(
         "collect.html", 503 if problem else 200, here="collect", problem=problem, stations=_stations(site),
-        keys=[(str(n), name, plain(name)) for n, name in enumerate(names[:9], 1)],
-        more=[(name, plain(name)) for name in names[9:]], may_label=may("POST", "/review/label"),
+        keys=[(str(n), name, class_name(name)) for n, name in enumerate(names[:9], 1)],
+        more=[(name, class_name(name)) for name in names[9:]], may_label=may("POST", "/review/label"),
         may_region=may("POST", "/collect/region"), may_target=may("POST", "/collect/target"),
         may_export=may("POST", "/collect/dataset"), collect_words=collect_words, left_out=_left_out(site),
         regions=json.dumps({station: list(box) for station, box in regions.items()}),
@@ -103,7 +102,7 @@ async def target(request: Request) -> Response:
         sent = await sent_object(request, {"label", "lot", "wanted"})
         if type(sent["wanted"]) is not int or not isinstance(sent["label"], str) or not isinstance(sent["lot"], str):
             raise ValueError("not a target")
-        said = Target(sent["label"].strip(), sent["lot"].strip(), sent["wanted"])
+        said = Target(class_called(sent["label"].strip()), sent["lot"].strip(), sent["wanted"])
         await site.office.write(collecting.add_target, said, known_person(request).name, now_utc_ms())
         tally = await _tally(site)
     except ValueError:

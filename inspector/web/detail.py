@@ -17,7 +17,7 @@ from inspector.web.said import actor_in_words, in_words, zone_in_words
 from inspector.web.scores import score_views
 from inspector.web.stages import ends_of, sum_view, waterfall
 from inspector.web.traces import Revision, Told, Trace
-from inspector.web.words import has_word, readable, word
+from inspector.web.words import class_name, has_word, readable, word
 from plc.registers import Verdict
 
 Pair = dict[str, str]
@@ -122,7 +122,7 @@ def _like_this(row: Row, code: int | None, reason: int | None) -> list[Pair]:
         (word("history.verdict"), code_text(code), link("/history", {"verdict": str(code)})),
         (word("history.reason"), explain(code, reason or 0, row["label"]).text if code != Verdict.PASS else "",
          link("/history", {"reason": str(reason or 0)})),
-        (word("history.label"), readable(label), link("/history", {"label": label})),
+        (word("history.label"), class_name(label), link("/history", {"label": label})),
     ])  # fmt: skip
 
 
@@ -145,7 +145,7 @@ def _settings(settings: Mapping[str, Any], stored: str | None) -> list[Pair]:
     return _pairs([
         (word("trace.checksum"), f"{checksum_of(stored)} (0x{checksum_of(stored):08X})", ""),
         (word("trace.product"), readable(str(settings.get("product") or "")), ""),
-        (word("trace.good"), ", ".join(readable(str(label)) for label in limits.get("good_labels") or ()), ""),
+        (word("trace.good"), ", ".join(class_name(str(label)) for label in limits.get("good_labels") or ()), ""),
         (word("trace.roi"), _box(settings.get("roi")), ""),
         *((_setting(name), _number(value), "") for name, value in sorted((settings.get("camera") or {}).items())),
         *(_zone(zone) for zone in settings.get("zones") or ()),

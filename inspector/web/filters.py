@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from inspector.core.errors import InspectorError
 from inspector.web.records import Filters
-from inspector.web.words import word
+from inspector.web.words import class_called, word
 
 LONGEST_TEXT = 100
 LARGEST = {
@@ -63,7 +63,7 @@ def _text(form: Form, key: str) -> str | None:
 
 def _label(form: Form, key: str) -> str | None:
     text = _text(form, key)
-    return text.replace(" ", "_") if text else None
+    return class_called(text).replace(" ", "_") if text else None
 
 
 def _score(form: Form, key: str) -> float | None:

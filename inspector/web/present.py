@@ -12,7 +12,7 @@ from typing import Any
 
 from inspector.core.alarm_kinds import KINDS
 from inspector.web.said import in_words
-from inspector.web.words import Explained, has_word, offline_words, readable, reason_words, word
+from inspector.web.words import Explained, class_name, has_word, offline_words, readable, reason_words, word
 from plc.registers import TEST_AS_EXPECTED, TEST_NOT_AS_EXPECTED, OfflineReason, Reason, Verdict
 
 Message = Mapping[str, Any]
@@ -70,7 +70,7 @@ def part_view(part: Message, mode: str = "") -> View:
         "urgent": code == TEST_NOT_AS_EXPECTED,  # the station let a known-bad part through
         "part_id": str(part["part_id"]),
         "trigger_id": str(part["trigger_id"]),
-        "label": readable(label) if label else "",
+        "label": class_name(label) if label else "",
         "confidence": percent(part.get("confidence")),
         "time": clock_time(part.get("utc_ms")),
         "utc_ms": part.get("utc_ms"),

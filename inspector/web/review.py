@@ -24,8 +24,7 @@ from inspector.web.media import first_there
 from inspector.web.pages import site_of
 from inspector.web.records import Row, Unreadable
 from inspector.web.site import Site
-from inspector.web.words import readable as plain
-from inspector.web.words import word
+from inspector.web.words import class_called, class_name, word
 
 T = TypeVar("T")
 DAYS, MIXED = (1, 7, 31), "mixed"
@@ -60,8 +59,8 @@ async def review(request: Request) -> Response:
         figures=[] if figures is None else views.figures_view(figures), found=figures,
         may_label=visitor_of(request).may("POST", "/review/label"),
         queues=[(name, word(f"review.queue.{name}")) for name in SHOWN_QUEUES],
-        keys=[(str(n), name, plain(name)) for n, name in enumerate(classes[:9], 1)],
-        more=[(name, plain(name)) for name in classes[9:]], two_people=desk.two_people,
+        keys=[(str(n), name, class_name(name)) for n, name in enumerate(classes[:9], 1)],
+        more=[(name, class_name(name)) for name in classes[9:]], two_people=desk.two_people,
         review_words=review_words, sources=[(str(source), word(f"review.source.{source}")) for source in Source],
     )  # fmt: skip
 
@@ -105,7 +104,7 @@ async def label(request: Request) -> Response:
     site, desk = site_of(request), desk_of(request)
     try:
         sent = await sent_object(request, {"no", "label", "ticket"}, {"note", "box"})
-        name, no = str(sent["label"]).strip(), int(sent["no"])
+        name, no = class_called(str(sent["label"]).strip()), int(sent["no"])
         if not await _has_picture(site, desk, no):
             return refused(404, "review.gone")
         said = await desk.say(

@@ -12,7 +12,7 @@ from inspector.office.desk import Figures, Said
 from inspector.office.settling import GOOD, UNSURE, Label, Settled, Truth
 from inspector.store.review_queue import Row
 from inspector.web.present import View, date_time, explain, percent, sign_of
-from inspector.web.words import has_word, readable, word
+from inspector.web.words import class_name, has_word, word
 
 
 def item_view(row: Row, archive: Path, blind: bool) -> View:
@@ -41,7 +41,7 @@ def verdict_view(row: Row) -> View:
     """What the PLC was told, and what the model saw."""
     code, reason = row["code"] or 0, row["reason"] or 0
     sign = sign_of(code, reason)
-    seen = readable(row["label"] or "")
+    seen = class_name(row["label"] or "")
     return {
         "sign": sign,
         "word": word(f"sign.{sign}") if has_word(f"sign.{sign}") else sign,
@@ -87,7 +87,7 @@ def _up(share: float) -> str:
 
 
 def label_text(label: str) -> str:
-    return word(f"review.label.{label}") if label in (GOOD, UNSURE) else readable(label)
+    return word(f"review.label.{label}") if label in (GOOD, UNSURE) else class_name(label)
 
 
 def history_view(labels: Sequence[Label], truths: Sequence[Truth], settled: Settled) -> Mapping[str, Any]:

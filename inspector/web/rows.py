@@ -5,7 +5,7 @@ from __future__ import annotations
 from inspector.web.present import View, date_time, explain, milliseconds, part_view, percent, sign_of
 from inspector.web.reactions import disagrees, verdict_text
 from inspector.web.records import Row
-from inspector.web.words import has_word, readable, word
+from inspector.web.words import class_name, has_word, word
 
 
 def row_view(row: Row) -> View:
@@ -22,7 +22,7 @@ def row_view(row: Row) -> View:
         "lot": row["lot"],
         "serial": row["serial"],
         "refused": row["kind"] == "refused",
-        "label": readable(row["label"] or ""),
+        "label": class_name(row["label"] or ""),
         "confidence": percent(row["confidence"], digits=1),
         "elapsed": milliseconds(row["elapsed_ms"]),
         "delivery": delivery_text(row["delivery"]),

@@ -37,6 +37,7 @@ class WebSettings:
     config: Mapping[str, Any] = field(default_factory=dict)  # as it was read, for the support bundle
     two_people: bool = False  # a label is settled once two people agree
     bundle: BundleConfig | None = None  # whose golden pictures no dataset may hold
+    class_names: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # as people say, by language
     leave_out: tuple[Path, ...] = ()  # folders whose pictures no dataset may hold
 
     def checked(self) -> WebSettings:
@@ -102,6 +103,7 @@ def settings_of(cfg: AppConfig) -> WebSettings:
         two_people=cfg.review.two_people,
         bundle=cfg.bundle,
         leave_out=cfg.review.leave_out,
+        class_names=cfg.classes.model_dump(),
         backups=cfg.backup.folder,
         config=cfg.model_dump(mode="json", exclude_unset=True),
     ).checked()

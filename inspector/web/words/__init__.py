@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 from plc.registers import CTRL, STAT, OfflineReason, Reason
@@ -92,6 +93,31 @@ def has_word(key: str) -> bool:
     return key in _CATALOGS[LANGUAGES[0]]
 
 
+Names = Mapping[str, Mapping[str, str]]  # language -> class of the model -> what people call it
+_names: ContextVar[Names] = ContextVar("names", default=MappingProxyType({}))
+
+
+@contextmanager
+def naming(names: Names) -> Iterator[None]:
+    """Classes inside, and in tasks that are begun there, are called so; one without a name as its model calls it."""
+    token = _names.set(names)
+    try:
+        yield
+    finally:
+        _names.reset(token)
+
+
+def class_name(label: str) -> str:
+    """A class of the model as people call it, in the language of the task."""
+    return _names.get().get(language(), {}).get(label) or readable(label)
+
+
+def class_called(text: str) -> str:
+    """The class that people call `text` in the language of the task, as its model calls it; `text` where it is none."""
+    called = {name: label for label, name in _names.get().get(language(), {}).items()}
+    return called.get(text, text)
+
+
 def readable(name: str) -> str:
     """A class or stage name as people write it: missing_hole -> missing hole."""
     return name.replace("_", " ").strip()
@@ -109,7 +135,7 @@ def reason_words(number: int, label: str | None = None) -> Explained:
 def _about(key: str, label: str | None) -> str:
     if not label and has_word(f"{key}.bare"):
         return word(f"{key}.bare")
-    return word(key, label=readable(label or ""))
+    return word(key, label=class_name(label or ""))
 
 
 def offline_words(number: int) -> Explained:

@@ -32,7 +32,7 @@ async def test_where_a_kept_picture_is_gone_a_page_shows_that_and_a_program_is_t
         assert " ".join(re.findall(r"<text[^>]*>([^<]*)<", shown.text)) == "Picture not kept"
         assert shown.headers["cache-control"] == "no-store", "it may come back"
         client.cookies.set(COOKIE, "zh")
-        assert "图片未保留" in (await client.get(address, headers=IMG)).text
+        assert "图像未保留" in (await client.get(address, headers=IMG)).text
         assert (await client.get(address)).status_code == 404
 
 

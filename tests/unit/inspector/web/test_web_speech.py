@@ -95,7 +95,7 @@ async def test_what_is_refused_is_refused_in_the_language_of_the_request(tmp_pat
         assert "错误 404" in (await client.get("/no/such", headers=ZH)).text
         assert (await client.put("/", headers=ZH)).text == "本页面只能查看"
         assert (await client.get("/", headers={**ZH, "host": "evil.example"})).text == "不允许以这个名称访问本页面"
-        assert "无法读懂这个查询条件：零件" in (await client.get("/history?part_id=x", headers=ZH)).text
+        assert "无法识别此查询条件：零件" in (await client.get("/history?part_id=x", headers=ZH)).text
         assert (await client.get("/readyz", headers=ZH)).json()["reason"] == "检测程序没有运行"
 
 
@@ -188,9 +188,9 @@ def test_what_is_declined_in_a_thread_is_told_in_the_language_of_who_asked() -> 
     bounds = DecodeBounds()
     declined = Declined(422, "size", size="9 x 9", wanted=Decoder([(256, 320), (64, 64)], bounds).wanted)
     with speaking("zh"):
-        assert declined.what_to_do == "请发送相机的整幅图像，320 x 256 像素，或被判断的视野，64 x 64 像素"
+        assert declined.what_to_do == "请发送相机的整幅图像，320 x 256 像素，或被判定的视野，64 x 64 像素"
         assert unready(Text("unready.starting")).error == "未就绪：正在启动：验证并加载模型包"
-        assert str(Decoder([(64, 64), (64, 64)], bounds).wanted) == "被判断的视野，64 x 64 像素"
+        assert str(Decoder([(64, 64), (64, 64)], bounds).wanted) == "被判定的视野，64 x 64 像素"
     assert str(declined) == "the picture is 9 x 9 pixels"
     assert declined.what_to_do == (
         "send a whole camera picture, 320 x 256 pixels or the view that is judged, 64 x 64 pixels"
