@@ -44,6 +44,11 @@ class FrameGate:
         self._last: Frame | None = None
         self.trend = LightTrend()
 
+    @property
+    def watches_light(self) -> bool:
+        """False where there is no zone, or pictures are only collected."""
+        return bool(self._zones) and self._mode is not Mode.COLLECT
+
     def follow(self, former: FrameGate) -> None:
         """Take over at a change-over: a frame that the former gate has seen must not come again."""
         self._last = former._last

@@ -125,10 +125,11 @@ class Running:
     def name(self) -> str:
         return self.section.id
 
-    def figures(self) -> tuple[int, float | None, dict[str, float]]:
+    def figures(self) -> tuple[int, float | None, dict[str, float] | None]:
         """As upkeep.watch.Tended has it."""
         lost = self.lost.within_an_hour(self.shared.clock.monotonic_s())
-        return lost, self.station.camera.temperature_c, dict(self.gate.trend.places)
+        light = dict(self.gate.trend.places) if self.gate.watches_light else None
+        return lost, self.station.camera.temperature_c, light
 
     def acknowledged(self) -> None:
         """The PLC said CLEAR_ERROR. A record that cannot be written holds nothing up: it takes READY by itself."""

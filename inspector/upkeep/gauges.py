@@ -83,7 +83,9 @@ class ClockGauge:
 def certificates(cfg: AppConfig, now: datetime | None = None) -> Iterator[Measure]:
     """Days until each ends; negative: it has."""
     at = now or datetime.now(UTC)
-    if cfg.web.tls:
+    if not cfg.web.tls:
+        yield Measure("certificate_page", None, "days", low=cfg.upkeep.certificate_days, off=True, text="no_tls")
+    else:
         page = cfg.web.certificate or own_pair(cfg.paths.office_folder).certificate
         found = _days("certificate_page", page, cfg.upkeep.certificate_days, at)
         yield replace(found, fault=found.text) if found.value is None and page.exists() else found

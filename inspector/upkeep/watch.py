@@ -62,8 +62,11 @@ class Tended(Protocol):
     @property
     def health(self) -> Health: ...
 
-    def figures(self) -> tuple[int, float | None, dict[str, float]]:
-        """Pictures lost within an hour; the camera's °C or None; light and focus, 0 at one limit and 1 at the other."""
+    def figures(self) -> tuple[int, float | None, dict[str, float] | None]:
+        """Pictures lost within an hour; the camera's °C or None; light and focus, 0 at one limit and 1 at the other.
+
+        Of these {} while there are too few pictures, None where no zone is watched.
+        """
         ...
 
 
@@ -117,8 +120,11 @@ class Upkeep:
         limits, name = self._cfg.upkeep, station.name
         yield Measure(f"frames_lost.{name}", lost, "per_hour", high=limits.frames_lost_per_h)
         yield Measure(f"camera_temp.{name}", camera_c, "celsius", high=limits.camera_c, text="no_camera")
-        for figure, place in light.items():
-            low, high = 100 * NEAR_LIMIT, 100 * (1 - NEAR_LIMIT)
+        low, high = 100 * NEAR_LIMIT, 100 * (1 - NEAR_LIMIT)
+        if not light:
+            text = "no_zones" if light is None else "few_pictures"
+            yield Measure(f"light.{name}", None, "percent", low=low, high=high, text=text, off=light is None)
+        for figure, place in (light or {}).items():
             yield Measure(f"light.{name}.{figure}", round(100 * place, 1), "percent", low=low, high=high)
 
     def _read_box(self) -> list[Measure]:

@@ -113,7 +113,7 @@ def _figures(state: Path, asked: str, span: Span) -> View:
         return {"lines": [], "as_of": UNKNOWN, "stale": False, "chosen": None, "unreadable": True}
     plot = None if chosen is None else {
         "key": chosen.measure.key, "span": span, "name": name_of(chosen.measure), "unit": unit_of(chosen.measure),
-        "points": plot_of(long),
+        "points": plot_of(long) if long else "", "none": note_of(chosen.measure) or word("maintenance.novalues"),
     }  # fmt: skip
     return {
         "lines": [line_view(r, small[r.measure.key]) for r in readings], "chosen": plot, "unreadable": False,
@@ -138,6 +138,8 @@ def name_of(measure: Measure) -> str:
     if found is not None:
         figure = word(f"measure.{found['figure']}")
         return word("measure.light", station=found["station"], zone=zone_in_words(found["zone"]), figure=figure)
+    if measure.kind == "light":
+        return word("measure.lights", station=measure.about)
     key = f"measure.{measure.kind}"
     return word(key, about=measure.about) if has_word(key) else measure.key
 

@@ -11,31 +11,12 @@ from inspector.backup import shelf
 from inspector.backup.places import wanted_file
 from inspector.office.person import Role
 from inspector.store.regain import own_folder
-from inspector.upkeep.measures import Measure
-from inspector.upkeep.trends import FILE, TrendBook
 from tests.support.browser import Open, log_in
+from tests.support.figures import write_figures
 from tests.support.office import first_admin, make_hashes_cheap, someone
 from tests.support.page import page_process, site_in
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
-
-
-def write_figures(folder: Path) -> None:
-    book, now = TrendBook(folder / FILE), time.time_ns() // 1_000_000
-    for n in range(1, 240):
-        wave = 3 * ((n % 40) / 40)
-        book.put([
-            Measure("frames_lost.st1", float(n % 60 < 3), "per_hour", high=10),
-            Measure("camera_temp.st1", 41 + wave, "celsius", high=70),
-            Measure("light.st1.zone ring: brightness", 60 - n / 16, "percent", low=25, high=75),
-            Measure("disk_free", 12 - n / 40, "gb", low=0.5),
-            Measure("cpu_temp", 82 + n / 20, "celsius", high=90),
-            Measure("clock_offset", None, "ms", high=1000, text="no_kernel"),
-            Measure("clock_free", None, "hours", high=24, off=True, text="no_service"),
-            Measure("certificate_page", 212 - n / 1440, "days", low=30),
-            Measure("backup_age", n / 60, "hours", high=48),
-        ], now - (239 - n) * 60_000)  # fmt: skip
-    book.close()
 
 
 async def test_maintenance_sees_what_nears_its_limit_and_asks_for_a_backup_and_a_support_bundle(

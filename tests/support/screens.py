@@ -15,6 +15,7 @@ from inspector.web.roles import ROUTES, Open
 from inspector.web.site import Site
 from plc.registers import CTRL, STAT
 from tests.support.fake_daemon import FakeDaemon
+from tests.support.figures import write_figures
 from tests.support.office import PASSWORD
 from tests.support.reviewing import NEAR, REJECT, SAMPLE, TEST, Part, write_parts
 from tests.support.visitors import HTML, browser_of
@@ -22,7 +23,10 @@ from tests.support.visitors import HTML, browser_of
 # What stands for a part of a path: row 3 is a reject.
 EXAMPLES = {"no": "3", "name": "en", "path": "base.css", "kind": "alarm", "code": "camera"}
 WITHOUT_END = frozenset({"/events"})
-MORE = {"/admin/audit": ("?of=line&check=1",), "/history": ("?label=dent",)}  # other states of a screen
+MORE = {  # other states of a screen
+    "/admin/audit": ("?of=line&check=1",), "/history": ("?label=dent",),
+    "/maintenance": ("?trend=camera_temp.st1&span=day", "?trend=clock_offset"),
+}  # fmt: skip
 NAME = "annegret.müller-lüdenscheidt"  # long, as names are
 
 
@@ -73,6 +77,7 @@ async def furnish(run: Path) -> FakeDaemon:
         for n, (kind, keep) in enumerate(zip(drawn * 6, kept * 6, strict=True), 1)
     ]
     await write_parts(run, parts)
+    write_figures(run)
     more = {"registers": _registers, "changes": _changes, "look": _look, "dry_run": lambda *_: {"state": "none"}}
     daemon = FakeDaemon(run, more)
     for n in range(14):

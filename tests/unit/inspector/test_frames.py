@@ -68,6 +68,11 @@ def test_a_picture_of_another_size_channels_or_depth_is_the_cameras_fault(image:
     assert refused(gate_of(), frame_of(image=image), trigger_of())[0] is Reason.CAMERA
 
 
+def test_light_is_watched_where_there_is_a_zone_and_pictures_are_judged() -> None:
+    assert gate_of(zone_of()).watches_light and gate_of(zone_of(), mode=Mode.MONITOR).watches_light
+    assert not gate_of().watches_light and not gate_of(zone_of(), mode=Mode.COLLECT).watches_light
+
+
 def test_without_a_bundle_any_size_is_kept() -> None:
     gate = FrameGate(None, (0, 0, 0, 0), (), Mode.COLLECT)
     frame = frame_of(image=np.zeros((7, 9, 3), np.uint8), proof=Proof.NONE)

@@ -6,7 +6,7 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -39,9 +39,9 @@ class Tended:
     name: str = "st1"
     lost: int = 0
     camera_c: float | None = 41.0
-    light: dict[str, float] = field(default_factory=lambda: {"zone view: brightness": 0.5})
+    light: dict[str, float] | None = field(default_factory=lambda: {"zone view: brightness": 0.5})
 
-    def figures(self) -> tuple[int, float | None, dict[str, float]]:
+    def figures(self) -> tuple[int, float | None, dict[str, float] | None]:
         return self.lost, self.camera_c, self.light
 
 
@@ -204,52 +204,19 @@ async def test_a_bug_in_here_is_an_alarm_and_the_line_goes_on(
     await asyncio.wait([watching])
 
 
-def read(gauge: gauges.ClockGauge) -> dict[str, Measure]:
-    return {m.kind: m for m in gauge.read()}
+def test_a_page_without_tls_has_no_certificate_and_says_so(cfg: AppConfig) -> None:
+    (none,) = gauges.certificates(cfg)
+    assert (none.kind, none.state, none.text) == ("certificate_page", "off", "no_tls") and problem_of(none) is None
 
 
-@dataclass
-class Times:
-    utc: float = 1_790_000_000.0
-    mono: float = 50.0
-
-    def passes(self, seconds: float) -> None:
-        self.utc += seconds
-        self.mono += seconds
-
-
-def clock_gauge(times: Times, unsynced: Callable[[], bool], offset: float | None = None) -> gauges.ClockGauge:
-    return gauges.ClockGauge(UpkeepConfig(), lambda: times.utc, lambda: times.mono, unsynced, lambda: offset)
-
-
-@pytest.mark.parametrize("jump_s", [3600.0, -3600.0, 10 * 365 * 86_400.0])
-def test_a_clock_that_is_set_is_an_alarm_for_an_hour(jump_s: float) -> None:
-    times = Times()
-    gauge = clock_gauge(times, lambda: False)
-    assert read(gauge)["clock_step"].state == "ok"
-    times.passes(10)
-    times.utc += jump_s
-    assert read(gauge)["clock_step"].state == "alarm"
-    times.passes(HOUR - 1)
-    assert read(gauge)["clock_step"].value == abs(jump_s) * 1000
-    times.passes(2)
-    assert read(gauge)["clock_step"].state == "ok"
-
-
-def test_a_clock_that_was_kept_and_is_not_any_more_is_an_alarm_and_one_that_never_was_is_a_choice() -> None:
-    times, kept = Times(), [True]
-    gauge = clock_gauge(times, lambda: not kept[0])
-    assert read(gauge)["clock_free"].state == "ok"
-    kept[0] = False
-    times.passes(24 * HOUR + 60)
-    assert read(gauge)["clock_free"].state == "alarm"
-    assert read(clock_gauge(times, lambda: True))["clock_free"].state == "off"
-
-
-def test_an_offset_counts_to_both_sides_and_one_that_nobody_tells_is_unknown() -> None:
-    assert read(clock_gauge(Times(), lambda: False, -1500.0))["clock_offset"].state == "alarm"
-    assert read(clock_gauge(Times(), lambda: False, 999.0))["clock_offset"].state == "ok"
-    assert read(clock_gauge(Times(), lambda: False))["clock_offset"].state == "unknown"
+@pytest.mark.parametrize(("light", "state", "text"), [(None, "off", "no_zones"), ({}, "unknown", "few_pictures")])
+async def test_light_and_focus_have_a_line_though_no_zone_is_configured_or_none_was_seen_yet(
+    upkeep: Upkeep, tended: Tended, light: dict[str, float] | None, state: str, text: str
+) -> None:
+    tended.light = light
+    await upkeep.look()
+    (found,) = [m for m in upkeep.measures if m.kind == "light"]
+    assert (found.key, found.state, found.text) == ("light.st1", state, text)
 
 
 def test_a_certificate_is_watched_before_and_after_its_end(cfg: AppConfig) -> None:

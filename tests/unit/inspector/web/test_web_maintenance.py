@@ -75,8 +75,12 @@ async def test_each_figure_has_its_value_limit_course_and_state(site: Site) -> N
             and "No time service ever kept" in text
             and text.count("<polyline") == 3
         )
-        shown = await operator.get("/maintenance?trend=disk_free&span=quarter", headers=HTML)
+        shown = await operator.get("/maintenance?trend=disk_free&span=week", headers=HTML)
         assert 'id="plot"' in shown.text and "Back up now" not in shown.text and "support.zip" not in shown.text
+        early = (await operator.get("/maintenance?trend=disk_free&span=quarter", headers=HTML)).text
+        assert "No values yet" in early and 'id="plot"' not in early, "no empty card"
+        no_sensor = (await operator.get("/maintenance?trend=clock_free", headers=HTML)).text
+        assert no_sensor.count("No time service ever kept") == 2 and 'id="plot"' not in no_sensor
         odd = await operator.get("/maintenance?trend=%3Cscript%3E&span=x", headers=HTML)
         assert odd.status_code == 200 and 'id="plot"' not in odd.text
 
@@ -141,7 +145,10 @@ def test_every_figure_has_a_name_and_every_unit_a_word(language: str) -> None:
         names = [name_of(Measure(f"{kind}.x", 1.0, "gb")) for kind in kinds]
         assert len(set(names)) == len(kinds) and not any("_" in name for name in names)
         assert name_of(LIGHT) != LIGHT.key and "lamp" in name_of(LIGHT)
-        assert all(has_word(f"measure.note.{key}") for key in re.findall(r'"(no_\w+)"', GAUGES))
+        of_bundle = name_of(Measure("light.st1.zone top_left: sharpness", 50.0, "percent"))
+        assert "top_left" not in of_bundle, "as the alarm calls it"
+        assert all(has_word(f"measure.note.{key}") for key in re.findall(r'"((?:no|few)_\w+)"', GAUGES))
+        assert "st1" in name_of(Measure("light.st1", None, "percent")), "of a station without a zone"
         assert limit_of(LIGHT) and limit_of(DISK) and limit_of(HOT)
     assert all(has_word(f"measure.unit.{u}") for u in ("gb", "percent", "celsius", "ms", "hours", "days", "per_hour"))
 
