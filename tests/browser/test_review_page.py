@@ -125,9 +125,8 @@ async def test_five_pictures_are_labelled_by_keyboard_though_the_page_is_killed(
         await elsewhere.press("[name=password]", "Enter")
         await elsewhere.wait_for_selector("form[action='/log-out']")
         await page.keyboard.press("g")
-        await page.wait_for_function(
-            "() => document.querySelector('#told').textContent.includes('load this page again')"
-        )
+        told = "() => document.querySelector('#told').textContent"
+        await page.wait_for_function(f"{told}.includes('load this page again')")
         assert len(kept(tmp_path)) == 6 and await page.get_attribute("#stage", "data-no") == "1"
 
         phone = await open_review(open_page, free_port, "?blind=1", size=PHONE, dark=True)
