@@ -20,9 +20,9 @@ def deal_groups(
 ) -> dict[str, Split]:
     """The split of each group, the same whatever the order of the pictures.
 
-    The rarest class first, each of its groups, the largest first, to the split that lacks most of that class (iterative
-    stratification, Sechidis et al. 2011, by groups). before: groups that were dealt already. Raises ValueError: a class of which no
-    group may be in train, or nothing is left for val; the text says what to do.
+    The rarest class first, each of its groups, the largest first, to the split that lacks most of that class
+    (iterative stratification, Sechidis et al. 2011, by groups). before: groups that were dealt already. Raises
+    ValueError: a class of which no group may be in train, or nothing is left for val; the text says what to do.
     """
     held: dict[str, Counter[str]] = defaultdict(Counter)
     for label, group in zip(labels, groups, strict=True):

@@ -107,6 +107,7 @@ async def test_five_pictures_are_labelled_by_keyboard_though_the_page_is_killed(
         await page.keyboard.press("Enter")
         await page.wait_for_function(SHOWN, arg="1")
         assert await page.inner_text("#count") == "5 of 6 done"
+        await page.wait_for_function("() => document.querySelector('#figures b').textContent === '25.00 %'")  # 1 of 4
         await page.screenshot(path=shots / "review-after.png")
 
         found = kept(tmp_path)

@@ -10,11 +10,15 @@ const asked = new URLSearchParams(location.search);
 const AHEAD = 3; // pictures that are loaded before they are wanted
 const LOW = 8; // pictures left at which more are asked for
 const AGAIN_MS = 1000;
+const COUNTED_MS = 2000; // from a label to its place in the estimates; others given meanwhile are counted with it
 const box = makeBox(stage, $("ink"), $("box"), (drawing) => {
   $("draw").setAttribute("aria-pressed", String(drawing));
   $("boxhelp").hidden = !drawing;
 });
-const now = { items: [], given: new Set(), done: 0, total: 0, busy: false, asking: false, ended: false, ticket: "", moves: 0, last: undefined };
+const now = {
+  items: [], given: new Set(), done: 0, total: 0, busy: false, asking: false, ended: false, ticket: "", moves: 0, last: undefined,
+  counting: false,
+};
 
 const post = makePost(() => tell(words.again, true));
 
@@ -99,6 +103,24 @@ async function more() {
   }
 }
 
+// The estimates are the page's own: it is loaded once more for them alone. Old ones do not stay.
+async function count() {
+  await pause(COUNTED_MS);
+  now.counting = false;
+  const answer = await fetch(location.href).catch(() => null);
+  const page = new DOMParser().parseFromString(answer?.ok ? await answer.text() : "", "text/html");
+  const fresh = page.getElementById("figures");
+  $("figures").hidden = !fresh;
+  if (fresh) $("figures").replaceWith(fresh);
+}
+
+function changed() {
+  now.moves += 1;
+  if (now.counting || !$("figures")) return;
+  now.counting = true;
+  count();
+}
+
 async function give(label) {
   const item = now.items[0];
   if (!may || now.busy || !item || !label) return;
@@ -110,7 +132,7 @@ async function give(label) {
     tell(answer.error, true);
     return;
   }
-  now.moves += 1;
+  changed();
   now.last = answer.n;
   now.given.add(item.no);
   now.items.shift();
@@ -130,7 +152,7 @@ async function undo() {
     tell(answer.error, true);
     return;
   }
-  now.moves += 1;
+  changed();
   now.last = answer.last;
   now.given.delete(answer.no);
   if (answer.item) {
@@ -207,7 +229,9 @@ $("truth")?.addEventListener("submit", async (event) => {
   const body = { serial: form.get("serial"), source: form.get("source"), good: form.get("good") === "1", note: form.get("note") };
   const answer = await post("/review/truth", body);
   $("truth-told").textContent = answer.told ?? answer.error;
-  if (answer.ok) event.target.reset();
+  if (!answer.ok) return;
+  event.target.reset();
+  changed();
 });
 addEventListener("keydown", keyed);
 show();
