@@ -34,8 +34,8 @@ from inspector.web.words import word
 router = APIRouter()
 readable = partial(router.api_route, methods=["GET", "HEAD"])
 WORDS = (
-    "live", "armed", "nopart", "gone", "best", "kept", "again", "undone", "changed", "empty", "waiting", "region.kept",
-    "region.whole", "region.fixed",
+    "live", "armed", "nopart", "gone", "best", "kept", "again", "undone", "changed", "unseen", "empty", "waiting",
+    "region.kept", "region.whole", "region.fixed",
 )  # fmt: skip
 
 

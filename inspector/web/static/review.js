@@ -124,6 +124,7 @@ function changed() {
 async function give(label) {
   const item = now.items[0];
   if (!may || now.busy || !item || !label) return;
+  if (stage.dataset.shown !== String(item.no)) return tell(words.unseen, true);
   now.busy = true;
   const body = { no: item.no, label, ticket: now.ticket, note: $("note").value, box: box.value() };
   const answer = await post("/review/label", body);
@@ -222,6 +223,12 @@ $("undo").addEventListener("click", undo);
 $("shot").addEventListener("load", () => {
   box.size($("shot").naturalWidth, $("shot").naturalHeight);
   stage.dataset.shown = stage.dataset.no;
+});
+$("shot").addEventListener("error", async () => {
+  const no = stage.dataset.no;
+  tell(words.unseen, true);
+  await pause(AGAIN_MS);
+  if (stage.dataset.no === no && now.items.length) $("shot").src = now.items[0].picture;
 });
 $("truth")?.addEventListener("submit", async (event) => {
   event.preventDefault();
