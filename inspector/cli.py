@@ -146,7 +146,7 @@ def certificate(
 ) -> None:
     """Make the page's key and certificate where there are none, and a request (CSR) that an authority can sign.
 
-    With [web] tls = true the page does the same at its first start. A signed one: [web] certificate and key.
+    With \\[web] tls = true the page does the same at its first start. A signed one: \\[web] certificate and key.
 
     Examples: inspector certificate /etc/inspector/station.toml --name box7.plant --name 192.168.20.7;
     inspector certificate /etc/inspector/station.toml --renew --name box7.plant

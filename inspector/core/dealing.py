@@ -20,9 +20,9 @@ def deal_groups(
 ) -> dict[str, Split]:
     """The split of each group, the same whatever the order of the pictures.
 
-    The rarest class first, each of its groups to the split that lacks most of that class (iterative stratification,
-    Sechidis et al. 2011, by groups). before: groups that were dealt already. Raises ValueError: a class of which no
-    group may be in train, or nothing is left for val; the text says what to do.
+    The rarest class first, each of its groups, the largest first, to the split that lacks most of that class
+    (iterative stratification, Sechidis et al. 2011, by groups). before: groups that were dealt already. Raises
+    ValueError: a class of which no group may be in train, or nothing is left for val; the text says what to do.
     """
     held: dict[str, Counter[str]] = defaultdict(Counter)
     for label, group in zip(labels, groups, strict=True):
@@ -45,7 +45,7 @@ def deal_groups(
 
 
 def _deal_class(label: str, groups: Iterable[str], held: Mapping[str, Counter[str]], dealt: dict[str, Split]) -> None:
-    names = _mixed(groups)
+    names = sorted(_mixed(groups), key=lambda group: -held[group][label])  # the largest is what to learn from
     total = sum(held[group][label] for group in names)
     has: dict[Split, int] = dict.fromkeys(FRACTIONS, 0)
     for group in names:

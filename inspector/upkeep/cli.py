@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 Config = Annotated[Path, typer.Argument(help="a configuration, e.g. /etc/inspector/station.toml")]
-Key = Annotated[Path | None, typer.Option(help="of an encrypted backup: the file that [backup] key named")]
+Key = Annotated[Path | None, typer.Option(help="of an encrypted backup: the file that \\[backup] key named")]
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -20,7 +20,7 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def backup(config: Config) -> None:
-    """Put record, accounts, bundles and configuration into one file in [backup] folder. The line runs on meanwhile.
+    """Put record, accounts, bundles and configuration into one file in \\[backup] folder. The line runs on meanwhile.
 
     systemd/inspector-backup.timer starts this every night, and the page's button does. Pictures are not in it.
 

@@ -33,8 +33,8 @@ from inspector.web.words import class_called, class_name, word
 router = APIRouter()
 readable = partial(router.api_route, methods=["GET", "HEAD"])
 WORDS = (
-    "live", "armed", "nopart", "gone", "best", "kept", "again", "undone", "changed", "empty", "waiting", "region.kept",
-    "region.whole", "region.fixed",
+    "live", "armed", "nopart", "gone", "best", "kept", "again", "undone", "changed", "unseen", "empty", "waiting",
+    "region.kept", "region.whole", "region.fixed",
 )  # fmt: skip
 
 

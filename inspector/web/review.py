@@ -201,6 +201,7 @@ def review_words() -> str:
         "empty": "empty",
         "count": "count",
         "again": "again",
+        "unseen": "unseen",
         "kept": "kept",
         "gone": "notthere",
         "undone": "taken",

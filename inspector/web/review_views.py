@@ -11,7 +11,7 @@ from inspector.core.estimates import Estimate
 from inspector.office.desk import Figures, Said
 from inspector.office.settling import GOOD, UNSURE, Label, Settled, Truth
 from inspector.store.review_queue import Row
-from inspector.web.present import View, date_time, explain, percent, sign_of
+from inspector.web.present import UNKNOWN, View, date_time, explain, percent, sign_of
 from inspector.web.words import class_name, has_word, word
 
 
@@ -74,7 +74,7 @@ def _estimate(key: str, found: Estimate) -> View:
     return {
         "name": word(f"review.{key}"),
         "hint": word(f"review.{key}.hint"),
-        "value": percent(found.share, digits=2),
+        "value": UNKNOWN if found.share is None else _up(found.share),
         "upper": word("review.upper", share=_up(found.upper)),
         "basis": word(f"review.basis.{found.basis}", n=found.reviewed),
         "unsure": word("review.unsure.counted", n=found.unsure) if found.unsure else "",
@@ -82,7 +82,7 @@ def _estimate(key: str, found: Estimate) -> View:
 
 
 def _up(share: float) -> str:
-    """A bound is rounded up."""
+    """A share of errors is rounded up, as is its bound: one in 30,000 never reads as none."""
     return word("percent", number=f"{min(100.0, math.ceil(share * 10_000 - 1e-9) / 100):.2f}")
 
 

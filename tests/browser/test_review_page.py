@@ -107,6 +107,7 @@ async def test_five_pictures_are_labelled_by_keyboard_though_the_page_is_killed(
         await page.keyboard.press("Enter")
         await page.wait_for_function(SHOWN, arg="1")
         assert await page.inner_text("#count") == "5 of 6 done"
+        await page.wait_for_function("() => document.querySelector('#figures b').textContent === '25.00 %'")  # 1 of 4
         await page.screenshot(path=shots / "review-after.png")
 
         found = kept(tmp_path)
@@ -130,6 +131,18 @@ async def test_five_pictures_are_labelled_by_keyboard_though_the_page_is_killed(
         assert len(kept(tmp_path)) == 6 and await page.get_attribute("#stage", "data-no") == "1"
 
         phone = await open_review(open_page, free_port, "?blind=1", size=PHONE, dark=True)
+        arrived = asyncio.Event()
+
+        async def late(route: Any) -> None:
+            await arrived.wait()
+            await route.continue_()
+
+        await phone.page.route("**/picture/1", late)
+        await phone.page.reload()
+        await phone.page.wait_for_selector("#stage[data-no='1']")
+        await phone.page.click("[data-label=good]")
+        assert "not shown yet" in await phone.page.inner_text("#told") and len(kept(tmp_path)) == len(found)
+        arrived.set()
         await phone.page.wait_for_function(SHOWN, arg="1")
         assert await phone.page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
         assert await phone.page.is_hidden("#said"), "the result is hidden until the label is given"

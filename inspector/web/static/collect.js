@@ -80,6 +80,7 @@ async function more() {
 async function give(label) {
   if (!may || now.busy || now.held === null || !label) return;
   if (performance.now() < now.from_ms) return tell(words.changed, true);
+  if ($("stage").dataset.shown !== String(now.held)) return tell(words.unseen, true);
   now.busy = true;
   const no = now.held;
   const answer = await post("/review/label", { no, label, ticket: now.ticket });

@@ -10,11 +10,15 @@ const asked = new URLSearchParams(location.search);
 const AHEAD = 3; // pictures that are loaded before they are wanted
 const LOW = 8; // pictures left at which more are asked for
 const AGAIN_MS = 1000;
+const COUNTED_MS = 2000; // from a label to its place in the estimates; others given meanwhile are counted with it
 const box = makeBox(stage, $("ink"), $("box"), (drawing) => {
   $("draw").setAttribute("aria-pressed", String(drawing));
   $("boxhelp").hidden = !drawing;
 });
-const now = { items: [], given: new Set(), done: 0, total: 0, busy: false, asking: false, ended: false, ticket: "", moves: 0, last: undefined };
+const now = {
+  items: [], given: new Set(), done: 0, total: 0, busy: false, asking: false, ended: false, ticket: "", moves: 0, last: undefined,
+  counting: false,
+};
 
 const post = makePost(() => tell(words.again, true));
 
@@ -99,9 +103,28 @@ async function more() {
   }
 }
 
+// The estimates are the page's own: it is loaded once more for them alone. Old ones do not stay.
+async function count() {
+  await pause(COUNTED_MS);
+  now.counting = false;
+  const answer = await fetch(location.href).catch(() => null);
+  const page = new DOMParser().parseFromString(answer?.ok ? await answer.text() : "", "text/html");
+  const fresh = page.getElementById("figures");
+  $("figures").hidden = !fresh;
+  if (fresh) $("figures").replaceWith(fresh);
+}
+
+function changed() {
+  now.moves += 1;
+  if (now.counting || !$("figures")) return;
+  now.counting = true;
+  count();
+}
+
 async function give(label) {
   const item = now.items[0];
   if (!may || now.busy || !item || !label) return;
+  if (stage.dataset.shown !== String(item.no)) return tell(words.unseen, true);
   now.busy = true;
   const body = { no: item.no, label, ticket: now.ticket, note: $("note").value, box: box.value() };
   const answer = await post("/review/label", body);
@@ -110,7 +133,7 @@ async function give(label) {
     tell(answer.error, true);
     return;
   }
-  now.moves += 1;
+  changed();
   now.last = answer.n;
   now.given.add(item.no);
   now.items.shift();
@@ -130,7 +153,7 @@ async function undo() {
     tell(answer.error, true);
     return;
   }
-  now.moves += 1;
+  changed();
   now.last = answer.last;
   now.given.delete(answer.no);
   if (answer.item) {
@@ -201,13 +224,21 @@ $("shot").addEventListener("load", () => {
   box.size($("shot").naturalWidth, $("shot").naturalHeight);
   stage.dataset.shown = stage.dataset.no;
 });
+$("shot").addEventListener("error", async () => {
+  const no = stage.dataset.no;
+  tell(words.unseen, true);
+  await pause(AGAIN_MS);
+  if (stage.dataset.no === no && now.items.length) $("shot").src = now.items[0].picture;
+});
 $("truth")?.addEventListener("submit", async (event) => {
   event.preventDefault();
   const form = new FormData(event.target);
   const body = { serial: form.get("serial"), source: form.get("source"), good: form.get("good") === "1", note: form.get("note") };
   const answer = await post("/review/truth", body);
   $("truth-told").textContent = answer.told ?? answer.error;
-  if (answer.ok) event.target.reset();
+  if (!answer.ok) return;
+  event.target.reset();
+  changed();
 });
 addEventListener("keydown", keyed);
 show();

@@ -54,6 +54,13 @@ def test_a_class_that_lies_in_a_few_large_lots_is_taught_and_checked() -> None:
     assert shares["train"] == 12 and shares["val"] == shares["test"] == 4
 
 
+def test_one_large_lot_beside_a_few_single_parts_is_what_is_learned_from() -> None:
+    single = {"part 1": {"good": 1}, "part 2": {"bad": 1}, "part 3": {"good": 1}}
+    for large in ("lot 1", "lot 2", "L-2026-47", "A"):  # the order of names decides nothing here
+        dealt = deal_groups(*flat({**single, large: {"good": 101, "bad": 19}}))
+        assert dealt[large] == "train" and "val" in dealt.values()
+
+
 def test_a_lot_that_was_dealt_before_keeps_its_place_however_the_data_grow() -> None:
     lots = {f"lot {n}": {"good": 5, "dent": 1} for n in range(10)}
     first = deal_groups(*flat(lots))

@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from inspector.core.estimates import Basis, Estimate
 from inspector.demo.parts import Kind
+from inspector.office.desk import Figures
 from inspector.office.person import Role
 from inspector.web.body import MAX_OBJECT
+from inspector.web.review_views import figures_view
 from inspector.web.site import Site, environment
 from tests.support.office import make_hashes_cheap
 from tests.support.page import client_of, site_in
@@ -63,6 +66,12 @@ async def test_a_label_is_kept_and_answered_with_what_the_line_said(tmp_path: Pa
         assert [item["no"] for item in waiting["items"]] == [3] and waiting["done"] == 1
         shown = await client.get("/review")
     assert "False-reject share" in shown.text and "Image-judged, 1 parts" in shown.text
+
+
+def test_a_share_of_errors_is_rounded_up_and_never_reads_as_none() -> None:
+    few, none = (Estimate(share, 1.0, 3, 0, Basis.IMAGE) for share in (1 / 30_000, None))
+    shown = [view["value"] for view in figures_view(Figures(few, none, few, 1, 2, 0, 0))]
+    assert shown == ["0.01 %", "\N{EN DASH}", "0.01 %"]
 
 
 async def test_a_heat_map_is_offered_where_one_lies_beside_the_picture(tmp_path: Path) -> None:
