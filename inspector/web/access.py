@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import partial
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -36,13 +36,19 @@ LOG_IN = "/log-in"
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Who asks. token: of their cookie, "" without one; it need not be that of a session."""
+    """Who asks. token: of their cookie, "" without one; it need not be that of a session.
+
+    target: id of the element that htmx puts the answer into; "": a whole page is asked for. open_page: path and query
+    of the page that it is in. They decide how an answer looks, never whether there is one.
+    """
 
     person: Person | None = None
     token: str = ""
     private: bool = False  # nobody else reads what they send: TLS, or the box itself
     anyone_looks: bool = True
     anyone_sees: bool = True
+    target: str = ""
+    open_page: str = ""
 
     @property
     def csrf(self) -> str:
@@ -96,6 +102,23 @@ async def may_still(request: Request) -> bool:
     """True while who opened a lasting answer would be let in anew."""
     found: bool = await request.state.ask_again()
     return found
+
+
+def log_in_link(then: str) -> str:
+    """Where one logs in, to be at the path `then` after it."""
+    return f"{LOG_IN}?next={quote(then, safe='/')}"
+
+
+def _in_place(scope: Scope) -> tuple[str, str]:
+    """What htmx says of the page that it is in: the element that asks, and path and query."""
+    headers = Headers(scope=scope)
+    if headers.get("hx-request") != "true":
+        return "", ""
+    try:
+        _, _, path, query, _ = urlsplit(headers.get("hx-current-url", ""))
+    except ValueError:
+        path = query = ""
+    return headers.get("hx-target", ""), f"{path}?{query}" if query else path
 
 
 def address_of(request: Request) -> str:
@@ -162,7 +185,8 @@ class Access:
             return
         place = find(scope["path"])
         rule = rule_of(scope["method"], place) if place is not None else None
-        who = await self._who(scope, place, rule)
+        target, open_page = _in_place(scope)
+        who = replace(await self._who(scope, place, rule), target=target, open_page=open_page)
         fresh = rule is Open.DOOR and who.private and not who.token and scope["method"] in READ
         if fresh:  # a form that nobody is logged in for needs a token as well
             who = replace(who, token=new_token())
@@ -215,19 +239,21 @@ class Access:
 
     def _refused(self, scope: Scope, status: int, key: str) -> Response:
         """A page for a person, who sent a form or follows a link; a script of ours can show a text alone."""
-        if scope["method"] in READ or _is_for_a_person(scope):
+        if scope["method"] in READ or visitor().target or _is_for_a_person(scope):
             return self._refuse(status, key)
         alone = f"{key}.script"
         return JSONResponse({"error": word(alone if has_word(alone) else key)}, status)
 
     def _not_known(self, scope: Scope) -> Response:
-        """A person is asked to log in; a script or picture is told that it must."""
+        """A person is asked to log in; a script or picture is told that it must, and so is an open page."""
+        if visitor().target:
+            return self._refuse(401, "inplace.expired")
         if not _is_for_a_person(scope):
             return JSONResponse({"error": word("error.401")}, 401)
         if scope["method"] not in READ:
             return RedirectResponse(LOG_IN, 303)
         wanted = scope["path"] + (f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else "")
-        return RedirectResponse(f"{LOG_IN}?next={quote(wanted, safe='/')}", 303)
+        return RedirectResponse(log_in_link(wanted), 303)
 
 
 def _is_for_a_person(scope: Scope) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
@@ -124,10 +125,10 @@ def status_of(refused: Refused) -> int:
     return STATUS.get(refused.key, 400)
 
 
-def _page(request: Request, template: str, form: Form, refused: Refused | None = None, **values: object) -> Response:
+def _page(request: Request, template: str, form: Form, refused: Refused | None = None, **values: Any) -> Response:
     """A form, filled as it was but for its secrets, and why it was refused."""
     problem, status = ("", 200) if refused is None else (told(refused), status_of(refused))
-    rules = {"least": MIN_LENGTH, "most": MAX_LENGTH, "spoken": LANGUAGES}
+    rules: dict[str, Any] = {"least": MIN_LENGTH, "most": MAX_LENGTH, "spoken": LANGUAGES}
     here = "me" if template == "me.html" else "login"
     return site_of(request).page(template, status, here=here, form=form, problem=problem, **rules, **values)
 

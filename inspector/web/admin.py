@@ -78,6 +78,7 @@ async def _page(
     accounts = [_account_view(account, now_ms) for account in await site.office.read(people.everyone)]
     return site.page(
         "admin.html", 200 if refused is None else status_of(refused), here="admin", people=accounts,
+        pieces={"people": "_people.html"},
         roles=[(role.value, word(f"role.{role}")) for role in Role], problem="" if refused is None else told(refused),
         typed=typed, code=code, code_of=code_of, certificate=_certificate_notice(request),
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Mapping
@@ -49,13 +50,14 @@ def alarm_view(alarm: Message, first: str = "") -> View:
 
 def alarms_view(status: Message, own: str = "") -> View:
     """For the screens: the list, what is wrong now and nobody took note of first, by priority; what is shelved; how
-    many nobody took note of.
+    many nobody took note of; and a mark, which is another when any of it reads otherwise.
 
     own: the station of the screen, whose alarms come before those of others that are as urgent.
     """
     stations = status.get("stations") or []
     first = str(stations[0]["station"]) if stations else ""
     found = [(whose(alarm, first), alarm_view(alarm, first)) for alarm in status.get("alarm_list") or []]
+    mark = hashlib.sha256(json.dumps([view for _, view in found]).encode()).hexdigest()[:16]
     found.sort(
         key=lambda each: (
             not each[1]["may_ack"], each[1]["phase"] == Phase.CLEARED, _rank(each[1]["priority"]),
@@ -67,7 +69,16 @@ def alarms_view(status: Message, own: str = "") -> View:
         "alarms": [view for view in views if not view["shelved"]],
         "shelved": [view for view in views if view["shelved"]],
         "unheeded": unheeded(status),
+        "known": bool(status),
+        "mark": mark,
     }
+
+
+def alarms_told(status: Message) -> View:
+    """For the stream: how many there are, and the mark by which a screen knows that it shows them all."""
+    view = alarms_view(status)
+    ids = {name: [alarm["id"] for alarm in view[name]] for name in ("alarms", "shelved")}
+    return {**ids, "unheeded": view["unheeded"], "alarm_mark": view["mark"]}
 
 
 def unheeded(status: Message) -> int:
@@ -108,16 +119,6 @@ def record_view(record: Record, first: str = "") -> View:
         "often": [(name_of({"key": key}), count) for key, count in record.often],
         "journal": [_line(change, first) for change in record.journal],
     }
-
-
-def alarm_words() -> str:
-    """What the browser itself must say."""
-    keys = {
-        "none": "alarms.active.none", "noshelved": "alarms.shelved.none", "action": "alarms.action",
-        "colon": "colon", "ack": "alarms.ack", "shelve": "alarms.shelve", "unshelve": "alarms.unshelve",
-        "unreached": "alarms.unreached", "shelved": "alarms.shelved.count",
-    }  # fmt: skip
-    return json.dumps({name: word(key) for name, key in keys.items()}, ensure_ascii=False)
 
 
 def shelf_times() -> list[tuple[int, str]]:

@@ -41,7 +41,8 @@ async def timing(request: Request) -> Response:
         problem, hint, status = word("history.unreadable"), word("history.unreadable.hint"), 503
     cut = bool(form.get("from")) and count == int(form["last"])
     return site.page(
-        "timing.html", status, here="timing", form=form, zone=time_zone(), problem=problem, problem_hint=hint,
+        "timing.html", status, here="timing", pieces={"found": "_cycles.html"}, form=form,
+        zone=time_zone(), problem=problem, problem_hint=hint,
         last=[(str(n), f"{n:,}") for n in LAST], cut=cut, csv=link("/timing.csv", form),
         **figures,
     )  # fmt: skip

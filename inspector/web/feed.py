@@ -19,7 +19,7 @@ import structlog
 
 from inspector.core.errors import InspectorError
 from inspector.web import present
-from inspector.web.alarm_views import alarms_view
+from inspector.web.alarm_views import alarms_told
 from inspector.web.strips import Strip, View, Views
 from inspector.web.words import in_each, language, speaking
 
@@ -270,7 +270,7 @@ class Feed:
         if (station, spoken) not in self._said:
             with speaking(spoken):
                 self._said[station, spoken] = {
-                    **present.status_view(self._lines[station]), **alarms_view(self._raw, station),
+                    **present.status_view(self._lines[station]), **alarms_told(self._raw),
                     "tabs": self.tabs(), "age_ms": 0,
                 }  # fmt: skip
         return self._said[station, spoken]

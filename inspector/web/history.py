@@ -47,8 +47,10 @@ async def history(request: Request) -> Response:
         older = shown[-1]["no"]  # the row beyond the page only showed that there is more
     stations = _stations(site, form)
     at_hand = {*COMMON, *(["station"] if stations else [])}
-    return site.page(
-        "history.html", status, here="history", rows=await _row_views(site, shown), form=form, stations=stations,
+    before_link = {} if before is None else {"before": str(before)}
+    answer = site.page(
+        "history.html", status, here="history", pieces={"found": "_found.html"}, rows=await _row_views(site, shown),
+        form=form, stations=stations,
         more_open=any(key not in at_hand for key in form), zone=time_zone(), problem=problem, problem_hint=hint,
         verdicts=[(str(n), word(f"verdict.{n}")) for n in range(1, 7)],
         reasons=[(str(int(r)), reason_words(r, "…").text) for r in Reason],
@@ -56,6 +58,8 @@ async def history(request: Request) -> Response:
         paged=before is not None, newest=link("/history", form),
         older=link("/history", {**form, "before": str(older)}) if older is not None else "",
     )  # fmt: skip
+    answer.headers["hx-push-url"] = link("/history", {**form, **before_link})  # without the fields left empty
+    return answer
 
 
 @readable("/part/{no}")

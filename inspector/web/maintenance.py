@@ -49,6 +49,22 @@ async def maintenance(request: Request) -> Response:
     return await _page(request)
 
 
+@readable("/maintenance/measures")
+async def measures(request: Request) -> Response:
+    """The figures, of which an open page asks anew."""
+    site = site_of(request)
+    seen = await site.call_aside(_figures, site.settings.results_db.parent, "", "day")
+    return site.piece("_measures.html", zone=time_zone(), **seen)
+
+
+@readable("/maintenance/backups")
+async def backups(request: Request) -> Response:
+    """The backups, of which a page asks that waits for one."""
+    site = site_of(request)
+    kept = await _kept_backups(site)
+    return site.piece("_backups.html", problem="", backups=await site.call_aside(_backups_view, site, kept))
+
+
 @router.post("/maintenance/backup")
 async def ask_for_backup(request: Request) -> Response:
     """Leave a note that systemd looks for: this process may write no backup, and read not all that is in one."""
@@ -93,6 +109,7 @@ async def _page(request: Request, status: int = 200, problem: str = "") -> Respo
     kept = await _kept_backups(site) if visitor().person is not None else None
     return site.page(
         "maintenance.html", status, here="maintenance", problem=problem, zone=time_zone(), spans=SPANS,
+        pieces={"trend": "_trend.html", "backups": "_backups.html"},
         backups=await site.call_aside(_backups_view, site, kept), **seen,
     )  # fmt: skip
 

@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from inspector.store.names import heat_beside
 from inspector.web import media
 from inspector.web.access import may_still, visitor
+from inspector.web.alarm_views import alarms_view
 from inspector.web.feed import FeedFull, UnknownStation
 from inspector.web.filters import link
 from inspector.web.open_file import OpenFile
@@ -55,6 +56,7 @@ async def line(request: Request) -> Response:
     answer = site.page(
         "line.html", here="line", station=asked, stations=site.feed.stations if several else [],
         events=link("/events", {STATION: asked}), parts=parts, last_fail=last_fail, shots=shots,
+        listed=alarms_view(site.feed.status, asked), list_link=link("/alarms/list", {STATION: asked}), problem="",
     )  # fmt: skip
     if several:
         answer.set_cookie(STATION, asked, max_age=KEPT_S, httponly=True, samesite="lax")

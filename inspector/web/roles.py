@@ -52,6 +52,8 @@ ROUTES: Mapping[tuple[str, str], Rule] = {
     ("GET", "/picture/{no}"): Open.PICTURE,
     ("GET", "/heat/{no}"): Open.PICTURE,
     ("GET", "/alarms"): Open.LOOK,
+    ("GET", "/alarms/list"): Open.LOOK,
+    ("GET", "/alarms/shelved"): Open.LOOK,
     ("GET", "/alarms/record"): Open.LOOK,
     ("POST", "/alarms/ack"): ON_THE_LINE,
     ("POST", "/alarms/shelve"): ON_THE_LINE,
@@ -72,6 +74,7 @@ ROUTES: Mapping[tuple[str, str], Rule] = {
     ("POST", "/review/truth"): REVIEWERS,
     # what is kept
     ("GET", "/storage"): Open.KNOWN,
+    ("GET", "/storage/room"): Open.KNOWN,
     ("POST", "/storage/hold"): QUALITY,
     ("POST", "/storage/release"): QUALITY,
     # controls
@@ -94,6 +97,8 @@ ROUTES: Mapping[tuple[str, str], Rule] = {
     ("POST", "/collect/dataset"): REVIEWERS,
     # the box itself
     ("GET", "/maintenance"): Open.KNOWN,
+    ("GET", "/maintenance/measures"): Open.KNOWN,
+    ("GET", "/maintenance/backups"): Open.KNOWN,
     ("GET", "/maintenance/support.zip"): MAINTAINERS,
     ("POST", "/maintenance/backup"): MAINTAINERS,
     # coming and going
@@ -119,6 +124,7 @@ ROUTES: Mapping[tuple[str, str], Rule] = {
 BY_ITSELF = frozenset(
     {"/events", "/preview/{name}", "/thumb/{no}", "/alarms/record", "/controls/state", "/review/queue"}
     | {"/collect/look", "/collect/look/{name}", "/collect/progress"}
+    | {"/alarms/list", "/alarms/shelved", "/maintenance/measures", "/maintenance/backups", "/storage/room"}
 )
 
 

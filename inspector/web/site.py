@@ -20,8 +20,8 @@ from inspector.backup.shelf import Kept
 from inspector.office.desk import Desk
 from inspector.office.office import Office
 from inspector.threads import DeviceThread
-from inspector.web.access import visitor
-from inspector.web.alarm_views import alarm_words, shelf_times, unheeded
+from inspector.web.access import log_in_link, visitor
+from inspector.web.alarm_views import shelf_times, unheeded
 from inspector.web.export import Exports
 from inspector.web.feed import Feed
 from inspector.web.look import Looks
@@ -37,6 +37,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 HERE = Path(__file__).parent
+PIECE = {"x-piece": "1"}  # without it inplace.js puts nothing into a page
+NONE: Mapping[str, str] = {}
 STATIC, TEMPLATES = HERE / "static", HERE / "templates"
 
 
@@ -78,7 +80,7 @@ def environment(*folders: Path) -> Environment:
     made.globals |= {"w": word, "w_known": has_word, "unknown": UNKNOWN}
     made.globals |= {"client_words": client_words, "language": language, "languages": choices, "visitor": visitor}
     made.globals["static"] = f"/static/{assets_hash()}"  # under which a browser keeps what it got, for good
-    made.globals |= {"unheeded": 0, "alarm_words": alarm_words, "shelf_times": shelf_times}
+    made.globals |= {"unheeded": 0, "shelf_times": shelf_times}
     return made
 
 
@@ -103,16 +105,32 @@ class Site:
     favicon: bytes = field(default_factory=lambda: (STATIC / "favicon.svg").read_bytes())
     _templates: Environment = field(default_factory=environment)
 
-    def page(self, template: str, status: int = 200, /, *, here: str = "", **values: Any) -> Response:
-        """Render a template; everything in it is escaped."""
+    def page(
+        self, template: str, status: int = 200, /, *, here: str = "", pieces: Mapping[str, str] = NONE, **values: Any
+    ) -> Response:
+        """Render a template; everything in it is escaped.
+
+        pieces: the templates of what htmx may ask for alone, by the id of the element that they go into.
+        """
+        if (piece := pieces.get(visitor().target)) is not None:
+            return self.piece(piece, status, here=here, **values)
         values = {"here": here, "unheeded": unheeded(self.feed.status), **values}
         return HTMLResponse(self._templates.get_template(template).render(values), status)
+
+    def piece(self, template: str, status: int = 200, /, **values: Any) -> Response:
+        """Render what htmx puts into a page that is open."""
+        return HTMLResponse(self._templates.get_template(template).render(values), status, PIECE)
 
     def error_page(self, status: int, key: str = "") -> Response:
         """What went wrong, in words: those of `key`, else of the status."""
         key = key or f"error.{status}"
         text = word(key if has_word(key) else "error.other")
         hint = word(f"{key}.hint") if has_word(f"{key}.hint") else word("error.code", status=status)
+        if visitor().target:  # in the open page's place for what went wrong, whatever was asked for
+            again = log_in_link(visitor().open_page) if status == 401 else ""
+            answer = self.piece("_problem.html", status, text=text, hint=hint, log_in=again)
+            answer.headers.update({"hx-retarget": "#notice", "hx-reswap": "innerHTML"})
+            return answer
         return self.page("error.html", status, text=text, hint=hint)
 
     async def call_aside(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

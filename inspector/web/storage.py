@@ -34,6 +34,12 @@ async def storage(request: Request) -> Response:
     return await _page(request)
 
 
+@readable("/storage/room")
+async def room(request: Request) -> Response:
+    """The piece of the page that an open one asks for anew."""
+    return site_of(request).piece("_room.html", **await _room(request))
+
+
 @router.post("/storage/hold")
 async def hold(request: Request) -> Response:
     """Put a lot on hold."""
@@ -64,7 +70,6 @@ async def _page(
     request: Request, status: int = 200, problem: str = "", typed: Mapping[str, str] | None = None
 ) -> Response:
     site = site_of(request)
-    figures: Mapping[str, Any] | None = None
     standing: list[Hold] = []
     newest: list[Hold] = []
     kept: Sequence[KeptMonth] = ()
@@ -74,18 +79,23 @@ async def _page(
         kept, gone = await site.records.months()
     except Unreadable:
         problem, status = problem or word("history.unreadable"), 503 if status == 200 else status
-    try:
-        figures = await ask_daemon(site.settings.socket, "web", "storage")
-    except (NoDaemon, ControlError):
-        figures = None
     lot = (typed or {}).get("lot", request.query_params.get("lot", ""))[:64]
     return site.page(
         "storage.html", status, here="storage", problem=problem, lot=lot, reason=(typed or {}).get("reason", ""),
-        may_hold=visitor_of(request).may("POST", "/storage/hold"), disk=None if figures is None else disk_view(figures),
-        kinds=[] if figures is None else kinds_view(figures), notes=[] if figures is None else notes_of(figures),
+        pieces={"holds": "_holds.html"}, may_hold=visitor_of(request).may("POST", "/storage/hold"),
         held=[hold_view(one) for one in standing], entries=[hold_view(one) for one in newest],
         months=[month_view(one) for one in kept], gone=[gone_view(one) for one in gone],
+        **await _room(request),
     )  # fmt: skip
+
+
+async def _room(request: Request) -> View:
+    """What the daemon says of the disk and of what is kept; disk None: it says nothing."""
+    try:
+        figures = await ask_daemon(site_of(request).settings.socket, "web", "storage")
+    except (NoDaemon, ControlError):
+        return {"disk": None, "kinds": [], "notes": []}
+    return {"disk": disk_view(figures), "kinds": kinds_view(figures), "notes": notes_of(figures)}
 
 
 def size(found: object) -> str:

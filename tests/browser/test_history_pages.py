@@ -46,6 +46,7 @@ async def test_a_part_is_found_by_its_serial_and_seen_with_all_that_judged_it(
     await page.screenshot(path=shots / f"history-{name}.png")
     await page.fill("[name=serial]", "SN-000500")
     await page.click(".filters button")
+    await page.wait_for_url("**/history?serial=SN-000500")
     await page.screenshot(path=shots / f"history-found-{name}.png")
     await page.click("td a")
     await page.wait_for_url("**/part/*")
@@ -93,3 +94,38 @@ async def test_the_slowest_cycles_are_seen_with_where_their_time_went(
     await page.click("#slowest td:last-child a >> nth=0")
     await page.wait_for_selector("#sum")
     await fits(watched)
+
+
+async def test_a_filter_and_older_parts_come_without_a_new_page_and_the_way_back_shows_what_was_there(
+    origin: str, open_page: Open
+) -> None:
+    watched = await open_page(origin, "/history")
+    page = watched.page
+    await page.evaluate("window.same = true")
+    newest = await page.inner_text("tbody td a >> nth=0")
+    async with page.context.expect_page() as beside:
+        await page.click("#older", modifiers=["ControlOrMeta"])
+    await (await beside.value).wait_for_url("**/history?before=*")
+    await (await beside.value).close()
+    assert page.url.endswith("/history"), "a new tab is still a new tab"
+    await page.focus("#older")
+    await page.keyboard.press("Enter")
+    await page.wait_for_url("**/history?before=*")
+    assert await page.evaluate("document.activeElement.id") == "found", "there is nothing older, and focus has a place"
+    assert await page.inner_text("#said") == "Parts shown: 11"
+    await page.go_back()
+    await page.wait_for_function("(no) => document.querySelector('tbody td a')?.innerText === no", arg=newest)
+    await page.evaluate("window.same = true")
+    await page.fill("[name=serial]", "SN-000500")
+    await page.press("[name=serial]", "Enter")
+    await page.wait_for_url("**/history?serial=SN-000500")
+    assert await page.locator("tbody tr").count() == 1 and await page.evaluate("window.same")
+    assert await page.evaluate("document.activeElement.name") == "serial"
+    assert "serial=SN-000500" in str(await page.get_attribute("text=CSV", "href"))
+    kept = await page.evaluate("[...Object.keys(sessionStorage), ...Object.keys(localStorage)]")
+    assert kept == ["htmx-current-path-for-history"], "an address, and no page"
+    await fits(watched)
+    await page.fill("[name=part_id]", "1e9")
+    await page.click(".filters button")
+    await page.wait_for_selector("#found [role=alert]")
+    assert await page.input_value("[name=serial]") == "SN-000500" and await page.evaluate("window.same")

@@ -2,7 +2,6 @@ import uPlot from "./vendor/uplot/uPlot.esm.js";
 
 const HEIGHT = 220;
 const LONG_S = 36 * 3600; // from here on the axis needs dates
-const box = document.getElementById("plot");
 const two = (n) => String(n).padStart(2, "0");
 
 // The numbers are the station's time as if it were UTC: the browser may stand in another zone.
@@ -12,7 +11,7 @@ function stamp(s, dated) {
   return dated ? `${two(d.getUTCMonth() + 1)}-${two(d.getUTCDate())} ${clock}` : `${clock}:${two(d.getUTCSeconds())}`;
 }
 
-function draw() {
+function draw(box) {
   const css = getComputedStyle(document.documentElement);
   const colour = (name) => css.getPropertyValue(name).trim();
   const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line"), width: 1 } };
@@ -33,7 +32,17 @@ function draw() {
   return new uPlot(options, JSON.parse(box.dataset.points), box);
 }
 
-if (box) {
-  const plot = draw();
-  new ResizeObserver(() => plot.setSize({ width: box.clientWidth, height: HEIGHT })).observe(box);
+let plot = null;
+const sizes = new ResizeObserver(() => plot.setSize({ width: plot.root.parentElement.clientWidth, height: HEIGHT }));
+
+function show() {
+  const box = document.getElementById("plot");
+  if (box?.hasChildNodes()) return; // drawn already: another piece of the page came
+  sizes.disconnect();
+  plot?.destroy();
+  plot = box && draw(box);
+  if (box) sizes.observe(box);
 }
+
+show();
+document.body.addEventListener("htmx:afterSwap", show);
