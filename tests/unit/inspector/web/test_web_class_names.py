@@ -60,5 +60,5 @@ async def test_history_and_part_call_it_so_and_its_export_keeps_what_the_model_s
             rows = (await browser.get("/history.csv")).text.splitlines()
             assert ",scratch," in rows[1] and "发现缺陷：划痕" in rows[1]
         with speaking("zh"):
-            assert [part["label"] for part in site.feed.parts] == ["划痕"]
+            assert [part["label"] for part in site.feed.strip().parts] == ["划痕"]
     await daemon.stop()

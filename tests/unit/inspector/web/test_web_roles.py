@@ -148,7 +148,7 @@ async def test_where_pictures_are_for_who_is_logged_in_a_stranger_sees_the_line_
     make_hashes_cheap(monkeypatch)
     await write_record(tmp_path, [Entry(1, Kind.SCRATCH, heat=True), Entry(2, Kind.DENT)])
     site = site_in(tmp_path, pictures="logged_in")
-    site.feed.set_last_fail(lambda: {**PART, "no": 2})
+    site.feed.strip().set_last_fail(lambda: {**PART, "no": 2})
     pictures = ("/picture/1", "/heat/1", "/thumb/1", "/preview/0000000001.jpg")
     try:
         async with people_of(site, [[]]) as (known,), browser_of(site) as stranger:
