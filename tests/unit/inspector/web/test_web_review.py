@@ -220,4 +220,4 @@ async def test_each_answer_is_in_the_language_of_who_asks(tmp_path: Path) -> Non
         assert item["said"]["seen"].startswith("模型") and item["facts"][0][0] != "Time"
         answer = await client.post("/review/label", json=body(1), headers=zh)
         assert (answer.json()["label"], answer.json()["state"]) == ("合格", "已确定。")
-        assert "误剔占比" in (await client.get("/review", headers=zh)).text
+        assert "剔除件误判率" in (await client.get("/review", headers=zh)).text
