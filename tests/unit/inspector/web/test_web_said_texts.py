@@ -32,7 +32,7 @@ SHOWN = {
 OWN_WORDS = {
     "BadFilter", "FeedFull", "InspectorError", "Malformed", "MonthError", "NoDaemon", "NoLook",
     "NotForReview", "NothingToUndo", "PartError", "Refused", "Unreached", "Unreadable", "_TooMuch", "DemoError",
-    "ConfigError",
+    "ConfigError", "UnknownStation",
 }  # fmt: skip
 # Whom else a text is told that becomes one of these, and by which argument of theirs.
 TOLD = {"down": 1, "abort": 0, "_stop": 0, "turn_away": 1, "_refuse": 0, "release": 0}
