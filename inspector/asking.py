@@ -15,17 +15,21 @@ MAX_ACTOR = 64
 
 
 class NoDaemon(InspectorError):
-    """The daemon is not reached, or does not answer: nothing is known to have been done."""
+    """The daemon is not reached, or does not answer; the text says whether it may do what was asked all the same."""
 
 
 async def ask_daemon(
     socket: Path, actor: str, method: str, params: Mapping[str, Any] | None = None, patience_s: float = PATIENCE_S
 ) -> Any:
     """Raises ControlError: refused, with a text for the person; NoDaemon."""
+    asked = False
     try:
         async with asyncio.timeout(patience_s), connect_control(socket, actor[:MAX_ACTOR]) as daemon:
+            asked = True
             return await daemon.call(method, params)
     except ControlError:
         raise
     except (OSError, TimeoutError, ValueError) as exc:
-        raise NoDaemon(f"the daemon does not answer: {exc}") from exc
+        why = str(exc) or f"nothing within {patience_s:g} s"
+        open_end = ". It is not known whether it does what was asked: look before you ask again" if asked else ""
+        raise NoDaemon(f"the daemon does not answer: {why}{open_end}") from exc

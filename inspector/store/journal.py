@@ -184,12 +184,15 @@ class Journal:
 
         failed: why it was not done; "": it is to be done now. Raises StoreError: not on record, so not to be done.
         """
-        what = " ".join(part for part in (failed, told(params)) if part)
         await self._between_parts()
+        noting = self.note(actor, method, _what(failed, params))
         try:
-            await self.until(self.note(actor, method, what), self._clock.monotonic_s() + BEHIND_S)
+            await self.until(noting, self._clock.monotonic_s() + BEHIND_S)
         except TimeoutError as exc:
-            raise StoreError(f"not on record within {BEHIND_S} s, so not done") from exc
+            why = f"not on record within {BEHIND_S} s, so not done"
+            if not failed and not noting.cancel():  # it is on its way to the disk, and would tell of a deed
+                self.note(actor, f"{method}.refused", _what(why, params))
+            raise StoreError(why) from exc
 
     # -- of the filing -------------------------------------------------------------------------------------------------
 
@@ -304,3 +307,8 @@ class Journal:
 
     def _utc_ms(self) -> int:
         return int(self._clock.utc_s() * 1000)
+
+
+def _what(failed: str, params: Mapping[str, Any]) -> str:
+    """Of a command, for its entry."""
+    return " ".join(part for part in (failed, told(params)) if part)

@@ -233,7 +233,7 @@ def one_line(result: SimResult) -> str:
     """Id, part, what the appliance said, what the PLC did, and how long it took."""
     reason = Reason(result.reason).name.lower() if result.reason in set(Reason) else str(result.reason)
     said = WORDS.get(result.code, str(result.code)) + (f" ({reason})" if result.reason else "")
-    if not result.edge_s:
+    if result.valid_s is None and result.why:
         said = result.why
     took = [
         f"{name} {1000 * (at - result.edge_s):.1f} ms"

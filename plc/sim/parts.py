@@ -26,7 +26,7 @@ class SimResult:
     plc_verdict: int = 0  # what was done with it at the gate: PLC_VERDICT; 0: it never came there
     encoder: int = 0
     test_part: bool = False
-    why: str = ""  # of a part that was never triggered: why not, in words
+    why: str = ""  # in words: why it was not triggered, or had no result by the time that it was given up
 
 
 @dataclass(frozen=True, slots=True)

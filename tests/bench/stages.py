@@ -98,7 +98,7 @@ class WatchedPlc(SimPlc):
     def seen(self, result: SimResult) -> Seen:
         """Of the newest part. Raises RuntimeError: it had no result."""
         if result.valid_s is None:
-            raise RuntimeError(f"part {result.part_id} had no result")
+            raise RuntimeError(f"part {result.part_id} had no result: {result.why}")
         edge_s, valid_s, log = result.edge_s, result.valid_s, self.watched.log
         polls = [at for at, function, address in log if (function, address) == (READ, CTRL.base) and at >= edge_s]
         writes = [at for at, function, address in log if (function, address) == (WRITE, STAT.base) and at <= valid_s]

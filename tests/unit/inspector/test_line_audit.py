@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import apsw
 import pytest
 
+from inspector.asking import NoDaemon, ask_daemon
 from inspector.bundle import activate
 from inspector.changeover import obey, obey_forever
 from inspector.compose import Box, open_box
@@ -25,6 +27,7 @@ from inspector.web.words import LANGUAGES, read_catalog
 from plc.commands import CommandRequest
 from plc.images import Image
 from plc.registers import CTRL, Command, Control
+from tests.support.store import store
 from tests.support.tiny_bundle import make_bundle, make_key, trusted_key
 
 KEY = make_key()
@@ -256,3 +259,55 @@ def test_the_parameters_of_a_command_are_kept_bounded_and_told_apart() -> None:
     assert told({}) == "" and told({"b": 1, "a": "ä"}) == '{"a": "ä", "b": 1}'
     one, other = told({"a": "x" * 60_000 + "1"}), told({"a": "x" * 60_000 + "2"})
     assert len(one) < LONGEST + 100 and one != other
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_a_command_that_is_too_late_on_record_is_not_done_and_no_entry_says_that_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: bool
+) -> None:
+    """begun: its entry is on its way to the disk, and cannot be taken back."""
+    monkeypatch.setattr("inspector.store.journal.BEHIND_S", 0.05)
+    stalls = threading.Event()
+    async with store(tmp_path / "results.db") as results:
+        journal = results._journal
+        if begun:
+            note = journal.audit.note
+
+            def slow(actor: str, action: str, *rest: Any) -> None:
+                if not action.endswith("refused"):
+                    stalls.wait(5)
+                note(actor, action, *rest)
+
+            monkeypatch.setattr(journal.audit, "note", slow)
+        else:
+            journal.submit(stalls.wait, 5)
+        with pytest.raises(StoreError, match="so not done"):
+            await journal.command("Anna", "hold_lot", {"lot": "A"}, "")
+        stalls.set()
+        monkeypatch.undo()
+        await results.alive()
+        with audit.reading(journal.path) as db:
+            found = [(entry.action, entry.what) for entry in audit.newest(db, None, 10)][::-1]
+    refused = ("hold_lot.refused", 'not on record within 0.05 s, so not done {"lot": "A"}')
+    assert found == ([("hold_lot", '{"lot": "A"}'), refused] if begun else [])
+
+
+async def test_who_had_no_answer_in_time_hears_that_it_may_be_done_all_the_same(box: Box, tmp_path: Path) -> None:
+    """And so it is: the daemon goes on with what it was asked, and a second hold would be refused."""
+    socket, done = tmp_path / "run" / "control.sock", asyncio.Event()
+    hold = box.control._handlers["hold_lot"]
+
+    async def slow(params: Any, actor: str) -> Any:
+        await asyncio.sleep(0.2)
+        found = await hold(params, actor)
+        done.set()
+        return found
+
+    box.control._handlers = {"hold_lot": slow}
+    with pytest.raises(NoDaemon, match="not known whether it does what was asked"):
+        await ask_daemon(socket, "Anna", "hold_lot", {"lot": "A", "reason": "complaint"}, patience_s=0.1)
+    await done.wait()
+    assert box.shared.journal.holds.lots == {"A"}
+    with pytest.raises(NoDaemon) as nobody:
+        await ask_daemon(tmp_path / "nobody.sock", "Anna", "hold_lot", {})
+    assert "not known" not in str(nobody.value)

@@ -236,6 +236,26 @@ def test_a_part_that_was_not_triggered_says_why(bench: Bench) -> None:
     assert said == ["not READY: camera", "an older result still stands", "TRIGGER_ENABLE is 0"]
 
 
+@pytest.mark.parametrize("acked", [False, True])
+@pytest.mark.parametrize(
+    "why", ["no heartbeat of an appliance for 0.5 s", "no result within 2 s", "the next part came"]
+)
+def test_a_part_that_is_given_up_says_why_and_whether_it_was_acknowledged(why: str, acked: bool) -> None:
+    bench = Bench(heartbeat_timeout_s=0.5, result_timeout_s=2.0)
+    bench.scan(NewPart(7))
+    if acked:
+        bench.stat["STATUS"], bench.stat["TRIGGER_ID_ACK"] = UP | Status.TRIGGER_ACK, 1
+    bench.scan(times=20)
+    assert bench.program.busy and not bench.results
+    bench.beats = not why.startswith("no heartbeat")
+    bench.scan(NewPart(8) if why.startswith("the next") else None)
+    bench.scan(times=420)
+    bench.stat["STATUS"] = UP
+    bench.scan()
+    told = next(result.why for result in bench.results if result.part_id == 7)
+    assert told.startswith(why) and told.endswith("; acknowledged" if acked else "; never acknowledged")
+
+
 def test_ids_wrap_from_65535_to_1(bench: Bench) -> None:
     bench.program.next_id = 0xFFFF
     assert [bench.bring(n).trigger_id for n in (1, 2)] == [0xFFFF, 1]
