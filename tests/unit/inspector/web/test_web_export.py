@@ -72,7 +72,12 @@ def read_xlsx(body: bytes) -> list[list[Any]]:
     return found
 
 
-@given(st.text(alphabet=st.one_of(st.sampled_from("=+-@\t\r\n,;|\"' ＝＋－＠a1"), st.characters(codec="utf-8"))))
+LETTERS = st.sampled_from(
+    "=+-@\t\r\n,;|\"' ＝＋－＠a1"
+)  # an alphabet of these and all others would hardly ever give them
+
+
+@given(st.lists(st.one_of(LETTERS, st.characters(codec="utf-8")), max_size=12).map("".join))
 def test_however_a_spreadsheet_splits_a_text_no_cell_begins_a_formula(text: str) -> None:
     written = csv_text([[safe(text), 1]])
     (line,) = csv.reader(io.StringIO(written, newline=""))
