@@ -267,7 +267,7 @@ async def test_what_gives_no_dataset_is_said_with_what_to_do(tmp_path: Path, mon
         monkeypatch.setattr(collect_export, "MOST_BYTES", 1000)
         assert (await take(browser, "part")).status_code == 413
         assert site.exports._free == 2
-        taken = [site.exports.begin(), site.exports.begin()]
+        taken = [site.exports.begin(known=True), site.exports.begin(known=True)]
         assert (await take(browser, "part")).status_code == 503
         for done in taken:
             done()
