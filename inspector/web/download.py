@@ -33,9 +33,11 @@ class Download(Response):
         finally:
             for task in (sending, gone):
                 task.cancel()
-            await asyncio.gather(sending, gone, return_exceptions=True)
-            await self._rest.aclose()
-            self._done()
+            try:
+                await asyncio.gather(sending, gone, return_exceptions=True)
+                await self._rest.aclose()
+            finally:
+                self._done()  # also where what it came from cannot be closed, or the page ends
         if not sending.cancelled():
             sending.result()
 

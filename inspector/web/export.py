@@ -44,9 +44,12 @@ class Exports:
     def __init__(self, at_once: int = AT_ONCE) -> None:
         self._free = at_once
 
-    def begin(self) -> Callable[[], None]:
-        """Take a place; call what is returned once, to give it back. Raises TooManyExports."""
-        if self._free == 0:
+    def begin(self, *, known: bool) -> Callable[[], None]:
+        """Take a place; call what is returned once, to give it back. Raises TooManyExports.
+
+        known: somebody is logged in. The last place is for them: a stranger who reads slowly holds theirs for hours.
+        """
+        if self._free == 0 or (self._free == 1 and not known):
             raise TooManyExports
         self._free -= 1
         return self._end

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from inspector.threads import DeviceThread
+from inspector.web.access import visitor
 from inspector.web.download import Download
 from inspector.web.export import TooManyExports, cells, csv_pages, names, walk
 from inspector.web.filters import BadFilter, filters_of, form_of
@@ -55,7 +56,7 @@ def file_name(what: str, suffix: str) -> str:
 async def download(site: Site, pieces: Pieces, media_type: str, name: str) -> Response:
     """A file while a place is free; else, and where its first piece cannot be had, a page that says why."""
     try:
-        done = site.exports.begin()
+        done = site.exports.begin(known=visitor().person is not None)
     except TooManyExports:
         busy = site.page("error.html", 503, text=word("export.busy"), hint=word("export.busy.hint"))
         busy.headers["retry-after"] = "10"

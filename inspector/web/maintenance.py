@@ -14,8 +14,7 @@ from typing import Any
 
 import structlog
 from fastapi import APIRouter, Request
-from fastapi.responses import FileResponse, RedirectResponse, Response
-from starlette.background import BackgroundTask
+from fastapi.responses import RedirectResponse, Response
 
 from inspector.backup import shelf
 from inspector.backup.make import last_run
@@ -28,6 +27,8 @@ from inspector.upkeep.measures import Measure
 from inspector.upkeep.trends import FILE, SPANS, Reading, Span, Trends, is_stale
 from inspector.web.access import known_person, visitor
 from inspector.web.export import TooManyExports
+from inspector.web.media import Opened
+from inspector.web.open_file import OpenFile
 from inspector.web.pages import site_of
 from inspector.web.present import UNKNOWN, View, date_time, time_zone
 from inspector.web.said import in_words, zone_in_words
@@ -82,18 +83,26 @@ async def support(request: Request) -> Response:
     """Made in a file first, so that its size is known; two at once, as exports."""
     site = site_of(request)
     try:
-        done = site.exports.begin()
+        done = site.exports.begin(known=True)
     except TooManyExports:
         return await _page(request, 503, word("export.busy"))
     try:
-        path = await site.call_aside(support_file, _sources(site))
+        made = await site.call_aside(_support, _sources(site))
     except (InspectorError, OSError) as exc:
         return await _page(request, 503, word("support.cannot", why=in_words(exc)))
     finally:
         done()
     name = f"inspector-support-{time.strftime('%Y%m%d-%H%M%S')}.zip"
-    gone = BackgroundTask(path.unlink, missing_ok=True)
-    return FileResponse(path, media_type="application/zip", filename=name, background=gone)
+    return OpenFile(made, site.aside, {"content-disposition": f'attachment; filename="{name}"'})
+
+
+def _support(sources: Sources) -> Opened:
+    """Open, and without a name: however the sending ends, nothing of it is left on the disk. Raises BackupError."""
+    path = support_file(sources)
+    try:
+        return Opened(path.open("rb"), path.stat().st_size, "application/zip")
+    finally:
+        path.unlink()
 
 
 def _sources(site: Site) -> Sources:

@@ -104,12 +104,15 @@ async def label(request: Request) -> Response:
     site, desk = site_of(request), desk_of(request)
     try:
         sent = await sent_object(request, {"no", "label", "ticket"}, {"note", "box"})
-        name, no = class_called(str(sent["label"]).strip()), int(sent["no"])
+        no, sent_name, ticket, note = sent["no"], sent["label"], sent["ticket"], sent.get("note") or ""
+        if type(no) is not int or not all(isinstance(text, str) for text in (sent_name, ticket, note)):
+            raise BadRequest("not a number and texts")
+        name = class_called(sent_name.strip())
         if not await _has_picture(site, desk, no):
             return refused(404, "review.gone")
         said = await desk.say(
-            no, name, _acceptable(name, site.feed.status), known_person(request).name, str(sent["ticket"]),
-            str(sent.get("note") or "").strip(), _box(sent.get("box")),
+            no, name, _acceptable(name, site.feed.status), known_person(request).name, ticket,
+            note.strip(), _box(sent.get("box")),
         )  # fmt: skip
     except (ValueError, TypeError, OverflowError):  # Infinity is a number to a browser
         return refused(400, "review.bad")

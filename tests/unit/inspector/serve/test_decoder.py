@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import os
 import signal
+import socket
 import struct
 import subprocess
 import sys
+import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +24,7 @@ from PIL import Image
 from inspector.demo.parts import Kind, render
 from inspector.demo.scene import HEIGHT, WIDTH
 from inspector.serve.declined import Declined
+from inspector.serve.decode_child import REPLY, Status
 from inspector.serve.decoder import DecodeBounds, Decoder
 
 pytestmark = pytest.mark.slow
@@ -126,6 +129,19 @@ def test_a_child_that_hangs_costs_its_picture_and_the_next_part_is_fine(own: Dec
 def test_a_child_that_is_killed_costs_its_picture_and_the_next_part_is_fine(own: Decoder) -> None:
     os.kill(own.pid or 0, signal.SIGKILL)
     assert declined(own, encoded(PART)).status == 415
+    np.testing.assert_array_equal(own.decode(encoded(PART)), PART)
+
+
+def test_a_child_that_claims_more_than_any_picture_is_ended_and_nothing_is_set_aside_for_it(own: Decoder) -> None:
+    """Whoever took it over by a picture may send what they like."""
+    ours, theirs = socket.socketpair()
+    assert own._sock is not None
+    own._sock.close()
+    own._sock, began_s = ours, time.monotonic()
+    with theirs:
+        theirs.sendall(REPLY.pack(Status.PIXELS, HEIGHT, WIDTH, 1 << 40))
+        assert declined(own, b"\xff\xd8\xff...").status == 415
+    assert time.monotonic() - began_s < 5 and own.pid is None, "not waited for"
     np.testing.assert_array_equal(own.decode(encoded(PART)), PART)
 
 

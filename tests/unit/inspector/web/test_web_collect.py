@@ -27,7 +27,7 @@ from inspector.office.person import Role
 from inspector.store import audit, shelf
 from inspector.threads import DeviceThread
 from inspector.web import collect_export
-from inspector.web.look import PICTURES
+from inspector.web.look import PICTURES, WAITING, Looks, NoLook
 from inspector.web.records import Unreadable
 from inspector.web.site import Site
 from tests.support.fake_daemon import unrecorded
@@ -183,6 +183,27 @@ async def test_however_many_browsers_look_the_daemon_is_asked_once(tmp_path: Pat
         await asyncio.sleep(0.05)  # a peer that has just left closes its end a turn later
 
 
+async def test_who_looks_when_many_wait_is_told_so_at_once() -> None:
+    looked = asyncio.Event()
+
+    @asynccontextmanager
+    async def hanging() -> AsyncIterator[Any]:
+        await looked.wait()
+        raise OSError("gone")
+        yield
+
+    looks = Looks(hanging)
+    waiting = [asyncio.create_task(looks.look("st1", [n, 0, 1, 1])) for n in range(WAITING)]
+    await asyncio.sleep(0)
+    with pytest.raises(NoLook, match="too many"):
+        await looks.look("st1", None)
+    looked.set()
+    ends = await asyncio.gather(*waiting, return_exceptions=True)
+    assert all(isinstance(end, NoLook) for end in ends)
+    with pytest.raises(NoLook, match="does not answer"):
+        await looks.look("st1", None)
+
+
 async def test_without_a_daemon_the_page_is_there_and_says_so(tmp_path: Path) -> None:
     async with collector(tmp_path) as (_, browser):
         answer = await browser.get("/collect/look")
@@ -246,7 +267,7 @@ async def test_what_gives_no_dataset_is_said_with_what_to_do(tmp_path: Path, mon
         monkeypatch.setattr(collect_export, "MOST_BYTES", 1000)
         assert (await take(browser, "part")).status_code == 413
         assert site.exports._free == 2
-        taken = [site.exports.begin(), site.exports.begin()]
+        taken = [site.exports.begin(known=True), site.exports.begin(known=True)]
         assert (await take(browser, "part")).status_code == 503
         for done in taken:
             done()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from inspector.web import media
 from inspector.web.media import NoPicture, read_below, read_named
 
 
@@ -44,6 +45,13 @@ def test_a_name_that_is_not_a_plain_file_right_in_the_folder_gives_nothing(folde
 def test_a_path_of_the_record_leads_only_below_the_archive(folder: Path, path: str) -> None:
     with pytest.raises(NoPicture):
         read_below(folder, path)
+
+
+def test_a_file_that_is_too_large_for_a_picture_is_none(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(media, "MAX_BYTES", len(b"picture") - 1)
+    with pytest.raises(NoPicture):
+        read_named(folder, "00000001.jpg")
+    assert read_below(folder, "2026/11/1.png") == (b"kept", "image/png")
 
 
 def test_reading_leaves_no_file_open(folder: Path) -> None:

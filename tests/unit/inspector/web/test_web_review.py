@@ -50,7 +50,7 @@ async def page(run: Path) -> AsyncIterator[Browser]:
         site.close()
 
 
-def body(no: int, label: str = "good", **changes: object) -> dict[str, object]:
+def body(no: object, label: object = "good", **changes: object) -> dict[str, object]:
     return {"no": no, "label": label, "ticket": f"{no}{label}", **changes}
 
 
@@ -138,6 +138,8 @@ async def test_a_stranger_is_asked_to_log_in(tmp_path: Path) -> None:
     [
         (body(1, "a/b"), 400), (body(1, "train"), 400), (body(1, ""), 400), (body(1, box=[1, 2, 3]), 400),
         (body(1, box=[1.5, 2, 3, 4]), 400), (body(1, box=[0, 0, 0, 5]), 400), (body(1, note="x" * 501), 400),
+        (body(1, None), 400), (body(1, {"a": 1}), 400), (body(1.5), 400), (body(True), 400), (body("1"), 400),
+        (body(1, ticket=7), 400), (body(1, note=["x"]), 400),
         (body(1, person="eve"), 400), ({"no": 1}, 400), (body(1, ticket=""), 400), (body(1, note="x" * 20_000), 400),
         (body(4), 404), (body(99), 404), (body(2**70), 404),
     ],
