@@ -22,6 +22,7 @@ from inspector.web.access import known_person, visitor_of
 from inspector.web.body import BadRequest, sent_object
 from inspector.web.media import first_there
 from inspector.web.pages import site_of
+from inspector.web.present import View
 from inspector.web.records import Row, Unreadable
 from inspector.web.site import Site
 from inspector.web.words import class_called, class_name, word
@@ -85,9 +86,9 @@ async def queue(request: Request) -> Response:
     return JSONResponse({"items": items, "gone": gone, "done": found.done, "total": found.total, "last": last})
 
 
-def _there(rows: Sequence[Row], archive: Path, blind: bool) -> tuple[list[views.View], int]:
+def _there(rows: Sequence[Row], archive: Path, blind: bool) -> tuple[list[View], int]:
     """The first pictures that are there, and how many before them are not: nobody can label those."""
-    items, gone = list[views.View](), 0
+    items, gone = list[View](), 0
     for row in rows:
         if len(items) == AT_ONCE:
             break

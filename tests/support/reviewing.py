@@ -25,6 +25,7 @@ from tests.support.labels import open_labels
 from tests.support.page import settings_in
 
 REJECT, NEAR, SAMPLE, TEST = shelf.Kind.REJECT, shelf.Kind.NEAR, shelf.Kind.PASS, shelf.Kind.TEST
+COLLECT = shelf.Kind.COLLECT
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from inspector import looking
+from inspector.backup.places import RESULTS
 from inspector.demo.parts import Kind, render
 from inspector.office.person import Role
+from inspector.store import shelf
+from inspector.store.database import Database
+from inspector.store.holds import Holds
 from inspector.web.roles import ROUTES, Open
 from inspector.web.site import Site
 from plc.registers import CTRL, STAT
@@ -78,7 +82,11 @@ async def furnish(run: Path) -> FakeDaemon:
     ]
     await write_parts(run, parts)
     write_figures(run)
-    more = {"registers": _registers, "changes": _changes, "look": _look, "dry_run": lambda *_: {"state": "none"}}
+    _hold(run, "L-2026-47")
+    more = {
+        "registers": _registers, "changes": _changes, "look": _look, "dry_run": lambda *_: {"state": "none"},
+        "storage": _storage,
+    }  # fmt: skip
     daemon = FakeDaemon(run, more)
     for n in range(14):
         daemon.part({4: Kind.STAIN, 7: Kind.DENT, 13: Kind.SCRATCH}.get(n, Kind.GOOD))
@@ -92,6 +100,26 @@ def _registers(*_: object) -> dict[str, Any]:
         "stat": [0] * STAT.size, "ctrl_age_ms": 40, "no": 0, "plc_beat_ms": 60, "connected": True,
         "text": "127.0.0.1:5020", "offline_reason": 0, "offline": False, "held_by": "", "may_force": False,
         "forced": {}, "forced_by": "", "forced_left_s": 0, "utc_ms": int(time.time() * 1000), "counts": {},
+    }  # fmt: skip
+
+
+def _hold(run: Path, lot: str) -> None:
+    """As quality does it."""
+    database = Database(run / RESULTS)
+    database.open()
+    Holds(database).enter(lot, True, "anna", "a customer complained", int(time.time() * 1000))
+    database.close()
+
+
+def _storage(*_: object) -> dict[str, Any]:
+    """Of a disk on which pictures give way, as inspector/retention.py tells it."""
+    kinds = {str(kind): [100 * n, 40_000_000 * n] for n, kind in enumerate(shelf.Kind, 1)}
+    return {
+        "disk_bytes": 64_000_000_000, "free_bytes": 9_000_000_000, "floor_bytes": 1_000_000_000,
+        "begin_bytes": 10_000_000_000, "stop_bytes": 12_000_000_000, "max_bytes": 50_000_000_000,
+        "sample_bytes": 2_000_000_000, "free_inodes": 3_000_000, "kinds": kinds, "giving_way": True, "stuck": False,
+        "removed": 1234, "counted": True, "record_bytes": 800_000_000, "per_day_bytes": 12_000_000, "days_left": 640.0,
+        "aside": 3, "look": None, "fault": "",
     }  # fmt: skip
 
 

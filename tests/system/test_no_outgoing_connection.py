@@ -13,8 +13,10 @@ import pytest
 
 from inspector.demo.parts import Kind, render
 from inspector.demo.processes import config_text
+from inspector.web.roles import ROUTES
 from plc.registers import Verdict
 from plc.sim import SimConfig, SimPlc
+from tests.support.screens import WITHOUT_END, address_of
 from tests.support.traced import is_outgoing, traced
 
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -92,6 +94,9 @@ async def test_daemon_and_page_talk_to_this_machine_alone(tmp_path: Path, free_p
                 results = await sim.play([1, 2, 3])
                 for path in ("/", "/history", "/part/1"):
                     assert (await client.get(path)).status_code == 200
+                for method, template in ROUTES:
+                    if method == "GET" and template not in WITHOUT_END:
+                        assert (await client.get(address_of(template))).status_code != 500
     finally:
         await sim.close()
     assert all(r.code in list(Verdict) for r in results)
