@@ -45,9 +45,9 @@ class Judge:
             if part.refused is not None:
                 record = Record(int(Verdict.NOT_INSPECTED), part.refused, recipe_used=1)
             elif part.part_id % 2 == 0:
-                record = Record(int(Verdict.PASS), Reason.NONE, inspection_no=7, recipe_used=1)
+                record = Record(int(Verdict.PASS), Reason.NONE, inspection_no=part.part_id, recipe_used=1)
             else:
-                record = Record(int(Verdict.FAIL), Reason.CLASS, recipe_used=1)
+                record = Record(int(Verdict.FAIL), Reason.CLASS, inspection_no=part.part_id, recipe_used=1)
             self.lots[part.part_id] = self.port.identity(part)
             self.told[part.trigger_id, part.part_id] = await self.port.publish(part, record)
 

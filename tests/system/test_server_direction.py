@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
+from plc.reactions import Acknowledged, Reported
 from plc.registers import IDENT, STAT, Control, OfflineReason, Reason, Status, Verdict
 from plc.server_link import ServerConfig, ServerLink
 from plc.sim import SimConfig
@@ -59,6 +60,19 @@ async def test_fifty_parts_give_fifty_results_and_each_is_its_own():
     assert [told.state for told in judge.told.values()] == ["confirmed"] * 50
     assert judge.port.handshake.counts["TRIGGERS"] == 50
     assert link.server.malformed == plc.refused == 0
+
+
+async def test_each_acknowledge_and_each_verdict_of_the_plcs_own_is_known_by_its_part():
+    async with scanned_by_a_plc() as (_, (judge,), (plc,)):
+        await plc.play(range(100, 110))
+        await plc.idle_for(0.3)
+        reactions = list(judge.port.handshake.reactions)
+    acks = [one for one in reactions if isinstance(one, Acknowledged)]
+    assert [one.inspection_no for one in acks] == list(range(100, 110))
+    assert all(one.by_plc and 0 < one.after_s < 1 for one in acks)
+    last = [one for one in reactions if isinstance(one, Reported)][-1]
+    assert (last.inspection_no, last.verdict) == (109, 2), "it stands until another part is decided"
+    assert last.after_s is not None and 0 < last.after_s < 1
 
 
 async def test_eight_stations_at_one_address_each_have_their_own_verdicts():
