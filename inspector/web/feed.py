@@ -225,12 +225,15 @@ class Feed:
                 self._take_part(data["station"], self._views(data))
 
     def _load(self, parts: Mapping[str, Sequence[Views]]) -> None:
-        """Begin again from the daemon's memory. A screen whose station is gone has to say so, and shows no other."""
+        """Begin again from the daemon's memory. A screen whose station is gone ends: who asks anew is told so."""
         self._strips = {name: self._strips.get(name, Strip()) for name in parts}
         for name, of in parts.items():
             self._strips[name].load(of)
-        for name in self._followed():
-            self._push("hello" if name in parts else "gone", self._hello, name)
+        for name in self._followed() & parts.keys():
+            self._push("hello", self._hello, name)
+        for screen in list(self._screens):
+            if self._name(screen.station) not in parts:
+                screen.close()
 
     def _keep(self, status: Mapping[str, Any]) -> None:
         self._raw = status
@@ -240,7 +243,7 @@ class Feed:
     def _take_status(self, status: Mapping[str, Any]) -> None:
         self._keep(status)
         self._status_at_s = self._monotonic_s()
-        for name in self._followed() & self._lines.keys():
+        for name in self._followed() & self._lines.keys():  # one that is ending may follow another
             self._push("status", self._status_of, name)
 
     def _take_part(self, station: str, part: Views) -> None:

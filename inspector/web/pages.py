@@ -89,8 +89,12 @@ async def events(request: Request) -> Response:
 
 
 @router.head("/events")
-async def may_open() -> Response:
+async def may_open(request: Request) -> Response:
     """That a screen may be opened; access.py answers who may not. Why a stream was refused, no script can see."""
+    try:
+        site_of(request).feed.strip(request.query_params.get(STATION, ""))
+    except UnknownStation as exc:
+        raise HTTPException(404) from exc
     return Response()
 
 

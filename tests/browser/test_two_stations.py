@@ -161,5 +161,13 @@ async def test_tabs_fit_every_screen_say_what_the_others_show_and_lead_there(
         await phone.page.screenshot(path=shots / "line-eight-stations-phone.png")
         for one in (seen, phone):
             assert one.errors == [] and one.foreign == []
-            await one.page.close()
-    await fake.stop()
+        await seen.page.close()
+        await fake.stop()
+        alone = FakeDaemon(tmp_path)
+        await alone.start()
+        await phone.page.wait_for_selector(f"text=This box has no station “{names[1]}”", timeout=5000)
+        await phone.page.screenshot(path=shots / "no-station-phone.png")
+        await phone.page.click("text='Line 1'")
+        await shows(phone.page, "READY")
+        await phone.page.close()
+        await alone.stop()

@@ -41,7 +41,6 @@ adopt();
 heat.setUp(showParts);
 counts.setUp();
 follow(board.dataset.events, {
-  gone() { location.reload(); }, // the box has no such station any more: the page says so
   hello(data) {
     if (now.assets && data.assets !== now.assets) location.reload(); // the appliance was updated
     now.assets = data.assets;

@@ -22,7 +22,6 @@ export function follow(url, on) {
       on.status(status);
       tell();
     });
-    hear("gone", () => on.gone?.());
     hear("link", (link) => {
       up = link.up;
       tell();
@@ -30,7 +29,7 @@ export function follow(url, on) {
     source.onerror = () => { // also after a 503, where EventSource itself would give up
       source.close();
       setTimeout(open, RETRY_MS * (1 + Math.random()));
-      logInAgain();
+      lookAgain();
     };
   }
 
@@ -41,10 +40,10 @@ export function follow(url, on) {
     });
   }
 
-  async function logInAgain() { // an EventSource does not say why it was refused
+  async function lookAgain() { // an EventSource does not say why it was refused
     try {
       const answer = await fetch(url, { method: "HEAD" });
-      if (answer.status === 401) location.reload();
+      if ([401, 404].includes(answer.status)) location.reload(); // the page asks to log in, or says that there is no such station
     } catch { /* nobody there: the screen says so */ }
   }
 

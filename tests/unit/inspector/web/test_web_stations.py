@@ -15,7 +15,7 @@ import pytest
 from inspector.control import connect_control
 from inspector.core.alarm_kinds import KINDS
 from inspector.demo.parts import Kind
-from inspector.web import app, strips
+from inspector.web import app, strips, thumbs
 from inspector.web import feed as feed_module
 from inspector.web.alarm_views import alarms_view
 from inspector.web.feed import MAX_CLIENTS, Feed, FeedFull, Screen, UnknownStation
@@ -80,6 +80,9 @@ async def test_each_screen_shows_its_own_station_and_the_present_word_of_every_o
         shown = {name: (s["station"], s["product"], s["mode"]) for name, s in of.items()}
         first = ("left", "turned disc", "inspect")
         assert shown == {"left": first, "right": ("right", "ring", "monitor"), "": first}
+        recorded = {**daemon.part(), "no": 9, "code": 4, "reason": 114}
+        signs = {name: site.feed._views({**recorded, "station": name})["en"]["sign"] for name in ("left", "right")}
+        assert signs == {"left": "collect", "right": "monitor"}, "what 4/114 means is the station's own mode"
         tabs = [("left", "pass", "PASS"), ("right", "fail", "FAIL")]
         assert all([(t["station"], t["sign"], t["word"]) for t in s["tabs"]] == tabs for s in of.values())
         daemon.others["right"] = OFFLINE
@@ -149,18 +152,27 @@ async def test_before_the_daemons_first_word_any_station_may_be_waited_for_and_a
         daemon.part(station="left")
         await until(lambda: site.feed.strip("left").newest is not None)
         assert not list(told(right, "part"))
-        kinds = [message.split(b"\n")[0] for message in wrong.waiting]
-        assert b"event: gone" in kinds and b"event: status" not in kinds and b"event: part" not in kinds
+        assert wrong.closed and not wrong.waiting, "it ends, and never follows another station"
+        assert (await client.head("/events", params={"station": "rihgt"})).status_code == 404, (
+            "and its page is told why"
+        )
+        assert (await client.head("/events", params={"station": "right"})).status_code == 200
         await daemon.stop()
 
 
-async def test_a_picture_of_any_station_is_served_and_waited_for(daemon: FakeDaemon) -> None:
+async def test_a_picture_of_any_station_is_served_and_waited_for(
+    daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
     parts = [daemon.part(kind, station=name) for name, kind in (("left", Kind.GOOD), ("right", Kind.SCRATCH))]
     async with reached(daemon) as (site, client):
         for part in parts:
             assert (await client.get(f"/thumb/{part['no']}")).status_code == 200
             assert (await client.get(f"/preview/{part['preview']}")).status_code == 200
             assert site.feed.expects(part["preview"])
+        kept = []
+        monkeypatch.setattr(site.thumbs, "make", lambda no, data, most: kept.append(most) or b"")
+        await client.get(f"/thumb/{daemon.part()['no']}")
+        assert kept == [2 * thumbs.KEPT], "room for the filmstrip of each"
 
 
 async def test_the_box_is_ready_when_every_station_is(daemon: FakeDaemon) -> None:
@@ -210,6 +222,7 @@ async def test_filmstrip_and_last_fail_from_before_the_daemons_start_are_each_st
     async with reached(daemon) as (site, _):
         await until(lambda: all(not site.feed.strip(n).fail.count for n in ("st1", "st2", "st3")))
         found = {n: [p["part_id"] for p in site.feed.strip(n).parts] for n in ("st1", "st2", "st3")}
+        assert {tab["sign"] for tab in site.feed.tabs()} == {"waiting"}, "what was before the start is no news"
         fails = {n: (site.feed.strip(n).last_fail or {}).get("part_id") for n in found}
     await daemon.stop()
     assert found == {"st1": ["3", "2", "1"], "st2": ["5", "4"], "st3": []}
@@ -237,8 +250,11 @@ def test_a_strip_asks_the_record_once_for_what_the_daemons_memory_has_not_and_go
     assert strip.take(part(21)) and not strip.take(part(21)), "a part that came twice is shown once"
 
 
-async def test_an_answer_of_the_record_that_comes_after_the_daemon_began_anew_is_left(tmp_path: Path) -> None:
-    await write_record(tmp_path, [Entry(1), Entry(2)], pictures=False)
+@pytest.mark.parametrize("read", [app._read_earlier, app._read_fail])
+async def test_an_answer_of_the_record_that_comes_after_the_daemon_began_anew_is_left(
+    tmp_path: Path, read: Any
+) -> None:
+    await write_record(tmp_path, [Entry(1), Entry(2, Kind.SCRATCH)], pictures=False)
     site = site_in(tmp_path)
     site.feed._keep({"station": "st1"})
     site.feed._load({"st1": []})
@@ -251,9 +267,19 @@ async def test_an_answer_of_the_record_that_comes_after_the_daemon_began_anew_is
 
     site.records.page = slow  # type: ignore[method-assign]
     strip = site.feed.strip()
-    await app._read_earlier(site, "st1")
-    assert [p["no"] for p in strip.parts] == [50] and strip.earlier == strips.Wanted(50, KEEP - 1)
+    await read(site, "st1")
+    assert [p["no"] for p in strip.parts] == [50] and strip.last_fail is None
+    assert (strip.earlier, strip.fail) == (strips.Wanted(50, KEEP - 1), strips.Wanted(50, 1)), "it is asked anew"
     site.close()
+
+
+def test_the_limits_of_a_row_are_those_of_the_station_that_runs_its_recipe(site: Site) -> None:
+    lines = [
+        {"station": n, "limits": {"bundle_id": "b", "recipe": r, "recipe_revision": 1}} for n, r in (("a", 1), ("b", 2))
+    ]
+    site.feed._keep({**lines[0], "stations": lines})
+    row = {"bundle_id": "b", "recipe": 2, "recipe_revision": 1}
+    assert site.limits_of(row) == lines[1]["limits"] and site.limits_of({**row, "recipe": 3}) is None
 
 
 def alarm(id_: str, key: str, priority: str = "high") -> dict[str, Any]:
