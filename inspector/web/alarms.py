@@ -98,8 +98,9 @@ async def _page(request: Request, status: int = 200, problem: str = "") -> Respo
     readable_as, found = await _record(request)
     answer = readable_as if status == 200 else status
     seen = alarms_view(site.feed.status)
-    more = {"listed": seen, "list_link": "/alarms/list", "problem": problem}
-    return site.page("alarms.html", answer, here="alarms", record=found, **more)
+    return site.page(
+        "alarms.html", answer, here="alarms", record=found, listed=seen, list_link="/alarms/list", problem=problem
+    )
 
 
 async def _record(request: Request) -> tuple[int, View | None]:
