@@ -143,8 +143,8 @@ def _begin(plan: _Plan, stack: contextlib.ExitStack) -> None:
         try:
             fd = take_lock(database)
         except OSError as exc:
-            what = IS_A_LINK if exc.errno == errno.ELOOP else exc.strerror
-            raise BackupError(f"{exc.filename} {what}") from exc
+            why = IS_A_LINK if exc.errno == errno.ELOOP else exc.strerror
+            raise BackupError(f"{exc.filename} {why}") from exc
         except StoreError as exc:
             raise BackupError(f"stop it first (systemctl stop {what}): {database} is in use") from exc
         stack.callback(os.close, fd)

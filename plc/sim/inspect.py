@@ -109,18 +109,18 @@ class FbInspect:
             self._leave(valid, now_s)
             return
         self._ack((valid and stat["RES_TRIGGER_ID"] != part.trigger_id) or self.habits.ack_early)  # foreign or late
-        part.why = self._why_given_up(new, age_s, hb_ok)
+        part.why = self._why_given_up(new is not None, age_s, hb_ok)
         if part.why:
             self._leave(valid, now_s)
 
-    def _why_given_up(self, new: NewPart | None, age_s: float, hb_ok: bool) -> str:
+    def _why_given_up(self, next_came: bool, age_s: float, hb_ok: bool) -> str:
         """What ends the wait for a result; "" for nothing."""
         acked = "acknowledged" if self._acked else "never acknowledged"
         if not hb_ok:
             return f"no heartbeat of an appliance for {self.cfg.heartbeat_timeout_s:g} s; {acked}"
         if age_s > self.cfg.result_timeout_s:
             return f"no result within {self.cfg.result_timeout_s:g} s; {acked}"
-        return f"the next part came before its result; {acked}" if new is not None else ""
+        return f"the next part came before its result; {acked}" if next_came else ""
 
     def _leave(self, valid: bool, now_s: float) -> None:
         self._set(Control.TRIGGER, self.habits.hold_trigger)
