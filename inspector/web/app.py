@@ -196,7 +196,7 @@ async def _serve(site: Site, sock: socket.socket) -> None:
     config = uvicorn.Config(
         create_app(site), log_config=None, access_log=False, server_header=False, lifespan="off", ws="none",
         timeout_keep_alive=10, timeout_graceful_shutdown=2, limit_concurrency=800, http=Impatient,
-        ssl_certfile=tls.certificate if tls is not None else None, ssl_keyfile=tls.key if tls is not None else None,
+        ssl_context_factory=None if tls is None else lambda *_: context_of(tls),
     )  # fmt: skip
     try:
         async with asyncio.TaskGroup() as tasks:

@@ -17,7 +17,8 @@ NOW = datetime(2026, 11, 26, tzinfo=UTC)
 def test_the_box_makes_itself_a_key_a_certificate_and_a_request_once(tmp_path: Path) -> None:
     pair = ensure_own(tmp_path / "office", ["box7.plant", "192.168.20.7"], NOW)
     assert pair.key.stat().st_mode & 0o777 == 0o600
-    context_of(pair)
+    context = context_of(pair)
+    assert context.minimum_version == ssl.TLSVersion.TLSv1_2 and context.options & ssl.OP_NO_RENEGOTIATION
     made = x509.load_pem_x509_certificate(pair.certificate.read_bytes())
     asked = x509.load_pem_x509_csr(request_in(tmp_path / "office").read_bytes())
     assert asked.is_signature_valid and asked.public_key() == made.public_key()

@@ -179,6 +179,9 @@ async def test_a_one_time_code_works_once_and_for_a_day(office: OfficeInTest, cl
     _, late = await office.add("Anna", "Cleo", [])
     clock.pass_s(24 * 3600)
     assert await refusal(office.choose_password("Cleo", late, PASSWORD, HERE)) == "login.badcode"
+    clock.pass_s(-25 * 3600)
+    clock.mono_s += 25 * 3600 + 60  # of the delay's own clock, which is never set
+    assert await refusal(office.choose_password("Cleo", late, PASSWORD, HERE)) == "login.badcode", "nor set back"
 
 
 async def test_the_last_admin_stays_and_a_second_one_frees_the_first(office: OfficeInTest) -> None:

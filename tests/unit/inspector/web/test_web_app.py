@@ -49,6 +49,7 @@ async def test_every_answer_carries_the_strict_policy(tmp_path: Path, route: str
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["referrer-policy"] == "no-referrer"
     assert answer.headers["x-frame-options"] == "DENY"
+    assert answer.headers["cache-control"] == "no-store" or route.startswith(("/static/", "/favicon", "/picture/"))
     for closed in ("object-src 'none'", "base-uri 'none'", "form-action 'self'", "frame-ancestors 'none'"):
         assert closed in policy, "what default-src does not cover, or must not leave open"
 

@@ -7,13 +7,16 @@ import csv
 import io
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
+import pytest
 import pytest_asyncio
 
 from inspector.compose import Box, open_box
 from inspector.config import load_config
 from inspector.line import inspect_forever
 from inspector.office.person import Role
+from inspector.web import controls
 from inspector.web.site import Site
 from plc.registers import CTRL, STAT
 from plc.sim import SimPlc
@@ -113,6 +116,27 @@ async def test_what_the_plc_and_the_station_wrote_is_on_the_page_and_in_the_csv(
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await sim.close()
+
+
+async def test_however_many_screens_look_few_of_them_ask_the_daemon_at_a_time(
+    box: Box, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has few places, and the line's own commands need one."""
+    now, most, ask = 0, 0, controls.have_done
+
+    async def counted(*of: Any) -> Any:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        try:
+            return await ask(*of)
+        finally:
+            now -= 1
+
+    monkeypatch.setattr(controls, "have_done", counted)
+    async with people_of(site, [[Role.CONTROLS]]) as (browser,):
+        answers = await asyncio.gather(*(browser.get("/controls/state") for _ in range(6)))
+    assert {answer.status_code for answer in answers} == {200} and most == 2
 
 
 async def test_without_a_daemon_it_says_so(site: Site) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import httpx
 import pytest
 
 from inspector.demo.parts import Kind
-from inspector.web import media
+from inspector.web import media, server
 from inspector.web.open_file import PIECE_BYTES
 from tests.support.page import client_of, page_process, site_in, until
 from tests.support.record import Entry, write_record
@@ -57,12 +58,28 @@ async def test_a_large_picture_comes_whole_and_is_in_memory_piece_by_piece(tmp_p
 async def test_who_leaves_in_the_middle_leaves_no_file_open(tmp_path: Path) -> None:
     await large_picture(tmp_path)
     async with page_process(site_in(tmp_path)) as origin, httpx.AsyncClient(base_url=origin) as client:
+        await until(lambda: _listens(origin))
         for _ in range(5):
             async with client.stream("GET", "/picture/1") as answer:
                 await anext(answer.aiter_bytes())
                 assert _open_pictures()
 
         await until(lambda: not _open_pictures())
+
+
+async def test_who_asks_for_a_picture_and_does_not_take_it_is_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "STALLED_S", 0.2)
+    await large_picture(tmp_path)
+    async with page_process(site_in(tmp_path)) as origin:
+        await until(lambda: _listens(origin))
+        with socket.socket() as frozen:
+            frozen.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            frozen.connect(_address(origin))
+            frozen.sendall(b"GET /picture/1 HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")
+            await until(_open_pictures)
+            await until(lambda: not _open_pictures(), within_s=3)
 
 
 async def test_of_those_who_wait_for_a_small_picture_none_holds_the_whole_one(
@@ -77,6 +94,15 @@ async def test_of_those_who_wait_for_a_small_picture_none_holds_the_whole_one(
         answers = await asyncio.gather(*(client.get(f"/thumb/{n}") for n in range(1, 6)))
     assert [answer.status_code for answer in answers] == [200] * 5
     assert done == ["read", "make"] * 5
+
+
+def _address(origin: str) -> tuple[str, int]:
+    return "127.0.0.1", int(origin.rsplit(":", 1)[1])
+
+
+def _listens(origin: str) -> bool:
+    with socket.socket() as asked:
+        return asked.connect_ex(_address(origin)) == 0
 
 
 def _open_pictures() -> list[str]:

@@ -15,7 +15,7 @@ from inspector.demo.parts import Kind
 from inspector.office.person import Role
 from inspector.web import app as page
 from inspector.web import roles
-from inspector.web.roles import ROUTES, Open, allows, find
+from inspector.web.roles import BY_ITSELF, ROUTES, Open, allows, find
 from inspector.web.site import Site
 from tests.support.office import make_hashes_cheap
 from tests.support.page import site_in
@@ -181,3 +181,26 @@ async def test_a_handler_has_the_person_from_one_place(site: Site, monkeypatch: 
         await browser.get("/")
         await stranger.get("/")
     assert seen[-2].name == "p0" and seen[-1] is None  # type: ignore[union-attr]
+
+
+async def test_what_an_open_screen_asks_by_itself_keeps_no_log_in_from_ending(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "/events" in BY_ITSELF and not {"/", "/history", "/me"} & BY_ITSELF
+    touched: dict[str, bool] = {}
+    async with people_of(site, [Role]) as (browser,):
+        visitor = site.office.visitor
+
+        async def noted(token: str, *, touch: bool = True) -> roles.Person | None:
+            touched[asked] = touch
+            return await visitor(token, touch=touch)
+
+        monkeypatch.setattr(site.office, "visitor", noted)
+        for method, template in ROUTES:
+            if method == "GET" and ROUTES[method, template] is not Open.ASSET and template != "/events":
+                asked = template
+                await browser.get(path_of(template), headers=HTML)
+    alone = {template for template, touch in touched.items() if not touch}
+    assert alone == BY_ITSELF - {"/events"}
+    asked_by_scripts = {"/preview/{name}", "/thumb/{no}", "/alarms/record", "/controls/state", "/review/queue"}
+    assert asked_by_scripts | {"/collect/look", "/collect/look/{name}", "/collect/progress"} <= alone
