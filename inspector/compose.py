@@ -198,7 +198,9 @@ async def open_box(cfg: AppConfig) -> AsyncIterator[Box]:
         alarms = AlarmKeeper(clock, journal, conditions_of({s.section.id: s.health for s in stations}))
         await alarms.recall()
         trends = TrendBook(cfg.paths.state / HEALTH_DB)
-        upkeep = Upkeep(cfg, clock, stations, trends, DeviceThread("upkeep"), DeviceThread("backups"))
+        upkeep = Upkeep(
+            cfg, clock, stations, trends, DeviceThread("upkeep"), DeviceThread("backups"), lambda: retention.damaged
+        )  # fmt: skip
         stack.callback(upkeep.close)
         boards = [running.board for running in stations]
         dry_run = DryRun(cfg, partial(all_offline, stations))

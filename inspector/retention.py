@@ -29,7 +29,7 @@ from inspector.store.holds import Holds
 from inspector.store.images import ImageArchive
 from inspector.store.journal import Journal
 from inspector.store.reconcile import Findings, Reconciler
-from inspector.store.record_files import RecordFiles
+from inspector.store.record_files import BROKEN, RecordFiles
 from inspector.store.regain import is_pending
 from inspector.store.reserve import Growth, growth
 from inspector.store.results import MISSING, ROOM, SqliteResults
@@ -63,7 +63,7 @@ class RetentionSettings:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What the last look for orphans found, and did."""
+    """What the last look for orphans found, and did. doubt: why nothing was done."""
 
     utc_ms: int
     pictures: int
@@ -71,7 +71,7 @@ class Look:
     set_aside: int = 0
     missing: int = 0
     noted: int = 0
-    doubt: str | None = None  # why nothing was done
+    doubt: str | None = None
 
 
 class Retention:
@@ -91,6 +91,7 @@ class Retention:
         self._look: Look | None = None
         self._aside = 0  # pictures that are set aside
         self._fault: str | None = None
+        self.damaged: tuple[str, ...] = ()  # names of months' files, as far as a look has met it
 
     async def run_forever(self) -> None:
         """Turn after turn: pictures that must go, then what is to be measured or looked for."""
@@ -125,7 +126,8 @@ class Retention:
         """For the control socket."""
         return {
             "hold_lot": self._hold, "release_lot": self._release, "reviewed": self._reviewed,
-            "reconcile": self._reconcile, "forget_month": self._forget_month, "storage": lambda *_: self.figures(),
+            "reconcile": self._reconcile, "forget_month": self._forget_month, "salvage_month": self._salvage,
+            "storage": lambda *_: self.figures(),
         }  # fmt: skip
 
     async def _hold(self, params: Params, actor: str) -> bool:
@@ -171,6 +173,16 @@ class Retention:
         async with self._going:
             await self._filing.forget(found, actor, reason)
         return {"rows": found.rows, "bytes": found.bytes, "pictures": pictures}
+
+    async def _salvage(self, params: Params, actor: str) -> MESSAGE:
+        """A damaged month is set aside, and what can be read of it takes its place."""
+        done = await self._filing.salvage(str(params.get("month")))
+        await self._see_damage()
+        return {"rows": done.rows, "lost": done.lost, "aside": done.aside.name}
+
+    async def _see_damage(self) -> None:
+        """A look that met a damaged page does not say in which file."""
+        self.damaged = tuple(await self._filing.damaged())
 
     async def _let_pictures_go(self, month: Month) -> int:
         """Before its rows, so that a hold that comes meanwhile keeps what is left of both; how many there were.
@@ -270,6 +282,8 @@ class Retention:
             self._aside = await self._thread.call(self._reconciler.set_aside)
         except (apsw.Error, OSError) as exc:
             await self._failed("orphans were not looked for", exc)
+            if isinstance(exc, BROKEN):
+                await self._see_damage()
             raise StoreError(f"orphans were not looked for: {exc}") from exc
         self._look, self._fault = look, None
         return look

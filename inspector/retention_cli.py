@@ -13,7 +13,7 @@ Config = Annotated[Path, typer.Argument(help="a configuration, e.g. configs/demo
 def add_to(app: typer.Typer, export: typer.Typer) -> None:
     """Hang the commands in."""
     export.command("month")(export_month)
-    for command in (forget, hold, reconcile):
+    for command in (forget, hold, reconcile, salvage):
         app.command()(command)
 
 
@@ -81,4 +81,20 @@ def reconcile(
     from inspector.retention_commands import ask, told_of_look
 
     for line in told_of_look(ask(load_config(config), "reconcile", {"accept": accept}, 600.0)):
+        typer.echo(line)
+
+
+def salvage(
+    config: Config,
+    month: Annotated[str, typer.Argument(help="a month that the alarm names as damaged, e.g. 2026-05")],
+) -> None:
+    """Set a damaged month of the record aside, and put what can be read of it in its place. The daemon must run.
+
+    Where a backup has the month whole, put that file in place instead: docs/install.md.
+    Example: inspector salvage station.toml 2026-05
+    """
+    from inspector.config import load_config
+    from inspector.retention_commands import salvage_month
+
+    for line in salvage_month(load_config(config), month):
         typer.echo(line)

@@ -95,6 +95,15 @@ def forget_month(cfg: AppConfig, month: str, export: Path, reason: str, *, with_
     return [f"{gone['rows']} rows of {month} and {gone['pictures']} pictures are gone from this box"]
 
 
+def salvage_month(cfg: AppConfig, month: str) -> list[str]:
+    """Have the daemon put in the place of a damaged month what can be read of it. Raises ControlError, NoDaemon."""
+    done = ask(cfg, "salvage_month", {"month": month}, 600.0)
+    return [
+        f"{done['rows']} rows of {month} could be read and are in the record again; at most {done['lost']} could not",
+        f"the damaged file is kept as {done['aside']}: a backup's file of this month, if it is whole, is better",
+    ]
+
+
 def _user() -> str:
     try:
         return getpass.getuser()

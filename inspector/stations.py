@@ -42,7 +42,7 @@ from plc.station import StationPlace, StationPort
 
 log = structlog.get_logger(__name__)
 HEALTH_PERIOD_S = 0.1
-PLC, DAEMON = "plc", "daemon"  # the actors of what the PLC does, and of what a start does by itself
+PLC, DAEMON = "plc", "inspector"  # the actors of what the PLC does, and of what a start does by itself
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -41,7 +41,9 @@ from inspector.backup.snapshot import hold_state, snapshot
 from inspector.backup.unpack import PACKAGE, Head
 from inspector.config import AppConfig
 from inspector.store.months import month_files
+from inspector.store.record_files import seen
 from inspector.store.regain import is_pending, own_folder
+from inspector.store.salvage import fault_of
 
 log = structlog.get_logger(__name__)
 LAST = "last.json"  # how the newest run ended, for the daemon and the page
@@ -58,6 +60,7 @@ class Made:
     size: int  # bytes
     took_s: float
     left_out: tuple[str, ...]
+    damaged: tuple[str, ...] = ()  # months of the record that are
 
 
 def make(cfg: AppConfig, config: Path, told: Told = lambda *_: None) -> Made:
@@ -76,9 +79,13 @@ def make(cfg: AppConfig, config: Path, told: Told = lambda *_: None) -> Made:
         raise
     took_s = time.monotonic() - begun_s
     log.info("backup made", file=str(made.path), bytes=made.size, took_s=round(took_s, 1), left_out=made.left_out)
-    told_of = {"file": made.path.name, "size": made.size, "took_s": round(took_s, 1), "left_out": made.left_out}
+    told_of = {
+        "file": made.path.name, "size": made.size, "took_s": round(took_s, 1), "left_out": made.left_out,
+        "damaged": {name: list(seen(cfg.paths.state / name)) for name in made.damaged},
+    }  # fmt: skip
     _note(own, {"ok": True, "utc_ms": begun_ms, "text": "", **told_of})
-    _remove_surplus(section.keep, made.path)
+    if not made.damaged:  # an older one may be the last that has such a month whole
+        _remove_surplus(section.keep, made.path)
     return Made(made.path, made.size, took_s, made.left_out)
 
 
@@ -99,6 +106,26 @@ def last_run(state: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
+def backup_found(state: Path) -> list[str]:
+    """Months that the newest backup found damaged, where the same file still lies there."""
+    noted = (last_run(state) or {}).get("damaged")
+    found = []
+    for name, then in noted.items() if isinstance(noted, dict) else ():
+        with contextlib.suppress(OSError):
+            if list(seen(state / str(name))) == then:
+                found.append(str(name))
+    return found
+
+
+def _damaged(months: list[Path]) -> dict[str, str]:
+    """Name -> what is wrong with it. A page deep in a month's file is read by nobody else, for years perhaps."""
+    try:
+        found = {month.name: fault_of(month) for month in months if not month.is_symlink()}
+    except apsw.Error as exc:
+        raise BackupError(f"{months[0].parent}: a month cannot be read: {exc}") from exc
+    return {name: fault for name, fault in found.items() if fault is not None}
+
+
 def _made(cfg: AppConfig, config: Path, own: Path, begun_ms: int, told: Told) -> Made:
     folder, state, office = _folder(cfg), cfg.paths.state, cfg.paths.office_folder
     key = read_key(cfg.backup.key) if cfg.backup.key is not None else None
@@ -114,13 +141,15 @@ def _made(cfg: AppConfig, config: Path, own: Path, begun_ms: int, told: Told) ->
                 snapshot(source, copies[name], pace)
         path = folder / shelf.name_of(begun_ms, encrypted=key is not None)
         (own_pair, foreign), named = _usable(office), list(named_files(cfg))
-        left_out = (*foreign, *_left_out([*own_pair, *named], key is not None))
+        damaged = _damaged(months)
+        lost = (f"{month}: is damaged ({fault})" for month, fault in damaged.items())
+        left_out = (*lost, *foreign, *_left_out([*own_pair, *named], key is not None))
         with Pack(path, key, pace) as pack:
             schemas = {name.removesuffix(".db"): _schema(copies[name]) for name in (RESULTS, OFFICE)}
             head = Head(version(PACKAGE), begun_ms, shelf.box_name(), str(config.absolute()), schemas, left_out)
             pack.add_bytes(HEAD, head.as_json())
             pack.add_file(CONFIG, config)
-            _add_record(pack, state, copies[RESULTS], months)
+            _add_record(pack, state, copies[RESULTS], months, damaged)
             if copies[OFFICE].exists():
                 pack.add_file(OFFICE, copies[OFFICE], owner_of(office / OFFICE))
             _add_bundles(pack, state / BUNDLES)
@@ -130,7 +159,7 @@ def _made(cfg: AppConfig, config: Path, own: Path, begun_ms: int, told: Told) ->
         if not is_pending(state / RESULTS):  # else rows still come back from the former one
             _keep_local(copies[RESULTS], own / LOCAL, state)
         _keep_spare(copies[OFFICE], own / OFFICE, office / OFFICE)
-        return Made(path, pack.size, 0.0, left_out)
+        return Made(path, pack.size, 0.0, left_out, tuple(damaged))
     finally:
         for copy in copies.values():
             copy.unlink(missing_ok=True)
@@ -145,13 +174,15 @@ def _folder(cfg: AppConfig) -> Path:
     return folder
 
 
-def _add_record(pack: Pack, state: Path, copy: Path, months: list[Path]) -> None:
+def _add_record(pack: Pack, state: Path, copy: Path, months: list[Path], damaged: Mapping[str, str]) -> None:
     if copy.exists():
         pack.add_file(RESULTS, copy, owner_of(state / RESULTS))
     if (state / NUMBERS).exists():
         with open_within(state, state / NUMBERS) as file:
             pack.add_bytes(NUMBERS, file.read(), owner_of(state / NUMBERS))  # it is replaced meanwhile
     for month in months:
+        if month.name in damaged:
+            continue
         with _unchanging(month):
             pack.add_file(month.name, month, within=state)
 
@@ -188,7 +219,8 @@ def _add_bundles(pack: Pack, root: Path) -> None:
 
 def _usable(office: Path) -> tuple[list[Named], list[str]]:
     """The page's own certificate; what lies in its place and is none of the page's files, and why not."""
-    files, left_out = [], []
+    files: list[Named] = []
+    left_out: list[str] = []
     for file in own_files(office):
         try:
             open_within(office, file.path).close()

@@ -67,7 +67,7 @@ class Kind(Enum):
         "broken_record",
     )  # fmt: skip
     BROKEN_ACCOUNTS = HIGH, "accounts and labels were broken and set aside: {files}"
-    BROKEN_MONTH = HIGH, "months of the record are damaged: {files}"
+    BROKEN_MONTH = HIGH, "months of the record are damaged, or were set aside as damaged: {files}"
     FILING = LOW, "rows of past months are not filed: {detail}"
     # what the PLC counts beside us
     PARTS_UNTRIGGERED = MEDIUM, "the PLC counted {count} parts more than it triggered", "part_count"

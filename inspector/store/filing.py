@@ -16,10 +16,11 @@ import structlog
 from inspector.core.errors import StoreError
 from inspector.core.ports import Clock
 from inspector.store import regain
-from inspector.store.farewell import FarewellError, Month, look, remove
+from inspector.store.farewell import FarewellError, Month, file_of, look, remove
 from inspector.store.journal import RECENT, Journal
 from inspector.store.months import MonthFile, Schema, begin_of_month_ms, is_settled, month_files, month_of, month_path
 from inspector.store.rows import Filed, Late
+from inspector.store.salvage import Salvaged, fault_of, salvage
 from inspector.threads import DeviceThread
 
 log = structlog.get_logger(__name__)
@@ -110,6 +111,17 @@ class Filing:
         await self._thread.call(self._remove, month)
         log.warning("a month of the record went", month=month.month, rows=month.rows, sha256=month.sha256, actor=actor)
 
+    async def salvage(self, month: str) -> Salvaged:
+        """Set a damaged month aside, and what can be read of it in its place. Raises NotDamaged, FarewellError,
+        StoreError."""
+        done = await self._thread.call(self._salvage, file_of(self._journal.path, month))
+        log.warning("a damaged month was salvaged", month=month, rows=done.rows, lost=done.lost, aside=done.aside.name)
+        return done
+
+    async def damaged(self) -> dict[str, str]:
+        """Of each month's file that is damaged anywhere: what is wrong. All of them are read. Raises StoreError."""
+        return await self._thread.call(self._damaged)
+
     def close(self) -> None:
         """Bring the files to rest and end the thread. A file that is left open is brought to rest at the next start."""
         try:
@@ -138,6 +150,23 @@ class Filing:
             return look(self._journal.path, month, self._journal.holds.lots, Schema.of(self._reading()))
         except (apsw.Error, OSError) as exc:
             raise self._failed(exc) from exc
+
+    def _salvage(self, path: Path) -> Salvaged:
+        try:
+            self._rest()
+            self._journal.check_room(path.stat().st_size)
+            schema = Schema.of(self._reading())
+            return salvage(path, schema, self._journal.next_no, int(self._clock.utc_s() * 1000))
+        except (apsw.Error, OSError, StoreError) as exc:
+            raise self._failed(exc) from exc
+
+    def _damaged(self) -> dict[str, str]:
+        try:
+            self._rest()
+            found = {path.name: fault_of(path) for path in month_files(self._journal.path)}
+        except (apsw.Error, OSError) as exc:
+            raise self._failed(exc) from exc
+        return {name: fault for name, fault in found.items() if fault is not None}
 
     def _remove(self, month: Month) -> None:
         try:

@@ -71,7 +71,7 @@ class RecordFiles:
     def _month(self, path: Path) -> apsw.Connection | None:
         """None: no row is in it, or none can be read."""
         if path in self._broken:
-            if self._broken[path] == _seen(path):
+            if self._broken[path] == seen(path):
                 return None
             del self._broken[path]
         known = path in self._dbs
@@ -90,7 +90,7 @@ class RecordFiles:
     def _leave(self, path: Path, what: str) -> None:
         if (db := self._dbs.pop(path, None)) is not None:
             db.close()
-        self._broken[path] = _seen(path)
+        self._broken[path] = seen(path)
         log.error("a month of the record is damaged and is left out", file=path.name, fault=what)
 
     def forget(self) -> None:
@@ -112,6 +112,7 @@ class RecordFiles:
         return self._dbs[path]
 
 
-def _seen(path: Path) -> Seen:
+def seen(path: Path) -> Seen:
+    """Bytes and time of a file: what tells it from another in its place. Raises OSError."""
     found = path.stat()
     return found.st_size, found.st_mtime_ns

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,6 +13,7 @@ from typing import Protocol
 
 import structlog
 
+from inspector.backup.make import backup_found
 from inspector.backup.places import OFFICE, RESULTS
 from inspector.config import AppConfig
 from inspector.core.alarm_kinds import Kind
@@ -22,6 +23,7 @@ from inspector.health import Health
 from inspector.light_trend import NEAR_LIMIT
 from inspector.store.months import damaged_months
 from inspector.store.rescue import set_aside
+from inspector.store.salvage import aside_of
 from inspector.threads import DeviceThread
 from inspector.upkeep import gauges
 from inspector.upkeep.measures import ALARMS, Measure, problem_of
@@ -75,10 +77,11 @@ class Upkeep:
 
     def __init__(
         self, cfg: AppConfig, clock: Clock, stations: Sequence[Tended], trends: TrendBook,
-        thread: DeviceThread, folder_thread: DeviceThread,
+        thread: DeviceThread, folder_thread: DeviceThread, damaged: Callable[[], Sequence[str]] = tuple,
     ) -> None:  # fmt: skip
+        """damaged: months of which others have seen it, further in than is looked here."""
         self._cfg, self._clock, self._stations, self._trends = cfg, clock, stations, trends
-        self._thread, self._folder_thread = thread, folder_thread
+        self._thread, self._folder_thread, self._damaged = thread, folder_thread, damaged
         self._clock_gauge = gauges.ClockGauge(cfg.upkeep, clock.utc_s, clock.monotonic_s)
         self._asked: tuple[Future[Measure], float] | None = None
         self._backup: Measure | None = None  # as the folder last answered
@@ -135,8 +138,10 @@ class Upkeep:
     def _broken_files(self) -> list[tuple[Kind, list[str]]]:
         """Databases that are damaged and wait for a person, other than results.db."""
         paths = self._cfg.paths
+        results = paths.state / RESULTS
+        months = {*damaged_months(results), *self._damaged(), *backup_found(paths.state)}
         return [(Kind.BROKEN_ACCOUNTS, set_aside(paths.office_folder / OFFICE)),
-                (Kind.BROKEN_MONTH, damaged_months(paths.state / RESULTS))]  # fmt: skip
+                (Kind.BROKEN_MONTH, [*sorted(months), *aside_of(results)])]  # fmt: skip
 
     async def _of_backups(self) -> Measure:
         """Waits for a moment only: a network folder that is gone answers never."""

@@ -145,7 +145,7 @@ async def test_what_a_person_took_offline_is_so_after_kill_9_and_what_was_forced
         await line.good()
         with closing(apsw.Connection(str(line.db), flags=apsw.SQLITE_OPEN_READONLY)) as db:
             found = list(db.execute("SELECT actor, action FROM audit WHERE action GLOB 'o[fn]*line*' ORDER BY number"))
-        kept = ("daemon", "offline.kept")
+        kept = ("inspector", "offline.kept")
         assert found == [("Ida", "offline"), kept, kept, ("Ida", "online")]
         line.checked()
 

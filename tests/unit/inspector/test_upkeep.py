@@ -140,6 +140,20 @@ async def test_a_damaged_month_is_an_alarm(cfg: AppConfig, upkeep: Upkeep, tende
     assert month.name in alarms(tended)["broken_month"]
 
 
+async def test_a_month_that_others_found_damaged_or_that_was_set_aside_is_an_alarm_too(
+    cfg: AppConfig, upkeep: Upkeep, tended: Tended
+) -> None:
+    aside = cfg.paths.state / "results-2026-04.broken-20260501T000000Z.db"
+    aside.touch()
+    upkeep._damaged = lambda: ["results-2026-05.db"]
+    await upkeep.look()
+    assert alarms(tended)["broken_month"].endswith(f": results-2026-05.db, {aside.name}")
+    aside.unlink()
+    upkeep._damaged = tuple
+    await upkeep.look()
+    assert "broken_month" not in alarms(tended)
+
+
 def test_only_what_the_camera_did_not_give_counts_as_lost_and_only_for_an_hour() -> None:
     lost = LostFrames()
     for error in (CameraTimeout("late"), None, FrameError(Reason.IMAGE_QUALITY, "dark"), CameraTimeout("late")):

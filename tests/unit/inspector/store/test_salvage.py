@@ -1,0 +1,146 @@
+"""A month's file that is damaged somewhere inside: seen, told, and what can be read of it comes back."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from inspector.backup.make import backup_found, last_run, make
+from inspector.core.errors import StoreError
+from inspector.store import salvage
+from inspector.store.farewell import FarewellError
+from inspector.store.months import Schema, damaged_months, is_settled, month_path
+from inspector.store.salvage import NotDamaged, aside_of, fault_of
+from tests.support.box import MONTH, lived_in
+from tests.support.disks import quick_folder
+from tests.support.keeping import Keeping, keeping
+from tests.support.months import Calendar, file_all, keep_few, numbers, reading
+from tests.support.store import BY
+
+PARTS = 200
+
+
+@pytest.fixture
+def state() -> Iterator[Path]:
+    with quick_folder() as folder:
+        yield folder
+
+
+async def january(box: Keeping, clock: Calendar, count: int = PARTS) -> Path:
+    for seq in range(1, count + 1):
+        await box.part(seq)
+    await box.written()
+    clock.date = "2026-02-10"
+    await file_all(box.filing)
+    return box.state / "results-2026-01.db"
+
+
+def pages_of_rows(path: Path) -> list[int]:
+    """That hold rows of inspections, and none of an index."""
+    data, leaf = path.read_bytes(), 0x0D
+    pages = range(len(data) // 4096)
+    return [n for n in pages if data[4096 * n] == leaf and BY.bundle_id.encode() in data[4096 * n : 4096 * (n + 1)]]
+
+
+def scribble(path: Path, pages: Iterable[int]) -> bytes:
+    """Noise over some pages, as a disk that forgets them; returns what it is now."""
+    luck, mode = random.Random(1), path.stat().st_mode
+    path.chmod(0o640)
+    with path.open("r+b") as file:
+        for page in pages:
+            file.seek(4096 * page)
+            file.write(luck.randbytes(4096))
+    path.chmod(mode)
+    return path.read_bytes()
+
+
+async def seen_by_the_page(box: Keeping) -> list[int]:
+    async with reading(box.state / "results.db") as history:
+        return sorted(await numbers(history))
+
+
+async def test_a_page_damaged_deep_in_a_month_is_told_and_the_rows_around_it_come_back(state, monkeypatch):
+    keep_few(monkeypatch)
+    clock = Calendar("2026-01-10")
+    async with keeping(state, clock=clock) as box:
+        month = await january(box, clock)
+        all_of_it = await seen_by_the_page(box)
+        leaves = pages_of_rows(month)
+        damaged = scribble(month, leaves[len(leaves) // 2 :][:2])
+        assert damaged_months(state / "results.db") == [], "its head and schema are whole"
+        with pytest.raises(StoreError, match="not looked for"):
+            await box.ask("reconcile")
+        assert box.retention.damaged == (month.name,), "which file it is"
+        done = await box.ask("salvage_month", month="2026-01")
+        assert done["rows"] >= PARTS - 40 and box.retention.damaged == ()
+        assert (state / done["aside"]).read_bytes() == damaged and aside_of(state / "results.db") == [done["aside"]]
+        back = await seen_by_the_page(box)
+        assert len(back) == done["rows"] + 2 and set(back) <= set(all_of_it)
+        assert len(all_of_it) - len(back) <= done["lost"]
+        with box.results._journal._database.reading() as db:
+            assert fault_of(month) is None and is_settled(month, Schema.of(db))
+        await box.ask("reconcile", accept=True)
+        with pytest.raises(NotDamaged):
+            await box.ask("salvage_month", month="2026-01")
+        with pytest.raises(FarewellError):
+            await box.ask("salvage_month", month="2026-07")
+
+
+async def test_a_month_of_which_nothing_can_be_read_is_set_aside_and_the_rest_goes_on(state, monkeypatch):
+    keep_few(monkeypatch)
+    clock = Calendar("2026-01-10")
+    async with keeping(state, clock=clock) as box:
+        month = await january(box, clock, 20)
+        scribble(month, range(month.stat().st_size // 4096))
+        done = await box.ask("salvage_month", month="2026-01")
+        assert done["rows"] == 0 and await seen_by_the_page(box) == [19, 20] and fault_of(month) is None
+
+
+@pytest.mark.parametrize("at", ["link", "replace"])
+async def test_who_is_ended_in_it_loses_nothing_and_begins_anew(state, monkeypatch, at):
+    keep_few(monkeypatch)
+    clock = Calendar("2026-01-10")
+    async with keeping(state, clock=clock) as box:
+        month = await january(box, clock, 20)
+        damaged = scribble(month, range(month.stat().st_size // 4096 - 1, month.stat().st_size // 4096))
+        fakes: Any = SimpleNamespace(link=os.link, replace=os.replace)
+
+        def ended(*_: object) -> None:
+            raise OSError(5, "ended here")
+
+        setattr(fakes, at, ended)
+        monkeypatch.setattr(salvage, "os", fakes)
+        with pytest.raises(StoreError):
+            await box.ask("salvage_month", month="2026-01")
+        assert month.read_bytes() == damaged
+        monkeypatch.setattr(salvage, "os", os)
+        clock.date = "2026-02-11"
+        await box.ask("salvage_month", month="2026-01")
+        assert fault_of(month) is None and all(
+            (state / name).read_bytes() == damaged for name in aside_of(state / "results.db")
+        )
+
+
+async def test_a_backup_finds_the_damage_leaves_that_month_out_and_removes_no_older_backup(tmp_path):
+    box = await lived_in(tmp_path / "box", tmp_path / "stick", backup="keep = 1")
+    month = month_path(box.results, MONTH)
+    make(box.cfg, box.config)
+    for old in box.sticks.iterdir():
+        old.rename(old.with_name(old.name.replace("-2026", "-2025").replace("-2027", "-2025")))
+    (whole,) = box.sticks.iterdir()
+    content = month.read_bytes()
+    scribble(month, range(len(content) // 4096 - 3, len(content) // 4096))
+    made = make(box.cfg, box.config)
+    assert any(line.startswith(f"{month.name}: is damaged") for line in made.left_out)
+    assert whole.exists() and backup_found(box.state) == [month.name]
+    month.chmod(0o640)
+    month.write_bytes(content)
+    assert backup_found(box.state) == [], "another file lies there"
+    assert make(box.cfg, box.config).left_out == () and not whole.exists()
+    assert (last_run(box.state) or {})["damaged"] == {}
