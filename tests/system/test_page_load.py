@@ -11,8 +11,9 @@ import httpx
 import psutil
 import pytest
 
-from inspector.web.feed import KEEP, MAX_CLIENTS
+from inspector.web.feed import MAX_CLIENTS
 from inspector.web.server import NICE
+from inspector.web.strips import KEEP
 from tests.support.fake_daemon import FakeDaemon
 from tests.support.page import until
 from tests.support.strangers import EVENTS, HOST, frozen_screen, slow_body, status_of
