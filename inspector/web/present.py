@@ -83,11 +83,12 @@ def part_view(part: Message, mode: str = "") -> View:
 def status_view(status: Message) -> View:
     """One station: ready or why not, counts and parts."""
     mode = str(status.get("mode", ""))
+    named = word(f"mode.{mode}") if has_word(f"mode.{mode}") else mode
     return {
         "station": str(status.get("station", "")),
         "product": readable(str(status.get("product") or "")),
         "mode": mode,
-        "mode_text": word(f"mode.{mode}") if has_word(f"mode.{mode}") else mode,
+        "mode_text": named if status.get("ready") is True else word("mode.not_now", mode=named),
         **standing_view(status),
         "clock": clock_time(status.get("utc_ms")),
         "simulated": status.get("simulated") is not False,  # not known to be real: say so
