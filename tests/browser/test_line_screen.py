@@ -272,6 +272,9 @@ async def test_a_panel_pc_shows_it_all_without_scrolling_and_a_phone_without_sid
     await phone.page.screenshot(path=shots / "line-phone.png", full_page=True)
     clean(seen)
     clean(phone)
+    assert await seen.page.is_hidden("nav .nav-help") and await phone.page.is_hidden(".top-help")
+    await phone.page.click("nav .nav-help")
+    await phone.page.wait_for_url("**/help#line")
 
 
 async def test_simulated_pictures_are_announced_and_real_ones_are_not(
