@@ -60,13 +60,14 @@ class AlarmKeeper:
 
     def told(self) -> list[Mapping[str, Any]]:
         """Every alarm with its phase, for the status message; the most urgent first."""
+        ending = self.alarms.ending()
         return [
             {
                 "id": c.id, "phase": str(c.phase), "key": c.key, "params": c.params, "cause": c.cause,
                 "priority": c.priority, "since_utc_ms": c.since_utc_ms, "changed_utc_ms": c.utc_ms,
                 "event": str(c.event), "actor": c.actor,
                 "shelved_until_utc_ms": c.shelved_until_utc_ms, "shelved_by": c.shelved_by,
-                "shelved_why": c.shelved_why,
+                "shelved_why": c.shelved_why, "ending": c.id in ending,
             }
             for c in self.alarms.listed()
         ]  # fmt: skip

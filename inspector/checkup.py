@@ -16,6 +16,7 @@ from inspector.bundle.keys import load_keys
 from inspector.bundle.verify import VerifiedBundle, verify
 from inspector.camera_sections import CameraConfig, FolderConfig, OpenCvConfig
 from inspector.check_ports import look_at_page, look_at_server
+from inspector.compose import bounds_of
 from inspector.config import AppConfig
 from inspector.config_rules import camera_settings
 from inspector.core.errors import ConfigError, InspectorError
@@ -50,6 +51,7 @@ def check_station(cfg: AppConfig) -> Iterator[Found]:
         if link.mode == "server" and link.transport != "rtu":
             yield _tried("port", partial(look_at_server, cfg, link))
     yield _tried("paths", lambda: _paths(cfg))
+    yield _tried("room", lambda: _room(cfg))
     for camera in cfg.all_cameras:
         yield _tried("camera", partial(_camera, camera))
     if cfg.bundle is not None:
@@ -69,10 +71,27 @@ def _tried(what: str, look: Callable[[], str]) -> Found:
 
 def _paths(cfg: AppConfig) -> str:
     for folder in (cfg.paths.state, cfg.paths.run):
-        nearest = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+        nearest = _nearest(folder)
         if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
             raise ConfigError(f"[paths] {nearest} is not a folder that this user may write in; change its owner")
-    return f"state in {cfg.paths.state}, run in {cfg.paths.run}"
+    return f"state in {cfg.paths.state.resolve()}, run in {cfg.paths.run.resolve()}"
+
+
+def _room(cfg: AppConfig) -> str:
+    """Pictures give way as soon as less is free than is asked for: where it is less already, none is kept for long."""
+    folder = _nearest(cfg.paths.state)
+    disk = os.statvfs(folder)
+    total, free = (blocks * disk.f_frsize for blocks in (disk.f_blocks, disk.f_bavail))
+    begin, _ = bounds_of(cfg).marks(total)
+    told = f"{free / 1e9:.1f} GB free of {total / 1e9:.1f} GB at {folder}; pictures give way below {begin / 1e9:.1f} GB"
+    if free < begin:
+        raise ConfigError(f"[archive] {told}: they would go at once. Make room, or lower begin_free_gb or min_free_gb")
+    return told
+
+
+def _nearest(folder: Path) -> Path:
+    """It, or what it will be made in."""
+    return next(p for p in (folder, *folder.absolute().parents) if p.exists())
 
 
 def _link(link: LinkConfig) -> str:

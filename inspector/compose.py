@@ -263,12 +263,13 @@ def _archive_settings(cfg: AppConfig) -> ArchiveSettings:
     return ArchiveSettings(
         pictures=cfg.paths.state / "pictures",
         previews=cfg.paths.run / "previews",
-        bounds=_bounds(cfg),
+        bounds=bounds_of(cfg),
         pass_share=cfg.archive.pass_share,
     )
 
 
-def _bounds(cfg: AppConfig) -> Bounds:
+def bounds_of(cfg: AppConfig) -> Bounds:
+    """How much room pictures may take, and when they give way."""
     section = cfg.archive
     marks = (section.begin_free_gb, section.stop_free_gb)
     return Bounds(
@@ -279,6 +280,6 @@ def _bounds(cfg: AppConfig) -> Bounds:
 
 def _retention_settings(cfg: AppConfig) -> RetentionSettings:
     return RetentionSettings(
-        cfg.paths.state / "pictures", cfg.paths.state / "set-aside", _bounds(cfg), cfg.archive.set_aside_days,
+        cfg.paths.state / "pictures", cfg.paths.state / "set-aside", bounds_of(cfg), cfg.archive.set_aside_days,
         round(cfg.store.min_free_mb * 2**20),
     )  # fmt: skip

@@ -72,6 +72,7 @@ class Look:
     missing: int = 0
     noted: int = 0
     doubt: str | None = None
+    later: int = 0  # that do not fit either, and are too young to be believed
 
 
 class Retention:
@@ -273,7 +274,8 @@ class Retention:
         now_s = self._clock.utc_s()
         try:
             found = await self._thread.call(self._reconciler.look, now_s)
-            look = Look(int(now_s * 1000), found.pictures, found.rows, doubt=None if accept else found.doubt)
+            doubt = None if accept else found.doubt
+            look = Look(int(now_s * 1000), found.pictures, found.rows, doubt=doubt, later=found.later)
             if look.doubt is None:
                 look = await self._do(found, look, now_s)
                 await self._thread.call(self._reconciler.sweep, now_s, self._settings.aside_days)
@@ -297,7 +299,7 @@ class Retention:
         done = (len(found.orphans), len(found.missing), len(found.unnoted))
         if any(done):
             log.warning("orphans", set_aside=done[0], missing=done[1], noted=done[2])
-        return Look(look.utc_ms, look.pictures, look.rows, *done)
+        return Look(look.utc_ms, look.pictures, look.rows, *done, later=look.later)
 
     async def _note(self, notes: Sequence[tuple[int, str | None]], why: str) -> None:
         """Number -> where its picture lies; None: it is gone, and why."""
@@ -338,7 +340,7 @@ def _recount(kind: Kind, shard: int, shelf: Shelf) -> None:
 def _look_message(look: Look) -> MESSAGE:
     return {
         "utc_ms": look.utc_ms, "pictures": look.pictures, "rows": look.rows, "set_aside": look.set_aside,
-        "missing": look.missing, "noted": look.noted, "doubt": look.doubt,
+        "missing": look.missing, "noted": look.noted, "doubt": look.doubt, "later": look.later,
     }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from inspector.config import AppConfig
 from inspector.core.errors import InspectorError
 from inspector.store.database import sync_directory
 from inspector.store.farewell import file_of, sha256_of
+from inspector.store.reconcile import GRACE_S
 
 
 class MonthError(InspectorError):
@@ -30,16 +31,22 @@ def ask(cfg: AppConfig, method: str, params: Mapping[str, Any], patience_s: floa
 def told_of_look(found: Mapping[str, Any]) -> list[str]:
     """What a look for orphans found and did, in lines."""
     compared = f"{found['pictures']} pictures and {found['rows']} rows that name one"
+    later = [] if not found["later"] else [
+        f"{found['later']} more do not fit and were left for later: they are younger than {GRACE_S / 60:g} minutes and "
+        f"may be on their way. Run it again in {GRACE_S / 60:g} minutes, as you did now, or an alarm asks for it."
+    ]  # fmt: skip
     if found["doubt"]:
         return [
             f"compared {compared}",
             f"nothing was done: {found['doubt']}, which is too many to be believed",
             "If that is so all the same, say --accept.",
+            *later,
         ]
     return [
         f"compared {compared}",
         f"{found['set_aside']} pictures without a row set aside, {found['missing']} rows told that their picture is "
         f"gone, {found['noted']} pictures noted on their rows again",
+        *later,
     ]
 
 

@@ -116,6 +116,10 @@ class Alarms:
         lasts = [_told(life) for life in self._lives.values() if not life.pending]
         return sorted(lasts, key=lambda c: (_rank(c.priority), -c.since_utc_ms, c.id))
 
+    def ending(self) -> frozenset[str]:
+        """Ids of those that hold no more and only wait for their off-delay."""
+        return frozenset(id_ for id_, life in self._lives.items() if life.gone_from_s is not None)
+
     def see(self, conditions: Iterable[Condition], now_s: float, utc_ms: int) -> list[Change]:
         """What holds now. To be called often: a delay is as exact as that."""
         holds = {condition.id: condition for condition in conditions}

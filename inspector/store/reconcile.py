@@ -37,6 +37,7 @@ class Findings:
     orphans: list[tuple[Kind, int]] = field(default_factory=list)  # no row knows them
     unnoted: dict[int, str] = field(default_factory=dict)  # number -> path: the row does not say that it is there
     missing: dict[int, str] = field(default_factory=dict)  # number -> path that the row names, where nothing is
+    later: int = 0  # rows and pictures that do not fit either, and are too young to be believed
 
     @property
     def doubt(self) -> str | None:
@@ -58,13 +59,17 @@ class Reconciler:
 
     def look(self, now_s: float) -> Findings:
         """Compare all pictures with all rows; now_s: UTC."""
-        found = Findings()
+        found, young = Findings(), Findings()
         for kind in Kind:
             for shard in sorted(numbers_in(self.pictures / kind)):
-                for numbers in _chunks(self._old(kind, shard, now_s, found)):
+                fresh: list[int] = []
+                for numbers in _chunks(self._old(kind, shard, now_s, found, fresh)):
                     self._compare(kind, numbers, found)
-        missing = dict(self._missing(now_s, found))
+                for numbers in _chunks(iter(fresh)):
+                    self._compare(kind, numbers, young)
+        missing = dict(self._missing(now_s, found, young))
         found.missing = {no: path for no, path in missing.items() if self._named(no) == path}  # once more, at the end
+        found.later = len(young.orphans) + len(young.unnoted) + young.rows
         return found
 
     def aside_day(self, now_s: float) -> Path:
@@ -82,13 +87,15 @@ class Reconciler:
             if _DAY.fullmatch(folder.name) and folder.name < last:
                 shutil.rmtree(folder)
 
-    def _old(self, kind: Kind, shard: int, now_s: float, found: Findings) -> Iterator[int]:
+    def _old(self, kind: Kind, shard: int, now_s: float, found: Findings, fresh: list[int]) -> Iterator[int]:
         folder = self.pictures / kind / f"{shard:07d}"
         for no in sorted(numbers_in(folder, ".png")):
             found.pictures += 1
             with suppress(FileNotFoundError):  # it gave way meanwhile
                 if (folder / f"{no:010d}.png").stat().st_mtime < now_s - GRACE_S:
                     yield no
+                else:
+                    fresh.append(no)
 
     def _compare(self, kind: Kind, numbers: Sequence[int], found: Findings) -> None:
         named = self._images(numbers)
@@ -101,19 +108,19 @@ class Reconciler:
             elif says != path:
                 found.orphans.append((kind, no))
 
-    def _missing(self, now_s: float, found: Findings) -> Iterator[tuple[int, str]]:
-        sql = (
-            "SELECT no, image FROM inspections WHERE image IS NOT NULL AND no > ? AND opened_utc_ms < ?"
-            " ORDER BY no LIMIT ?"
-        )
+    def _missing(self, now_s: float, found: Findings, young: Findings) -> Iterator[tuple[int, str]]:
+        """Of those that are old enough; young.rows: how many of the others name a picture that is not there."""
+        sql = "SELECT no, image, opened_utc_ms FROM inspections WHERE image IS NOT NULL AND no > ? ORDER BY no LIMIT ?"
         before_ms = (now_s - GRACE_S) * 1000
         self._hurry()
         for db in self._files.every():
             after = -1
-            while rows := list(db.execute(sql, (after, before_ms, CHUNK))):
+            while rows := list(db.execute(sql, (after, CHUNK))):
                 after = rows[-1][0]
-                found.rows += len(rows)
-                yield from ((no, image) for no, image in rows if no not in found.unnoted and not self._is_there(image))
+                old = [(no, image) for no, image, opened_ms in rows if opened_ms < before_ms]
+                found.rows += len(old)
+                young.rows += sum(ms >= before_ms and not self._is_there(image) for _, image, ms in rows)
+                yield from ((no, image) for no, image in old if no not in found.unnoted and not self._is_there(image))
                 self._hurry()
 
     def _hurry(self) -> None:

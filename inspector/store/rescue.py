@@ -205,12 +205,13 @@ def _write_whole(file: Path, text: str) -> None:
 
 def highest_given(path: Path, files: Sequence[Path]) -> int:
     """No number above it was ever given out, by all that is left to tell: `files`, and what lies beside `path`."""
-    found = [0]
+    found, records = [0], [*(one for one in files if one.exists()), *month_files(path)]
     try:
         found.append(int(_numbers(path).read_text(encoding="ascii")))
     except (OSError, ValueError) as exc:
-        log.warning("which numbers were given out is not on record", error=str(exc))
-    for file in (*(one for one in files if one.exists()), *month_files(path)):
+        if records or not isinstance(exc, FileNotFoundError):  # a folder that never had a record gave none out
+            log.warning("which numbers were given out is not on record", error=str(exc))
+    for file in records:
         for sql in ("SELECT max(no) FROM inspections", "SELECT seq FROM sqlite_sequence WHERE name = 'inspections'"):
             found += [int(no) for (no,) in _readable(file, sql) if no is not None]
     return max(found)

@@ -25,6 +25,7 @@ def alarm_view(alarm: Message, first: str = "") -> View:
     """One alarm of the status message, with all its texts. first: of several stations; "": there is one."""
     id_, phase = str(alarm["id"]), str(alarm.get("phase", ""))
     priority, until = str(alarm.get("priority", HIGH)), alarm.get("shelved_until_utc_ms")
+    ending = alarm.get("ending") is True  # it is over: what follows from it is true no more
     by, why = str(alarm.get("shelved_by", "")), str(alarm.get("shelved_why", ""))
     return {
         "id": id_,
@@ -32,7 +33,7 @@ def alarm_view(alarm: Message, first: str = "") -> View:
         "help": help_of("alarm", alarm.get("key")),
         "station": station_text(whose(alarm, first)),
         "cause": _said(alarm, ".cause"),
-        "consequence": _said(alarm, ".consequence"),
+        "consequence": "" if ending else _said(alarm, ".consequence"),
         "action": _said(alarm, ".action"),
         "priority": priority,
         "priority_text": _known(f"priority.{priority}", priority),
@@ -148,6 +149,8 @@ def _known(key: str, otherwise: str) -> str:
 
 
 def _phase_text(alarm: Message, phase: str) -> str:
+    if alarm.get("ending") is True:
+        return word("alarms.phase.ending")
     if phase == Phase.ACKNOWLEDGED and alarm.get("event") == Event.ACKNOWLEDGED:
         return word("alarms.phase.acknowledged.by", actor=alarm["actor"])
     return _known(f"alarms.phase.{phase}", phase)

@@ -190,7 +190,7 @@ def _csv(found: list[Edge]) -> str:
 
 def controls_words() -> str:
     """What the browser itself must say."""
-    keys = ("lost", "none", "noedges", "release", "confirm.online")
+    keys = ("lost", "none", "noedges", "release", "confirm.online", "confirm.offline")
     return json.dumps({key: word(f"controls.{key}") for key in keys}, ensure_ascii=False)
 
 

@@ -8,6 +8,7 @@ import math
 import re
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ log = structlog.get_logger(__name__)
 POINTS = 120  # of a small trend
 LISTED = 30  # backups on the page
 FOLDER_S = 3.0  # a network folder that gives no answer in this time is called silent
-TAKEN_S = 90.0  # a backup that was asked for so long ago and has not begun: nobody takes it
+TAKEN_S = 70.0  # a backup that was asked for so long ago and has not begun: nobody takes it
 _LIGHT = re.compile(r"(?P<station>[^.]+)\.zone (?P<zone>.+): (?P<figure>brightness|contrast|sharpness)")
 router = APIRouter()
 readable = partial(router.api_route, methods=["GET", "HEAD"])
@@ -72,7 +73,7 @@ async def ask_for_backup(request: Request) -> Response:
     site, actor = site_of(request), known_person(request).name
     await site.office.write(audit.append, time.time_ns() // 1_000_000, actor, "backup.asked", "")
     try:
-        await site.call_aside(wanted_file(site.settings.office).write_text, f"{actor}\n")
+        await site.call_aside(_leave_note, wanted_file(site.settings.office), actor)
     except OSError as exc:
         return await _page(request, 503, word("backup.cannot_ask", why=exc.strerror or exc))
     return RedirectResponse("/maintenance#backups", 303)
@@ -81,12 +82,13 @@ async def ask_for_backup(request: Request) -> Response:
 @router.get("/maintenance/support.zip")
 async def support(request: Request) -> Response:
     """Made in a file first, so that its size is known; two at once, as exports."""
-    site = site_of(request)
+    site, actor = site_of(request), known_person(request).name
     try:
         done = site.exports.begin(known=True)
     except TooManyExports:
         return await _page(request, 503, word("export.busy"))
     try:
+        await site.office.write(audit.append, time.time_ns() // 1_000_000, actor, "support.asked", "")
         made = await site.call_aside(_support, _sources(site))
     except (InspectorError, OSError) as exc:
         return await _page(request, 503, word("support.cannot", why=in_words(exc)))
@@ -257,6 +259,12 @@ def _backups_view(site: Site, kept: list[shelf.Kept] | str | None) -> View:
         "last": None if last is None else _last_view(last),
         "asked": asked_s is not None, "nobody": asked_s is not None and asked_s > TAKEN_S,
     }  # fmt: skip
+
+
+def _leave_note(path: Path, actor: str) -> None:
+    """One that lies there already keeps its age: who presses again must not wait anew to hear that nobody takes it."""
+    with suppress(FileExistsError), path.open("x", encoding="utf-8") as note:
+        note.write(f"{actor}\n")
 
 
 def _age_s(path: Path) -> float | None:

@@ -28,6 +28,7 @@ SIGNS = {
 }
 UNKNOWN = "\N{EN DASH}"
 PARTS = ("camera", "plc", "model", "store", "disk")
+PASSING_NOTHING = ("monitor", "collect")  # modes
 SCOPES = ("shift", "lot", "reset")
 COUNTS = ("pass", "fail", "uncertain", "not_inspected", "test")
 
@@ -83,11 +84,12 @@ def part_view(part: Message, mode: str = "") -> View:
 def status_view(status: Message) -> View:
     """One station: ready or why not, counts and parts."""
     mode = str(status.get("mode", ""))
+    named = word(f"mode.{mode}") if has_word(f"mode.{mode}") else mode
     return {
         "station": str(status.get("station", "")),
         "product": readable(str(status.get("product") or "")),
         "mode": mode,
-        "mode_text": word(f"mode.{mode}") if has_word(f"mode.{mode}") else mode,
+        "mode_text": named if status.get("ready") is True else word("mode.not_now", mode=named),
         **standing_view(status),
         "clock": clock_time(status.get("utc_ms")),
         "simulated": status.get("simulated") is not False,  # not known to be real: say so
@@ -136,12 +138,16 @@ def tallies_view(status: Message) -> list[View]:
     """The counting periods that run, in the order in which they are shown."""
     told = {str(tally["scope"]): tally for tally in status.get("tallies") or []}
     differs = int(status.get("part_difference") or 0)
-    return [tally_view(scope, told[scope], differs) for scope in SCOPES if scope in told]
+    passes = status.get("mode") not in PASSING_NOTHING
+    return [tally_view(scope, told[scope], differs, passes=passes) for scope in SCOPES if scope in told]
 
 
-def tally_view(scope: str, tally: Message, differs: int = 0) -> View:
-    """One of them. differs: parts that the PLC counted beyond ours since the last reset."""
+def tally_view(scope: str, tally: Message, differs: int = 0, *, passes: bool = True) -> View:
+    """One of them. differs: parts that the PLC counted beyond ours since the last reset. passes: some part may pass,
+    or its yield is none.
+    """
     counts, plc_parts = counts_view(tally["counts"]), int(tally.get("plc_parts") or 0)
+    counts["yield"] = counts["yield"] if passes else UNKNOWN
     counts["plc"] = plc_parts if plc_parts or not counts["total"] else UNKNOWN  # a program that keeps no count
     return {
         "scope": scope,

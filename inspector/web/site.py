@@ -61,7 +61,8 @@ def client_words() -> str:
     keys = {
         "part": "part.id", "class": "part.class", "confidence": "part.confidence", "time": "part.time",
         "elapsed": "part.elapsed", "picture": "part.id", "nopicture": "picture.none", "nopart": "part.none",
-        "nofail": "strip.nofail", "noreasons": "counts.noreasons", "nolot": "tally.lot.none", "colon": "colon",
+        "notknown": "states.notknown", "nofail": "strip.nofail", "noreasons": "counts.noreasons",
+        "nolot": "tally.lot.none", "colon": "colon",
     }  # fmt: skip
     if not visitor().sees:
         keys["nopicture"] = "picture.login"

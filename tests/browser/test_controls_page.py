@@ -62,14 +62,16 @@ async def test_an_engineer_finds_a_wire_and_plays_a_line_without_a_plc(
         await line.start()
         await line.ready(60)
         await line.good()
-        before = (await line.status())["counts"]
         site = site_in(tmp_path / "run", results_db=tmp_path / "state" / "results.db", office=tmp_path / "office")
         await make_ida(site)
         async with page_process(site) as origin:
             async with scanning(line):
                 watched = await open_controls(open_page, origin)
                 page = watched.page
-                page.on("dialog", lambda dialog: asyncio.ensure_future(dialog.accept()))
+                asked: list[str] = []
+                page.once(
+                    "dialog", lambda dialog: (asked.append(dialog.message), asyncio.ensure_future(dialog.dismiss()))
+                )
                 await page.wait_for_function(STATE, arg="online")
                 await page.wait_for_selector("[data-name=STATUS] [data-bit=TRIGGER_READY][data-on]")
                 assert await page.is_disabled("#force button") and await page.is_disabled("#run-start")
@@ -78,7 +80,12 @@ async def test_an_engineer_finds_a_wire_and_plays_a_line_without_a_plc(
                 assert await page.evaluate(FITS)
                 await page.screenshot(path=shots / "controls.png", full_page=True)
 
-                await page.click("#offline")
+                await page.focus("#offline")
+                await page.keyboard.press("Enter")
+                assert len(asked) == 1 and "No part is inspected from then on" in asked[0]
+                assert await page.text_content("#told") == "", "who says no changes nothing"
+                page.on("dialog", lambda dialog: asyncio.ensure_future(dialog.accept()))
+                await page.keyboard.press("Enter")
                 await page.wait_for_function(STATE, arg="offline")
                 await page.select_option("#force select", "STATUS.ERROR")
                 await page.click("#force button")
@@ -93,6 +100,7 @@ async def test_an_engineer_finds_a_wire_and_plays_a_line_without_a_plc(
                 assert cells[2:] == ["STAT.STATUS.ERROR", "0", "1"] and len(cells[0]) == len("2026-11-26 03:45:12.123")
                 await page.screenshot(path=shots / "controls-forced.png", full_page=True)
 
+                before = (await line.status())["counts"]  # a part is counted a moment after its result
                 await page.select_option("#run select", "10")
                 await page.click("#run-start")
                 await page.wait_for_function("() => !document.querySelector('#outcome').hidden")

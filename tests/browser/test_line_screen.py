@@ -46,6 +46,7 @@ SECOND_OPENING = (
     while (!drawn()) await new Promise(requestAnimationFrame);
 }"""
 )
+NOTHING_KNOWN = ("", {"unknown #sign-waiting Not known"})
 CAMERA_ALARM = {
     "id": "camera", "key": "camera", "params": {"detail": "link lost within 2 s"}, "priority": "high",
     "cause": "camera: link lost within 2 s", "phase": "unacknowledged", "event": "raised", "actor": "inspector",
@@ -77,6 +78,16 @@ async def panel(page: Any) -> dict[str, str]:
         return {word: text('#verdict-word'), shape: p.querySelector('use').getAttribute('href'),
                 text: text('#verdict-text'), background: style.backgroundColor, ink: style.color}}""")
     return found
+
+
+async def claims(page: Any) -> tuple[str, set[str]]:
+    """What the header says that the line does ("": nothing in sight), and the states that are shown."""
+    found: tuple[str, list[str]] = await page.evaluate("""() => [
+        document.querySelector('#mode').checkVisibility() ? document.querySelector('#mode').textContent : '',
+        [...document.querySelectorAll('#states li')].map((one) => [one.dataset.state,
+            one.querySelector('use').getAttribute('href'), one.querySelector('.text').textContent].join(' '))]
+    """)
+    return found[0], set(found[1])
 
 
 def channels(color: str) -> list[int]:
@@ -184,6 +195,7 @@ async def test_not_ready_says_why_and_the_alarm_says_what_to_do(
     alarm = await seen.page.inner_text("#alarms")
     for told in ("does not work: link lost within 2 s", "every part that comes now is a reject", "cable and power"):
         assert told in alarm
+    assert (await claims(seen.page))[0] == "Not now: Inspecting", "no part is judged"
     await seen.page.screenshot(path=shots / "line-not-ready.png")
     daemon.changes = {}
     await shows(seen.page, "PASS")
@@ -198,6 +210,7 @@ async def test_a_daemon_that_hangs_shows_stale_within_two_seconds(
     daemon.push("status", daemon.status())  # the worst case: it dies just after it spoke
     daemon.hang()
     assert await shows(seen.page, "STALE") <= STALE_WITHIN_S
+    assert await claims(seen.page) == NOTHING_KNOWN
     await seen.page.screenshot(path=shots / "line-stale.png")
     await seen.page.evaluate(AXE)
     for scheme in ("light", "dark"):
@@ -213,6 +226,7 @@ async def test_a_daemon_that_dies_shows_offline_and_comes_back_by_itself(
     await shows(seen.page, "PASS")
     await daemon.stop()
     assert await shows(seen.page, "OFFLINE") <= STALE_WITHIN_S
+    assert await claims(seen.page) == NOTHING_KNOWN
     await seen.page.screenshot(path=shots / "line-offline.png")
     again = FakeDaemon(tmp_path)
     await again.start()
@@ -220,6 +234,8 @@ async def test_a_daemon_that_dies_shows_offline_and_comes_back_by_itself(
         await shows(seen.page, "READY")
         again.part(Kind.GOOD)
         await shows(seen.page, "PASS")
+        mode, states = await claims(seen.page)
+        assert mode == "Inspecting" and "ok #sign-pass rendered, 320 x 256" in states
     finally:
         await again.stop()
     clean(seen)
@@ -256,6 +272,9 @@ async def test_a_panel_pc_shows_it_all_without_scrolling_and_a_phone_without_sid
     await phone.page.screenshot(path=shots / "line-phone.png", full_page=True)
     clean(seen)
     clean(phone)
+    assert await seen.page.is_hidden("nav .nav-help") and await phone.page.is_hidden(".top-help")
+    await phone.page.click("nav .nav-help")
+    await phone.page.wait_for_url("**/help#line")
 
 
 async def test_simulated_pictures_are_announced_and_real_ones_are_not(

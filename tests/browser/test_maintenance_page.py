@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -54,6 +55,9 @@ async def test_maintenance_sees_what_nears_its_limit_and_asks_for_a_backup_and_a
         await page.click("text=Back up now")
         await page.wait_for_selector("text=A backup was asked for")
         assert wanted_file(site.settings.office).read_text() == "Fitz\n"
+        os.utime(wanted_file(site.settings.office), (time.time() - 75,) * 2)
+        await page.wait_for_selector("text=nobody takes it")
+        assert "inspector-backup.path" in await page.inner_text("#backups [role=alert]")
         async with page.expect_download() as begun:
             await page.click("text=Download the support bundle")
         assert (await (await begun.value).path()).read_bytes().startswith(b"PK")

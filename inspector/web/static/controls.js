@@ -5,6 +5,7 @@ const csrf = document.querySelector('meta[name="csrf"]')?.content ?? "";
 const EVERY_MS = 500;
 const LIMIT = 500; // rows of the history in the page
 const FRESH_MS = 1500;
+const ASKED = { online: "confirm.online", offline: "confirm.offline" }; // one starts the line, the other stops it
 const SIGNS = { online: "waiting", notready: "notready", offline: "offline" };
 const now = { after: 0, name: "", timer: 0, asking: false, again: false };
 
@@ -198,7 +199,7 @@ document.addEventListener("click", (event) => {
   const pressed = event.target.closest("[data-act]");
   if (!pressed) return;
   const what = pressed.dataset.act;
-  if (what === "online" && !confirm(words["confirm.online"])) return;
+  if (what in ASKED && !confirm(words[ASKED[what]])) return;
   act(what, what === "release" ? { name: pressed.dataset.name } : {});
 });
 $("force")?.addEventListener("submit", (event) => {

@@ -16,9 +16,18 @@ function show() {
   const old = now.freshness !== "live";
   board.toggleAttribute("data-old", old);
   box.freshness(old ? { sign: now.freshness, ...words[now.freshness] } : null);
+  if (now.status) standing(old);
   if (old) verdict({ sign: now.freshness, ...words[now.freshness] }, null, words);
   else if (!now.status.ready || !part) verdict(now.status, null, words);
   else verdict(part, part, words);
+}
+
+function standing(old) { // what a silent daemon said of its parts and its mode may be true no more
+  const { status } = now, mode = $("mode");
+  mode.hidden = old;
+  mode.textContent = status.mode_text;
+  mode.toggleAttribute("data-watch", status.mode !== "inspect");
+  states(old ? status.states.map((s) => ({ ...s, state: "unknown", mark: words.notknown, text: "" })) : status.states, words);
 }
 
 function newest() { // of this life of the daemon: a part from before is in the filmstrip, and no news
@@ -59,14 +68,12 @@ follow(board.dataset.events, {
     now.status = status;
     $("station").textContent = status.station;
     $("product").textContent = status.product;
-    $("mode").textContent = status.mode_text;
-    $("mode").toggleAttribute("data-watch", status.mode !== "inspect");
     $("clock").textContent = status.clock;
     $("simulated").hidden = !status.simulated;
     board.toggleAttribute("data-calm", status.alarms.length === 0);
     counts.counts(status, words);
     box.stations(status.tabs, status.station, words);
-    states(status.states, words);
+    standing(now.freshness !== "live");
     facts(status.facts);
     alarms(status);
     if (now.freshness === "live") show();

@@ -108,6 +108,17 @@ def test_an_alarm_that_is_over_stays_listed_until_a_person_took_note(line):
         line.ack()
 
 
+def test_an_alarm_that_only_waits_for_its_delay_says_so_until_it_is_over_or_back(line):
+    line.see(CAMERA, PLC, for_s=1)
+    assert line.alarms.ending() == frozenset()
+    line.see(PLC, for_s=1)
+    assert line.phase() is Phase.UNACKNOWLEDGED and line.alarms.ending() == {"camera"}
+    line.see(CAMERA, PLC)
+    assert line.alarms.ending() == frozenset()
+    line.see(PLC, for_s=Kind.CAMERA.off_s + 1)
+    assert line.phase() is Phase.CLEARED and line.alarms.ending() == frozenset()
+
+
 def test_a_short_break_of_the_plc_is_no_alarm_and_a_long_one_is(line):
     line.see(PLC, for_s=0.3)
     line.see(for_s=0.2)

@@ -16,6 +16,7 @@ import pytest
 from inspector.control import ControlError
 from inspector.core.errors import StoreError
 from inspector.health import Alarm, Health
+from inspector.retention_commands import told_of_look
 from inspector.store import reconcile, reserve
 from inspector.store.farewell import FarewellError, sha256_of
 from inspector.store.holds import HoldError
@@ -183,7 +184,13 @@ async def test_young_pictures_are_left_alone(box, monkeypatch):
     stray.parent.mkdir(parents=True)
     stray.write_bytes(bytes(10))
     look = await box.ask("reconcile")
-    assert (look["set_aside"], look["missing"]) == (0, 0) and stray.exists()
+    assert (look["set_aside"], look["missing"], look["later"]) == (0, 0, 1) and stray.exists()
+    (box.pictures / row(box, 2)[0]).unlink()
+    look = await box.ask("reconcile", accept=True)
+    assert (look["set_aside"], look["missing"], look["later"]) == (0, 0, 2), (
+        "as after a restore of a minutes-old backup"
+    )
+    assert any("2 more do not fit" in line and "younger than 10 minutes" in line for line in told_of_look(look))
 
 
 async def test_what_is_set_aside_goes_after_its_days(box):

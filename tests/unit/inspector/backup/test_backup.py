@@ -18,6 +18,7 @@ from typing import Any
 
 import apsw
 import pytest
+from structlog.testing import capture_logs
 
 from inspector.backup import shelf
 from inspector.backup.crypt import MAGIC, PIECE, SALT, TAG, Decrypting, Encrypting, new_key
@@ -94,7 +95,9 @@ async def test_a_wiped_box_is_the_same_again_after_one_command(box: BoxOnDisk) -
     before, scores = rows_of_all(box.results), golden_scores(box)
     made = make(box.cfg, box.config)
     shutil.rmtree(box.folder)
-    restore(made.path, None, None)
+    with capture_logs() as told:
+        restore(made.path, None, None)
+    assert not [line for line in told if line["log_level"] == "warning"], "a new box gave no numbers out before"
     assert rows_of_all(box.results) == before and (box.state / f"results-{MONTH}.db").exists()
     assert golden_scores(box) == scores
     entries, flaws, _ = audit.check_file(box.office / "office.db")

@@ -241,3 +241,11 @@ async def test_the_journal_is_bounded_and_never_forgets_how_an_alarm_stands(
         with daemon.journal._database.reading() as db:
             lines = db.execute("SELECT count(*) FROM alarm_changes").get
     assert {change.id for change in lasts} == {"camera", "gap"} and 50 <= lines <= 65
+
+
+@pytest.mark.parametrize("language", words.LANGUAGES)
+def test_what_followed_from_an_alarm_that_is_over_is_not_said_while_it_waits_to_clear(language: str) -> None:
+    with words.speaking(language):
+        stands, ends = (alarm_view(message(Kind.STORE, ending=over)) for over in (False, True))
+    assert stands["consequence"] and ends["consequence"] == ""
+    assert ends["phase_text"] == words.read_catalog(language)["alarms.phase.ending"] != stands["phase_text"]

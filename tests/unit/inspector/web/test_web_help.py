@@ -13,6 +13,7 @@ from inspector.office.person import Role
 from inspector.web.alarm_views import alarm_view
 from inspector.web.help import KIND, SCREENS
 from inspector.web.site import Site
+from inspector.web.words import speaking
 from plc.registers import OfflineReason, Reason
 from tests.support.record import Entry, write_record
 from tests.support.visitors import browser_of, people_of
@@ -36,6 +37,9 @@ async def test_each_code_has_a_page_of_its_own(site: Site, language: str, means:
     async with browser_of(site) as browser:
         await browser.get(f"/language/{language}")
         for kind, (codes, _) in KIND.items():
+            with speaking(language):
+                names = [name for _, name in codes()]
+            assert len(set(names)) == len(names), "two things have two names"
             for code, name in codes():
                 shown = await browser.get(f"/help/{kind}/{code}")
                 assert shown.status_code == 200 and "{" not in shown.text.split("<main")[1], (kind, code, name)

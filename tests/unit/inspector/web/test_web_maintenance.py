@@ -65,7 +65,7 @@ async def test_each_figure_has_its_value_limit_course_and_state(site: Site) -> N
             "at least 0.50",
             "97\N{NO-BREAK SPACE}°C",
             "at most 90",
-            "Focus, zone",
+            "Focus between its limits, zone",
         ):
             assert shown in text
         assert text.count('data-state="alarm"') == 2 and "cannot be read" in text
@@ -111,6 +111,8 @@ async def test_maintenance_asks_for_a_backup_and_sees_what_came_of_it(site: Site
         assert "was asked for" in (await fitter.get("/maintenance", headers=HTML)).text
         os.utime(wanted_file(site.settings.office), (1, 1))
         assert "nobody takes it" in (await fitter.get("/maintenance", headers=HTML)).text
+        await fitter.submit("/maintenance/backup")
+        assert "nobody takes it" in (await fitter.get("/maintenance/backups")).text, "whoever presses again"
         wanted_file(site.settings.office).unlink()
         name = shelf.name_of(int(time.time() * 1000), encrypted=True)
         (tmp_path / "stick" / name).write_bytes(b"x" * 3_100_000)
@@ -135,6 +137,8 @@ async def test_the_support_bundle_is_for_maintenance_and_leaves_no_file_behind(
         with zipfile.ZipFile(io.BytesIO(answer.content)) as bundle:
             assert {"config.json", "rows.csv", "daemon.log"} <= set(bundle.namelist())
             assert '"st1"' in bundle.read("config.json").decode()
+        newest = (await site.office.read(audit.newest, None, 1))[0]
+        assert (newest.actor, newest.action) == ("p0", "support.asked"), "it takes lots and serials off the box"
     assert [name for name in os.listdir(tmp_path) if "support" in name] == []
 
 
@@ -145,6 +149,7 @@ def test_every_figure_has_a_name_and_every_unit_a_word(language: str) -> None:
         names = [name_of(Measure(f"{kind}.x", 1.0, "gb")) for kind in kinds]
         assert len(set(names)) == len(kinds) and not any("_" in name for name in names)
         assert name_of(LIGHT) != LIGHT.key and "lamp" in name_of(LIGHT)
+        assert {"en": "between its limits", "zh": "在上下限之间"}[language] in name_of(LIGHT), "of what it is a share"
         of_bundle = name_of(Measure("light.st1.zone top_left: sharpness", 50.0, "percent"))
         assert "top_left" not in of_bundle, "as the alarm calls it"
         assert all(has_word(f"measure.note.{key}") for key in re.findall(r'"((?:no|few)_\w+)"', GAUGES))
