@@ -25,8 +25,8 @@ ROOM = 6  # alternatives of one text; more are no text but a table
 SHOWN = {
     "AlarmRefused", "BackupError", "BundleError", "CameraError", "CameraLost", "CameraTimeout", "ControlError",
     "DecoderLost", "ExportError", "FarewellError", "ForceRefused", "FrameError", "GoldenError", "HashMismatch",
-    "HoldError", "LinkFault", "ModelError", "NameProblem", "NoRoom", "PictureError", "RecipeError", "StoreBroken",
-    "StoreError", "TlsError", "TooManyPixels", "UnknownRecipe", "ExceptionReply", "_given_up", "_gone",
+    "HoldError", "LinkFault", "ModelError", "NameProblem", "NoRoom", "NotDamaged", "PictureError", "RecipeError",
+    "StoreBroken", "StoreError", "TlsError", "TooManyPixels", "UnknownRecipe", "ExceptionReply", "_given_up", "_gone",
 }  # fmt: skip
 # Those of which a page shows words of its own, or nothing: what was asked is not understood, or is asked by programs.
 OWN_WORDS = {
