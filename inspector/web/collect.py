@@ -70,7 +70,7 @@ async def look(request: Request) -> Response:
         return refused(400, "collect.bad")
     except NoLook as exc:
         key = "collect.gone" if exc.gone else "collect.trouble"
-        return JSONResponse({"error": word(key, what=in_words(exc))}, 503)
+        return JSONResponse({"error": word(key, what=in_words(exc))})  # no failure of the page: asked for all the time
     said = dict(found.said)
     picture = f"/collect/look/{found.name}" if found.name else said["preview"] and f"/preview/{said['preview']}"
     return JSONResponse({**said, "picture": picture})

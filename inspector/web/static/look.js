@@ -109,7 +109,7 @@ export function makeLook(words, regions, changedPart) {
     try {
       const answer = await fetch(`/collect/look?${query}`);
       const found = await answer.json();
-      if (!answer.ok) throw new Error(found.error);
+      if (found.error) throw new Error(found.error);
       show(found);
       return found.live ? EVERY_MS : SLOW_MS;
     } catch (problem) {
