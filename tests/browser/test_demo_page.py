@@ -28,8 +28,8 @@ async def demo(free_port: int) -> AsyncIterator[str]:
         assert line, "the demo ended before it was READY"
     yield f"http://127.0.0.1:{free_port}"
     process.terminate()
-    await process.communicate()
-    assert process.returncode == 0
+    told, _ = await process.communicate()
+    assert process.returncode == 0, told.decode()
 
 
 async def test_the_page_shows_the_rendered_line_at_work(demo: str, open_page: Open, shots: Path) -> None:
