@@ -18,7 +18,7 @@ from inspector.core.errors import InspectorError
 from inspector.likeness import Likeness, near_copies
 from inspector.office.collecting import Region, regions
 from inspector.office.labels import labels_between, truths_of
-from inspector.office.settling import UNSURE, Label, Settled, State, Truth, settle, standing
+from inspector.office.settling import UNSURE, Label, Settled, State, Truth, known, settle, standing
 from inspector.pictures import PictureError, opened, pixels_of
 from inspector.store import review_queue as questions
 from inspector.store.months import month_files
@@ -158,7 +158,7 @@ def _usable(
     out: Mapping[LeftOut, list[int]],
 ) -> Settled | None:  # fmt: skip
     """What was settled about it; None: noted in `out` why it is not used."""
-    settled, known = settle(labels[row["no"]], two_people), truths.get(row["serial"], ())
+    settled, truth = settle(labels[row["no"]], two_people), known(truths.get(row["serial"], ()))
     why: LeftOut | None = None
     if row["test_part"]:
         why = LeftOut.TEST_PART
@@ -166,7 +166,7 @@ def _usable(
         why = LeftOut.UNSURE
     elif settled.state is not State.SETTLED:
         why = LeftOut.NOT_SETTLED
-    elif known and known[-1].said.good is not settled.acceptable:
+    elif truth is not None and truth.said.good is not settled.acceptable:
         why = LeftOut.CONTRADICTED
     elif not row["image"]:
         why = LeftOut.GONE

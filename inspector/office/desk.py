@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
@@ -21,6 +21,7 @@ from inspector.office.settling import (
     Settled,
     State,
     Truth,
+    known,
     settle,
     standing,
 )
@@ -130,12 +131,13 @@ class Desk:
         names = (*named, *await self.named(), *await self.labels.classes())
         return tuple(name for name in dict.fromkeys(names) if name not in (GOOD, UNSURE))
 
-    async def knows(self, serial: str) -> bool:
-        """True if a part with this serial is on record, or the record cannot be read now."""
+    async def unknown(self, serials: Collection[str]) -> frozenset[str]:
+        """Those of which no part is on record; none where the record cannot be read now: what was said is kept."""
         try:
-            return await self.ask(lambda files: WholeRecord(files).has_serial(serial))
+            found = await self.ask(lambda files: WholeRecord(files).known_serials(serials))
         except InspectorError:
-            return True  # what was said is kept either way
+            return frozenset()
+        return frozenset(serials) - found
 
     async def figures(self, from_utc_ms: int, to_utc_ms: int) -> Figures:
         """Of the parts opened in that time, by the labels that stand now. Raises Unreadable, StoreError."""
@@ -146,9 +148,9 @@ class Desk:
         bad = await self.labels.bad_serials()
         rows = await self.ask(lambda files: WholeRecord(files).by_number(labels))
         rejected, passed = await self.ask(lambda files: WholeRecord(files).outcomes(*span))
-        known = await self.ask(lambda files: WholeRecord(files).passed_of(*span, bad)) if bad else 0
+        escaped = await self.ask(lambda files: WholeRecord(files).passed_of(*span, bad)) if bad else 0
         truths = await self.labels.truths(row["serial"] for row in rows)
-        return figures_of(rows, labels, truths, self.two_people, rejected, passed, known)
+        return figures_of(rows, labels, truths, self.two_people, rejected, passed, escaped)
 
     async def _reviewable(self, wanted: Wanted) -> tuple[list[Row], Mapping[int, tuple[Label, ...]]]:
         span = await self.ask(lambda files: WholeRecord(files).numbers_between(wanted.from_utc_ms, wanted.to_utc_ms))
@@ -221,8 +223,8 @@ def figures_of(
 def _count(counted: Reviewed, settled: Settled, truths: Sequence[Truth]) -> Reviewed:
     """One part more. What its serial is known to have been goes before what its picture looks like."""
     good: Any = settled.acceptable if settled.state is State.SETTLED else None
-    if truths:
-        good, counted = truths[-1].said.good, replace(counted, by_truth=counted.by_truth + 1)
+    if truth := known(truths):
+        good, counted = truth.said.good, replace(counted, by_truth=counted.by_truth + 1)
     if good is None:
         return replace(counted, unsure=counted.unsure + 1)
     return replace(counted, good=counted.good + 1) if good else replace(counted, not_good=counted.not_good + 1)

@@ -7,21 +7,27 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any, Protocol
 
 import apsw
 
 from inspector.core.errors import InspectorError
 from inspector.office.settling import Box, Label, NewLabel, NewTruth, Queue, Source, Truth
+from inspector.store import audit
 from inspector.threads import DeviceThread
 
-_KEPT = "\n".join(
-    f"""    CREATE TRIGGER {table}_stay BEFORE UPDATE ON {table}
+
+def _kept(*tables: str) -> str:
+    return "\n".join(
+        f"""    CREATE TRIGGER {table}_stay BEFORE UPDATE ON {table}
     BEGIN SELECT RAISE(ABORT, 'what a person said is kept as it was'); END;
     CREATE TRIGGER {table}_remain BEFORE DELETE ON {table}
     BEGIN SELECT RAISE(ABORT, 'what a person said is kept for good'); END;"""
-    for table in ("labels", "label_undos", "truths")
-)
+        for table in tables
+    )
+
+
 STEP = f"""
     CREATE TABLE labels (
         n INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -44,17 +50,26 @@ STEP = f"""
         good INTEGER NOT NULL, note TEXT NOT NULL, person TEXT NOT NULL, utc_ms INTEGER NOT NULL
     );
     CREATE INDEX truths_by_serial ON truths (serial, n);
-{_KEPT}
+{_kept("labels", "label_undos", "truths")}
+"""
+UNDO_STEP = f"""
+    CREATE TABLE truth_undos (
+        undone INTEGER PRIMARY KEY REFERENCES truths (n), person TEXT NOT NULL, utc_ms INTEGER NOT NULL
+    );
+{_kept("truth_undos")}
 """
 _LABELS = (
     "SELECT labels.n, labels.no, station, label, acceptable, note, x, y, w, h, queue, labels.person, ticket,"
     " labels.utc_ms, label_undos.person FROM labels LEFT JOIN label_undos ON label_undos.undone = labels.n"
 )
-_TRUTHS = "SELECT n, serial, source, good, note, person, utc_ms FROM truths"
+_TRUTHS = (
+    "SELECT n, serial, source, good, note, truths.person, truths.utc_ms, truth_undos.person"
+    " FROM truths LEFT JOIN truth_undos ON undone = n"
+)
 
 
 class NothingToUndo(InspectorError):
-    """The person gave no such label."""
+    """The person gave no such label, or nobody such a truth."""
 
 
 class Transactions(Protocol):
@@ -120,11 +135,22 @@ class Labels:
         return await self._thread.call(self._add_truth, said)
 
     async def bad_serials(self) -> tuple[str, ...]:
-        """Serials of the parts that were not good, by the newest truth of each."""
+        """Serials of the parts that were not good, by the newest truth of each that stands."""
         return await self._thread.call(self._bad_serials)
 
+    async def undo_truth(self, person: str, n: int) -> Truth:
+        """Take back a truth, whoever told it; once more, it is as it was. Raises NothingToUndo.
+
+        Anybody may, as anybody may tell a newer one: who mistyped a serial may be on another shift.
+        """
+        return await self._thread.call(self._undo_truth, person, n)
+
+    async def newest_truths(self, limit: int, before_n: int | None = None) -> tuple[Truth, ...]:
+        """The last ones that people told, of any serial, newest first. before_n: only older ones than this."""
+        return await self._thread.call(self._newest_truths, limit, before_n)
+
     async def truths(self, serials: Iterable[str]) -> Mapping[str, tuple[Truth, ...]]:
-        """All that is known of these serials, oldest first."""
+        """All that was ever told of these serials, oldest first, also what was taken back."""
         return await self._thread.call(self._truths, tuple(serials))
 
     # -- on the thread -------------------------------------------------------------------------------------------------
@@ -198,9 +224,27 @@ class Labels:
             )
             return Truth(db.last_insert_rowid(), said, utc_ms)
 
+    def _undo_truth(self, person: str, n: int) -> Truth:
+        utc_ms = self._utc_ms()
+        with self._database.transaction() as db:
+            row = db.execute(f"{_TRUTHS} WHERE n = ?", (n,)).get
+            if row is None:
+                raise NothingToUndo(f"there is no truth {n}")
+            found = _truth(row)
+            if found.undone_by is None:
+                db.execute("INSERT INTO truth_undos VALUES (?, ?, ?)", (n, person, utc_ms))
+                audit.append(db, utc_ms, person, "truth.undone", found.said.serial)
+        return replace(found, undone_by=found.undone_by or person)
+
+    def _newest_truths(self, limit: int, before_n: int | None) -> tuple[Truth, ...]:
+        upto = 2**63 - 1 if before_n is None else before_n
+        with self._database.reading() as db:
+            return tuple(map(_truth, db.execute(f"{_TRUTHS} WHERE n < ? ORDER BY n DESC LIMIT ?", (upto, limit))))
+
     def _bad_serials(self) -> tuple[str, ...]:
         sql = (
-            "SELECT serial FROM truths AS t WHERE NOT good AND n = (SELECT max(n) FROM truths WHERE serial = t.serial)"
+            "SELECT serial FROM truths AS t WHERE NOT good AND n = (SELECT max(n) FROM truths WHERE serial = t.serial"
+            " AND n NOT IN (SELECT undone FROM truth_undos))"
         )
         with self._database.reading() as db:
             return tuple(serial for (serial,) in db.execute(sql))
@@ -231,11 +275,15 @@ def truths_of(db: apsw.Connection, serials: Iterable[str]) -> dict[str, tuple[Tr
     """As Labels.truths, on an open office.db. Raises apsw.Error."""
     found: defaultdict[str, list[Truth]] = defaultdict(list)
     asked = json.dumps(sorted({serial for serial in serials if serial}))
-    for n, serial, source, good, note, person, utc_ms in db.execute(
-        f"{_TRUTHS} WHERE serial IN (SELECT value FROM json_each(?)) ORDER BY n", (asked,)
-    ):
-        found[serial].append(Truth(n, NewTruth(serial, Source(source), bool(good), person, note), utc_ms))
+    for row in db.execute(f"{_TRUTHS} WHERE serial IN (SELECT value FROM json_each(?)) ORDER BY n", (asked,)):
+        truth = _truth(row)
+        found[truth.said.serial].append(truth)
     return {serial: tuple(truths) for serial, truths in found.items()}
+
+
+def _truth(row: tuple[Any, ...]) -> Truth:
+    n, serial, source, good, note, person, utc_ms, undone_by = row
+    return Truth(n, NewTruth(serial, Source(source), bool(good), person, note), utc_ms, undone_by)
 
 
 def _label(row: tuple[Any, ...]) -> Label:

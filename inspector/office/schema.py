@@ -5,4 +5,4 @@ from __future__ import annotations
 from inspector.office import collecting, labels, people, sessions
 from inspector.store import audit
 
-STEPS = (people.STEP, sessions.STEP, audit.STEP, labels.STEP, collecting.STEP)
+STEPS = (people.STEP, sessions.STEP, audit.STEP, labels.STEP, collecting.STEP, labels.UNDO_STEP)

@@ -157,8 +157,14 @@ class NewTruth:
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """A truth as it is kept; of one serial the newest counts, and all remain."""
+    """A truth as it is kept; of one serial the newest that stands counts, and all remain."""
 
     n: int
     said: NewTruth
     utc_ms: int
+    undone_by: str | None = None  # the person who took it back; None: it stands
+
+
+def known(truths: Sequence[Truth]) -> Truth | None:
+    """What counts of all that was ever said of one serial, in any order; None: nothing that stands."""
+    return max((truth for truth in truths if truth.undone_by is None), key=lambda truth: truth.n, default=None)

@@ -71,10 +71,11 @@ class WholeRecord:
         asked = list(serials)
         return len({serial for db in self.files.every() for serial in passed_of(db, first_no, last_no, asked)})
 
-    def has_serial(self, serial: str) -> bool:
-        """True if a part with it is on record."""
-        sql = "SELECT EXISTS (SELECT 1 FROM inspections WHERE serial = ?)"
-        return any(db.execute(sql, (serial,)).get for db in self.files.every())
+    def known_serials(self, serials: Iterable[str]) -> frozenset[str]:
+        """Those of which a part is on record."""
+        sql = "SELECT value FROM json_each(?) WHERE EXISTS (SELECT 1 FROM inspections WHERE serial = value)"
+        asked = json.dumps(list(serials))
+        return frozenset(serial for db in self.files.every() for (serial,) in db.execute(sql, (asked,)))
 
     def class_names(self) -> list[str]:
         """Every class that a model ever gave."""

@@ -31,6 +31,7 @@ T = TypeVar("T")
 DAYS, MIXED = (1, 7, 31), "mixed"
 SHOWN_QUEUES = (*(str(queue) for queue in Queue), MIXED)
 AT_ONCE = 30  # pictures that the browser is told of ahead
+TRUTHS = 20  # of the newest, on the page
 LOOKED_FOR = 2000  # pictures at most, to find those: after a restore the record names many that are gone
 DAY_MS = 86_400_000
 router = APIRouter()
@@ -55,10 +56,11 @@ async def review(request: Request) -> Response:
     except (Unreadable, StoreError):
         figures, classes = None, ()
     problem = word("history.unreadable") if figures is None else ""
+    may_label = visitor_of(request).may("POST", "/review/label")
     return site.page(
         "review.html", 503 if problem else 200, here="review", problem=problem, days=days, all_days=DAYS,
         figures=[] if figures is None else views.figures_view(figures), found=figures,
-        may_label=visitor_of(request).may("POST", "/review/label"),
+        may_label=may_label, told=await _told_truths(request, desk) if may_label else {},
         queues=[(name, word(f"review.queue.{name}")) for name in SHOWN_QUEUES],
         keys=[(str(n), name, class_name(name)) for n, name in enumerate(classes[:9], 1)],
         more=[(name, class_name(name)) for name in classes[9:]], two_people=desk.two_people,
@@ -129,9 +131,7 @@ async def undo(request: Request) -> Response:
     """Take back a label of who asks; the picture comes back."""
     site, desk, person = site_of(request), desk_of(request), known_person(request).name
     try:
-        n = (await sent_object(request, {"n"}))["n"]
-        if type(n) is not int or not 0 <= n < 2**63:
-            raise BadRequest("not the number of a label")
+        n = await _sent_n(request)
         taken, last = await desk.labels.undo(person, n), await desk.labels.last(person)
         row = await site.records.row(taken.said.no)
     except BadRequest:
@@ -169,8 +169,46 @@ async def truth(request: Request) -> Response:
         return refused(400, "review.bad")
     except StoreError:
         return refused(503, "review.notkept")
-    known = await desk.knows(said.serial)  # a complaint may come before its part is known here, and a typing error too
-    return JSONResponse({"told": word("review.truth.kept" if known else "review.truth.unknown", serial=said.serial)})
+    unknown = await desk.unknown([said.serial])  # a complaint may come before its part is, and a typing error too
+    return JSONResponse({"told": word("review.truth.unknown" if unknown else "review.truth.kept", serial=said.serial)})
+
+
+@router.post("/review/truth/undo")
+async def undo_truth(request: Request) -> Response:
+    """Take back a truth, whoever told it; the history keeps it."""
+    desk = desk_of(request)
+    try:
+        taken = await desk.labels.undo_truth(known_person(request).name, await _sent_n(request))
+    except BadRequest:
+        return refused(400, "review.bad")
+    except NothingToUndo:
+        return refused(409, "review.truth.nothing")
+    except StoreError:
+        return refused(503, "review.notkept")
+    return JSONResponse({"told": word("review.truth.undone", serial=taken.said.serial)})
+
+
+async def _told_truths(request: Request, desk: Desk) -> View:
+    """The newest truths, or those before number ?before; none where they cannot be read now."""
+    asked = request.query_params.get("before", "")
+    before_n = int(asked) if asked.isascii() and asked.isdecimal() and len(asked) < 16 else None
+    try:
+        found = await desk.labels.newest_truths(TRUTHS + 1, before_n)
+    except StoreError:
+        return {}
+    shown = found[:TRUTHS]
+    return {
+        "truths": views.truths_view(shown, await desk.unknown({truth.said.serial for truth in shown})),
+        "older": shown[-1].n if len(found) > TRUTHS else None,
+    }
+
+
+async def _sent_n(request: Request) -> int:
+    """The number of a label or a truth. Raises BadRequest."""
+    n = (await sent_object(request, {"n"}))["n"]
+    if type(n) is not int or not 0 <= n < 2**63:
+        raise BadRequest("not the number of what was said")
+    return n
 
 
 async def _has_picture(site: Site, desk: Desk, no: int) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -106,17 +106,26 @@ def history_view(labels: Sequence[Label], truths: Sequence[Truth], settled: Sett
             }
             for label in labels
         ],
-        "truths": [
-            {
-                "time": date_time(truth.utc_ms),
-                "person": truth.said.person,
-                "source": word(f"review.source.{truth.said.source}"),
-                "verdict": word("review.truth.good" if truth.said.good else "review.truth.bad"),
-                "note": truth.said.note,
-            }
-            for truth in truths
-        ],
+        "truths": truths_view(truths),
     }
+
+
+def truths_view(truths: Sequence[Truth], unknown: Collection[str] = ()) -> list[View]:
+    """What was told of serials. unknown: those of which no part is on record."""
+    return [
+        {
+            "n": truth.n,
+            "time": date_time(truth.utc_ms),
+            "person": truth.said.person,
+            "serial": truth.said.serial,
+            "source": word(f"review.source.{truth.said.source}"),
+            "verdict": word("review.truth.good" if truth.said.good else "review.truth.bad"),
+            "note": truth.said.note,
+            "undone": word("review.undone", person=truth.undone_by) if truth.undone_by else "",
+            "unknown": word("review.truth.nopart") if truth.said.serial in unknown else "",
+        }
+        for truth in truths
+    ]
 
 
 def _sides(label: Label) -> Mapping[str, int]:

@@ -72,6 +72,7 @@ ROUTES: Mapping[tuple[str, str], Rule] = {
     ("POST", "/review/label"): REVIEWERS,
     ("POST", "/review/undo"): REVIEWERS,
     ("POST", "/review/truth"): REVIEWERS,
+    ("POST", "/review/truth/undo"): REVIEWERS,
     # what is kept
     ("GET", "/storage"): Open.KNOWN,
     ("GET", "/storage/room"): Open.KNOWN,

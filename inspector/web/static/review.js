@@ -103,15 +103,21 @@ async function more() {
   }
 }
 
-// The estimates are the page's own: it is loaded once more for them alone. Old ones do not stay.
+// Estimates and truths are the page's own: it is loaded once more for a part of it alone. Old ones do not stay.
+async function redraw(id) {
+  const answer = await fetch(location.href).catch(() => null);
+  const page = new DOMParser().parseFromString(answer?.ok ? await answer.text() : "", "text/html");
+  const fresh = page.getElementById(id);
+  const focused = $(id).contains(document.activeElement);
+  $(id).hidden = !fresh;
+  if (fresh) $(id).replaceWith(fresh);
+  if (fresh && focused) fresh.focus();
+}
+
 async function count() {
   await pause(COUNTED_MS);
   now.counting = false;
-  const answer = await fetch(location.href).catch(() => null);
-  const page = new DOMParser().parseFromString(answer?.ok ? await answer.text() : "", "text/html");
-  const fresh = page.getElementById("figures");
-  $("figures").hidden = !fresh;
-  if (fresh) $("figures").replaceWith(fresh);
+  await redraw("figures");
 }
 
 function changed() {
@@ -162,6 +168,15 @@ async function undo() {
   }
   show();
   tell(filled(words.undone, answer));
+}
+
+async function sayTruth(path, body) {
+  const answer = await post(path, body);
+  $("truth-told").textContent = answer.told ?? answer.error;
+  if (!answer.ok) return false;
+  changed();
+  await redraw("truths");
+  return true;
 }
 
 function skip() {
@@ -234,11 +249,13 @@ $("truth")?.addEventListener("submit", async (event) => {
   event.preventDefault();
   const form = new FormData(event.target);
   const body = { serial: form.get("serial"), source: form.get("source"), good: form.get("good") === "1", note: form.get("note") };
-  const answer = await post("/review/truth", body);
-  $("truth-told").textContent = answer.told ?? answer.error;
-  if (!answer.ok) return;
-  event.target.reset();
-  changed();
+  if (await sayTruth("/review/truth", body)) event.target.reset();
+});
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("#truths [data-n]");
+  if (!button) return;
+  button.disabled = true;
+  button.disabled = await sayTruth("/review/truth/undo", { n: Number(button.dataset.n) });
 });
 addEventListener("keydown", keyed);
 show();

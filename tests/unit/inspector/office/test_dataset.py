@@ -106,9 +106,11 @@ async def test_only_settled_labels_go_out(tmp_path: Path) -> None:
 async def test_a_label_that_a_later_truth_contradicts_stays_here(tmp_path: Path) -> None:
     sources = await reviewed(tmp_path, LOTS, as_drawn(LOTS))
     with desk_in(tmp_path) as desk:
-        await desk.labels.add_truth(NewTruth("S1-0", Source.LATER_TEST, False, "anna"))
+        against = await desk.labels.add_truth(NewTruth("S1-0", Source.LATER_TEST, False, "anna"))
         await desk.labels.add_truth(NewTruth("S1-1", Source.REINSPECTION, False, "anna"))  # as the label says
-    assert planned(sources).left_out == {LeftOut.CONTRADICTED: (4,)}
+        assert planned(sources).left_out == {LeftOut.CONTRADICTED: (4,)}
+        await desk.labels.undo_truth("ben", against.n)
+    assert planned(sources).left_out == {}, "it was taken back"
 
 
 async def test_golden_test_and_left_out_pictures_and_their_near_copies_never_go_out(tmp_path: Path) -> None:

@@ -133,6 +133,25 @@ async def test_what_a_serial_is_known_to_have_been_goes_before_what_its_picture_
         assert found.escapes.basis is Basis.TRUTH and found.known_escapes == 2
 
 
+async def test_the_figures_are_what_they_were_once_a_truth_is_taken_back(tmp_path: Path) -> None:
+    parts = [Part(Kind.GOOD, SAMPLE, serial="S1"), Part(serial="S2"), Part(Kind.SCRATCH, REJECT, serial="S3")]
+    await write_parts(tmp_path, parts)
+    with desk_in(tmp_path) as desk:
+        await give(desk, 1, "good")
+        await give(desk, 3, "scratch")
+        before = await desk.figures(*ALWAYS)
+        wrong = [
+            await desk.labels.add_truth(NewTruth(serial, Source.COMPLAINT, serial == "S3", "anna"))
+            for serial in ("S1", "S2", "S3", "S22")
+        ]
+        after = await desk.figures(*ALWAYS)
+        assert (after.escapes.share, after.false_rejects.share, after.known_escapes) == (1.0, 1.0, 2)
+        assert await desk.unknown(["S1", "S22"]) == {"S22"}
+        for truth in wrong:
+            await desk.labels.undo_truth("ben", truth.n)
+        assert await desk.figures(*ALWAYS) == before
+
+
 async def test_an_empty_record_has_nothing_to_review(tmp_path: Path) -> None:
     await write_parts(tmp_path, [])
     with desk_in(tmp_path) as desk:

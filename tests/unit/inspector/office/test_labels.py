@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import apsw
@@ -15,7 +16,8 @@ import pytest
 
 from inspector.core.errors import StoreError
 from inspector.office.labels import Labels, NothingToUndo
-from inspector.office.settling import Box, NewTruth, Queue, Source
+from inspector.office.settling import Box, NewTruth, Queue, Source, known
+from inspector.store import audit
 from tests.support.disks import quick_folder
 from tests.support.labels import open_labels, undo_last
 from tests.support.reviewing import said
@@ -92,10 +94,11 @@ async def test_a_label_that_the_browser_sends_again_is_kept_once(labels: Labels)
 async def test_what_was_said_can_be_neither_changed_nor_removed(labels: Labels) -> None:
     await labels.add(said(7))
     await undo_last(labels, "anna")
-    await labels.add_truth(NewTruth("S1", Source.COMPLAINT, False, "anna"))
+    await labels.undo_truth("ben", (await labels.add_truth(NewTruth("S1", Source.COMPLAINT, False, "anna"))).n)
     path = labels._database.path  # type: ignore[attr-defined]
     db = apsw.Connection(str(path))
-    for table, column in (("labels", "label"), ("label_undos", "person"), ("truths", "serial")):
+    undos = ("label_undos", "person"), ("truth_undos", "person")
+    for table, column in (("labels", "label"), ("truths", "serial"), *undos):
         for sql in (f"UPDATE {table} SET {column} = 'x'", f"DELETE FROM {table}"):
             with pytest.raises(apsw.ConstraintError, match="what a person said"):
                 db.execute(sql)
@@ -116,6 +119,30 @@ async def test_the_newest_truth_of_a_serial_counts_and_all_remain(labels: Labels
     assert await labels.bad_serials() == ()
     found = await labels.truths(["S1", "", "S2"])
     assert [truth.said.source for truth in found["S1"]] == ["complaint", "reinspection"] and len(found) == 1
+
+
+async def test_a_truth_that_is_taken_back_counts_no_more_and_stays_in_the_history(labels: Labels) -> None:
+    bad = await labels.add_truth(NewTruth("S1", Source.COMPLAINT, False, "anna"))
+    good = await labels.add_truth(NewTruth("S1", Source.REINSPECTION, True, "anna", "another part"))
+    taken = await labels.undo_truth("ben", good.n)
+    assert taken == replace(good, undone_by="ben")
+    assert await labels.bad_serials() == ("S1",), "the one before counts again"
+    assert (await labels.truths(["S1"]))["S1"] == (bad, taken)
+    await labels.undo_truth("ben", bad.n)
+    assert await labels.bad_serials() == () and known((await labels.truths(["S1"]))["S1"]) is None
+
+
+async def test_a_truth_that_is_taken_back_twice_is_audited_once_and_stays_with_who_was_first(labels: Labels) -> None:
+    told = [await labels.add_truth(NewTruth(serial, Source.COMPLAINT, False, "anna")) for serial in ("S1", "S2", "S3")]
+    taken = await labels.undo_truth("ben", told[1].n)
+    assert await labels.undo_truth("cem", told[1].n) == taken and taken.undone_by == "ben"
+    assert await labels.newest_truths(2) == (told[2], taken)
+    assert await labels.newest_truths(9, before_n=told[1].n) == (told[0],)
+    with pytest.raises(NothingToUndo):
+        await labels.undo_truth("ben", 99)
+    with labels._database.reading() as db:  # nothing else is running on its thread
+        audited = [(entry.actor, entry.action, entry.what) for entry in audit.newest(db, None, 9)]
+    assert audited == [("ben", "truth.undone", "S2")]
 
 
 async def test_a_disk_that_fails_is_told_and_the_label_is_not_taken_for_kept() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from inspector.demo.parts import Kind
 from inspector.office.desk import Figures
 from inspector.office.person import Role
 from inspector.web.body import MAX_OBJECT
+from inspector.web.review import TRUTHS
 from inspector.web.review_views import figures_view
 from inspector.web.site import Site, environment
 from tests.support.office import make_hashes_cheap
@@ -24,7 +26,7 @@ from tests.support.visitors import Browser, people_of
 MIX = [Part(Kind.SCRATCH, REJECT), Part(Kind.GOOD, SAMPLE, serial="S2"), Part(Kind.DENT, REJECT), Part(Kind.GOOD)]
 
 
-POSTS = ("/review/label", "/review/undo", "/review/truth")
+POSTS = ("/review/label", "/review/undo", "/review/truth", "/review/truth/undo")
 
 
 @pytest.fixture(autouse=True)
@@ -193,6 +195,40 @@ async def test_a_truth_by_serial_changes_what_the_estimate_rests_on(tmp_path: Pa
         shown = await client.get("/review")
     assert "By re-inspection, test or complaint, 1 parts" in shown.text
     assert "1 passed parts known to be bad" in shown.text
+
+
+async def test_a_truth_for_a_serial_that_no_part_has_is_marked_and_can_be_taken_back(tmp_path: Path) -> None:
+    await write_parts(tmp_path, MIX)
+    nopart = "no part of this serial on record"
+    async with page(tmp_path) as client:
+        assert re.search(r'id="truths"[^>]* hidden', (await client.get("/review")).text), "nothing was told yet"
+        sent = {"source": "complaint", "good": False}
+        for serial in ("S2", "S22"):
+            await client.post("/review/truth", json={**sent, "serial": serial})
+        shown = (await client.get("/review")).text
+        assert shown.count(nopart) == 1 and "Take back, serial S22" in shown and "Take back, serial S2" in shown
+        answers = [await client.post("/review/truth/undo", json={"n": n}) for n in (2, 2, 1)]
+        assert [answer.status_code for answer in answers] == [200] * 3 and answers[0].json() == answers[1].json()
+        assert answers[0].json()["told"].startswith("Taken back for serial S22.")
+        shown = (await client.get("/review")).text
+        assert "<s>S22</s>" in shown and "Take back, serial" not in shown and "taken back by p0" in shown
+        assert "0 passed parts known to be bad" in shown
+        assert re.search(r"<s>Not good</s> .*taken back by p0", (await client.get("/part/2")).text)
+        assert (await client.post("/review/truth/undo", json={"n": 9})).status_code == 409
+        for n in (True, "1", -1, 2**70, None):
+            assert (await client.post("/review/truth/undo", json={"n": n})).status_code == 400
+
+
+async def test_truths_that_the_page_has_no_room_for_are_a_page_further(tmp_path: Path) -> None:
+    await write_parts(tmp_path, MIX)
+    async with page(tmp_path) as client:
+        for n in range(TRUTHS + 1):
+            await client.post("/review/truth", json={"serial": f"T{n}", "source": "complaint", "good": False})
+        shown = (await client.get("/review")).text
+        assert f"serial T{TRUTHS}" in shown and "serial T0" not in shown and "?before=2#truths" in shown
+        older = (await client.get("/review?before=2")).text
+        assert "serial T0" in older and "serial T1" not in older and "?before=" not in older
+        assert "serial T1" in (await client.get("/review?before=x")).text
 
 
 async def test_a_page_without_a_record_says_so(tmp_path: Path) -> None:
