@@ -17,7 +17,7 @@ const box = makeBox(stage, $("ink"), $("box"), (drawing) => {
 });
 const now = {
   items: [], given: new Set(), done: 0, total: 0, busy: false, asking: false, ended: false, ticket: "", moves: 0, last: undefined,
-  counting: false,
+  counting: false, asks: {},
 };
 
 const post = makePost(() => tell(words.again, true));
@@ -105,8 +105,10 @@ async function more() {
 
 // Estimates and truths are the page's own: it is loaded once more for a part of it alone. Old ones do not stay.
 async function redraw(id) {
+  const ask = (now.asks[id] = (now.asks[id] ?? 0) + 1);
   const answer = await fetch(location.href).catch(() => null);
   const page = new DOMParser().parseFromString(answer?.ok ? await answer.text() : "", "text/html");
+  if (ask !== now.asks[id]) return; // asked for again meanwhile: what comes then is newer
   const fresh = page.getElementById(id);
   const focused = $(id).contains(document.activeElement);
   $(id).hidden = !fresh;
@@ -175,7 +177,7 @@ async function sayTruth(path, body) {
   $("truth-told").textContent = answer.told ?? answer.error;
   if (!answer.ok) return false;
   changed();
-  await redraw("truths");
+  redraw("truths");
   return true;
 }
 
@@ -249,13 +251,11 @@ $("truth")?.addEventListener("submit", async (event) => {
   event.preventDefault();
   const form = new FormData(event.target);
   const body = { serial: form.get("serial"), source: form.get("source"), good: form.get("good") === "1", note: form.get("note") };
-  if (await sayTruth("/review/truth", body)) event.target.reset();
+  if (await sayTruth("/review/truth", body)) event.target.reset(); // at once: the next serial may be typed already
 });
-document.addEventListener("click", async (event) => {
-  const button = event.target.closest("#truths [data-n]");
-  if (!button) return;
-  button.disabled = true;
-  button.disabled = await sayTruth("/review/truth/undo", { n: Number(button.dataset.n) });
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("#truths [data-n]"); // pressed twice, it is taken back once
+  if (button) sayTruth("/review/truth/undo", { n: Number(button.dataset.n) });
 });
 addEventListener("keydown", keyed);
 show();
