@@ -26,7 +26,6 @@ ONE_ROW = """() => {
     const clock = of(document.querySelector('#clock')).width;
     return {height: of(top).height, tops: Math.max(...tops) - Math.min(...tops), clock};
 }"""
-WIDTHS = "() => ['.parts', '#found .scroll'].map((of) => document.querySelector(of).clientWidth)"
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
@@ -59,7 +58,7 @@ async def test_every_screen_can_be_used_by_everybody_fits_every_size_and_asks_no
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-async def test_on_a_panel_the_head_of_the_line_is_one_row_with_the_clock_and_the_history_shows_all_its_columns(
+async def test_on_a_panel_the_head_of_the_line_is_one_row_with_the_clock_whatever_waits(
     browser: Any, box: tuple[Site, str, str], language: str
 ) -> None:
     _, origin, token = box
@@ -68,8 +67,5 @@ async def test_on_a_panel_the_head_of_the_line_is_one_row_with_the_clock_and_the
     await page.wait_for_function("() => document.querySelector('#clock').textContent")
     row = await page.evaluate(ONE_ROW)
     assert row["tops"] < row["height"] < 56 and row["clock"] > 40, row
-    await page.goto(f"{origin}/history")
-    wide, room = await page.evaluate(WIDTHS)
-    assert "SN-0000" in await page.inner_text(".parts") and wide <= room
     assert wrong == []
     await page.context.close()
