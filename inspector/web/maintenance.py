@@ -31,7 +31,7 @@ from inspector.web.export import TooManyExports
 from inspector.web.media import Opened
 from inspector.web.open_file import OpenFile
 from inspector.web.pages import site_of
-from inspector.web.present import UNKNOWN, View, date_time, time_zone
+from inspector.web.present import UNKNOWN, View, date_time, rounded, time_zone
 from inspector.web.said import in_words, zone_in_words
 from inspector.web.site import Site
 from inspector.web.words import has_word, word
@@ -178,11 +178,6 @@ def unit_of(measure: Measure) -> str:
 
 def amount(value: float, measure: Measure) -> str:
     return f"{rounded(value)}\N{NO-BREAK SPACE}{unit_of(measure)}"
-
-
-def rounded(value: float) -> str:
-    digits = 0 if abs(value) >= 100 or float(value).is_integer() else 1 if abs(value) >= 10 else 2
-    return f"{value:,.{digits}f}"
 
 
 def limit_of(measure: Measure) -> str:
