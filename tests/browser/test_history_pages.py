@@ -92,6 +92,7 @@ async def test_parts_that_the_plc_did_something_else_with_are_found_by_a_filter(
     await page.click("details.more summary")
     await page.select_option("[name=plc]", "1")
     await page.click(".filters button")
+    await page.wait_for_function("() => document.querySelectorAll('tbody tr').length === 1")  # put in place
     assert [await cell.inner_text() for cell in await page.locator("tbody td:last-child").all()] == ["Yes"]
     assert "PLC: bypassed" in await page.inner_text("tbody")
     await fits(watched)
