@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from inspector.office.person import Role
 from inspector.store import audit
 from inspector.store.line_audit import NOTED, head_of, head_text, noted_heads
 from inspector.web.pages import site_of
-from inspector.web.present import date_time
+from inspector.web.present import UNKNOWN, date_time
 from inspector.web.said import actor_in_words, in_words
 from inspector.web.site import Site
 from inspector.web.words import has_word, word
@@ -108,14 +109,45 @@ def _entry_view(entry: Entry) -> dict[str, Any]:
 
 
 def _what(entry: Entry) -> str:
-    """In words, as far as they are ours; what was sent with a command is shown as it was sent."""
+    """In words, as far as they are ours; what was sent with a command follows by its names."""
     of, colon, rest = entry.what.partition(": ")
     if entry.action.startswith("person.") and colon:
         return of + word("colon") + ROLE.sub(lambda found: word(f"role.{found[0]}"), rest)
     if entry.action == "station.mode" and has_word(key := f"mode.{rest}"):
         return of + word("colon") + word(key)
-    why, sent, params = entry.what.partition(" {")
-    return in_words(why) + sent + params
+    begin = entry.what.find("{")
+    sent = _sent(entry.what[begin:]) if begin == 0 or entry.what[begin - 1 : begin] == " " else None
+    if sent is None:
+        why, brace, params = entry.what.partition(" {")
+        return in_words(why) + brace + params
+    why = entry.what[:begin].rstrip()
+    return word("audit.sent", why=in_words(why), sent=sent) if why else sent
+
+
+def _sent(text: str) -> str | None:
+    """The parameters of a command, which line_audit.told() wrote; None: it is not that, or was cut off."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    if not isinstance(found, dict):
+        return None
+    return word("audit.and").join(_param(name) + word("colon") + _value(name, value) for name, value in found.items())
+
+
+def _param(name: str) -> str:
+    key = f"audit.param.{name}"
+    return word(key) if has_word(key) else name
+
+
+def _value(name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return word("yes" if value else "no")
+    if isinstance(value, list):
+        return word("audit.and").join(_value("", one) for one in value) or UNKNOWN
+    if name.endswith("_utc_ms") and isinstance(value, int):
+        return date_time(value)
+    return (value or UNKNOWN) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _told(action: str) -> str:

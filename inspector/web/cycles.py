@@ -17,7 +17,7 @@ from inspector.web.present import View, time_zone
 from inspector.web.records import Records, Row, Unreadable
 from inspector.web.site import Site
 from inspector.web.stages import stage_name
-from inspector.web.timing import Cycle, cycles_of, plot, slowest, stage_names, stage_table, whole_line
+from inspector.web.timing import Cycle, cycles_of, legend_of, plot, slowest, stage_names, stage_table, whole_line
 from inspector.web.words import word
 
 LAST = (100, 1000, 10_000)
@@ -77,8 +77,10 @@ async def _measured(site: Site, form: Form, fn: Callable[[Sequence[Row]], R]) ->
 
 def _figures(found: Sequence[Row]) -> View:
     cycles = cycles_of(found)
+    slow = slowest(cycles)
     return {
-        "stages": stage_table(cycles), "whole": whole_line(cycles), "slow": slowest(cycles), "points": plot(cycles)
+        "stages": stage_table(cycles), "whole": whole_line(cycles), "points": plot(cycles),
+        "slow": slow, "legend": legend_of(slow),
     }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from inspector.core.checksum import checksum_of
 from inspector.core.types import DeliveryState
 from inspector.web.filters import link
-from inspector.web.present import View, date_time, explain, help_of, milliseconds
+from inspector.web.present import View, date_time, explain, help_of, milliseconds, rounded
 from inspector.web.reactions import ack_text, verdict_view
 from inspector.web.records import Row
 from inspector.web.rows import code_text, delivery_text, row_view
@@ -200,4 +200,8 @@ def _zone(zone: Mapping[str, Any]) -> tuple[str, object, str]:
 def _range(found: object) -> str:
     if not isinstance(found, list | tuple) or len(found) != 2:
         return ""
-    return word("limit.range", low=_number(found[0]), high=_number(found[1]))
+    return word("limit.range", low=_limit(found[0]), high=_limit(found[1]))
+
+
+def _limit(value: object) -> str:
+    return rounded(value) if isinstance(value, int | float) else str(value)

@@ -31,7 +31,7 @@ from inspector.web.export import TooManyExports
 from inspector.web.media import Opened
 from inspector.web.open_file import OpenFile
 from inspector.web.pages import site_of
-from inspector.web.present import UNKNOWN, View, date_time, time_zone
+from inspector.web.present import UNKNOWN, View, date_time, rounded, time_zone
 from inspector.web.said import in_words, zone_in_words
 from inspector.web.site import Site
 from inspector.web.words import has_word, word
@@ -177,13 +177,12 @@ def unit_of(measure: Measure) -> str:
 
 
 def amount(value: float, measure: Measure) -> str:
-    digits = 0 if abs(value) >= 100 or float(value).is_integer() else 1 if abs(value) >= 10 else 2
-    return f"{value:,.{digits}f}\N{NO-BREAK SPACE}{unit_of(measure)}"
+    return f"{rounded(value)}\N{NO-BREAK SPACE}{unit_of(measure)}"
 
 
 def limit_of(measure: Measure) -> str:
     if measure.low is not None and measure.high is not None:
-        return word("measure.between", low=f"{measure.low:g}", high=amount(measure.high, measure))
+        return word("measure.between", low=rounded(measure.low), high=amount(measure.high, measure))
     if measure.low is not None:
         return word("measure.least", low=amount(measure.low, measure))
     return word("measure.most", high=amount(measure.high, measure)) if measure.high is not None else ""

@@ -230,6 +230,12 @@ def date_time(utc_ms: int | None) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(utc_ms / 1000)) if utc_ms else UNKNOWN
 
 
+def rounded(value: float) -> str:
+    """Three digits, or all before the point: more is not known of a figure that was measured."""
+    digits = 0 if abs(value) >= 100 or float(value).is_integer() else 1 if abs(value) >= 10 else 2
+    return f"{value:,.{digits}f}"
+
+
 def time_zone() -> str:
     """Name and offset of the station's time, e.g. CET (UTC+01:00)."""
     offset = time.strftime("%z")

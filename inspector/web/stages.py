@@ -11,6 +11,10 @@ from inspector.web.present import View, milliseconds
 from inspector.web.records import Row
 from inspector.web.words import has_word, readable, word
 
+CYCLE = (  # the order in which a cycle goes; what runs meanwhile stands where it begins
+    "accepted", "opening", "opened", "exposing", "exposed", "grabbed", "checked", "cropped", "predicted", "judged",
+    "decided", "publishing", "published", "acknowledged", "stamped",
+)  # fmt: skip
 MEANWHILE = {"opened": "opening"}  # stage -> the end of which it begins at: the commit runs while the camera exposes
 TOLD, ACKNOWLEDGED = "publishing", "acknowledged"
 DECIDED = "decided"  # the whole that a row holds (elapsed_ms) ends here; telling the PLC comes after
@@ -57,7 +61,9 @@ def ends_of(row: Row) -> dict[str, float]:
 def cycle_of(ends: Mapping[str, float]) -> list[Stage]:
     """The stages in the order they ended; each begins where the one before it ended."""
     found, before = [], 0.0
-    for ms, name in sorted((ms, name) for name, ms in ends.items() if ms > 0):
+    for name, ms in sorted(ends.items(), key=lambda end: (end[1], place_of(end[0]))):
+        if ms <= 0:
+            continue
         begun = ends.get(MEANWHILE[name], 0.0) if name in MEANWHILE else before
         found.append(Stage(name, begun, ms))
         before = before if name in MEANWHILE else ms
@@ -65,9 +71,9 @@ def cycle_of(ends: Mapping[str, float]) -> list[Stage]:
 
 
 def waterfall(ends: Mapping[str, float]) -> list[View]:
-    """Each stage's own time as a bar: x and width in percent of the whole."""
-    stages = cycle_of(ends)
-    whole = stages[-1].ended_ms if stages else 0.0
+    """Each stage's own time as a bar, in the order of the cycle: x and width in percent of the whole."""
+    stages = sorted(cycle_of(ends), key=lambda s: place_of(s.name))
+    whole = max((s.ended_ms for s in stages), default=0.0)
     return [
         {
             "name": stage_name(s.name),
@@ -75,6 +81,7 @@ def waterfall(ends: Mapping[str, float]) -> list[View]:
             "width": round(max(100 * s.own_ms / whole, 0.4), 2),
             "took": word("milliseconds", number=f"{s.own_ms:.1f}"),
             "beside": s.beside,
+            "tone": place_of(s.name),
         }
         for s in stages
     ]
@@ -94,6 +101,11 @@ def sum_view(ends: Mapping[str, float], elapsed_ms: float | None) -> View | None
     agree = abs(together - elapsed_ms) <= AGREE_WITHIN_MS
     text = word("stages.agree" if agree else "stages.differ", sum=f"{together:.1f}", whole=f"{elapsed_ms:.1f}")
     return {"agree": agree, "text": text, "whole": milliseconds(elapsed_ms)}
+
+
+def place_of(name: str) -> int:
+    """Where in the cycle a stage is; one that is not known comes last."""
+    return CYCLE.index(name) if name in CYCLE else len(CYCLE)
 
 
 def stage_name(name: str) -> str:

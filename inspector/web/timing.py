@@ -7,14 +7,26 @@ import math
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from inspector.web.present import View, date_time
 from inspector.web.records import Row
-from inspector.web.stages import AGREE_WITHIN_MS, Stage, cycle_of, ends_of, stage_name, stages_of, sum_view, waterfall
+from inspector.web.stages import (
+    AGREE_WITHIN_MS,
+    Stage,
+    cycle_of,
+    ends_of,
+    place_of,
+    stage_name,
+    stages_of,
+    sum_view,
+    waterfall,
+)
 from inspector.web.words import word
 
 SLOWEST = 20
 POINTS = 1000  # on the plot; of each stretch of parts the slowest is shown
+STOOD_MS, STOOD_TIMES = 60_000, 10
 SHARES = (0.5, 0.95, 0.99, 1.0)
 
 
@@ -48,12 +60,8 @@ def figures(values: Iterable[float]) -> tuple[float, ...]:
 
 
 def stage_names(cycles: Sequence[Cycle]) -> list[str]:
-    """Every stage that occurs, in the order in which they usually end."""
-    ends: dict[str, list[float]] = {}
-    for cycle in cycles:
-        for stage in cycle.stages:
-            ends.setdefault(stage.name, []).append(stage.ended_ms)
-    return sorted(ends, key=lambda name: figures(ends[name])[0])
+    """Every stage that occurs, in the order of the cycle."""
+    return sorted({stage.name for cycle in cycles for stage in cycle.stages}, key=lambda name: (place_of(name), name))
 
 
 def stage_table(cycles: Sequence[Cycle]) -> list[View]:
@@ -97,15 +105,35 @@ def _ms(value: float) -> str:
     return word("milliseconds", number=f"{value:.1f}")
 
 
+def legend_of(slow: Sequence[View]) -> list[View]:
+    """What the bars of the slowest cycles are, in the order of the cycle."""
+    tones = {bar["name"]: bar["tone"] for one in slow for bar in one["bars"]}
+    return [{"name": name, "tone": tone} for name, tone in sorted(tones.items(), key=lambda item: (item[1], item[0]))]
+
+
 def plot(cycles: Sequence[Cycle]) -> str:
-    """[[seconds], [whole ms]] as JSON, oldest first, at most POINTS of them; seconds of the station's own time, as if
-    it were UTC: the browser may stand in another zone.
+    """[[seconds], [whole ms]] as JSON, oldest first, POINTS of them or a few more; seconds of the station's own time,
+    as if it were UTC: the browser may stand in another zone. Between two runs of the line there is a null: no curve.
     """
     ordered = sorted(cycles, key=lambda c: int(c.row["no"]))
     step = max(1, math.ceil(len(ordered) / POINTS))
-    shown = [max(ordered[n : n + step], key=lambda c: c.whole_ms) for n in range(0, len(ordered), step)]
-    times = [_station_s(c.row["opened_utc_ms"]) for c in shown]
-    return json.dumps([times, [round(c.whole_ms, 3) for c in shown]])
+    times, wholes = list[float](), list[float | None]()
+    for run in runs_of(ordered):
+        shown = [max(run[n : n + step], key=lambda c: c.whole_ms) for n in range(0, len(run), step)]
+        if times:
+            times, wholes = [*times, _station_s(run[0].row["opened_utc_ms"] - 1)], [*wholes, None]
+        times += [_station_s(c.row["opened_utc_ms"]) for c in shown]
+        wholes += [round(c.whole_ms, 3) for c in shown]
+    return json.dumps([times, wholes])
+
+
+def runs_of(ordered: Sequence[Cycle]) -> list[Sequence[Cycle]]:
+    """Cut where the line stood: for a minute at least, and far longer than it usually waits for a part."""
+    at = [int(c.row["opened_utc_ms"]) for c in ordered]
+    waits = [later - before for before, later in pairwise(at)]
+    stood_ms = max(STOOD_MS, STOOD_TIMES * quantile(sorted(waits), 0.5)) if waits else STOOD_MS
+    ends = [n for n, wait in enumerate(waits, 1) if wait > stood_ms]
+    return [ordered[begin:end] for begin, end in pairwise([0, *ends, len(ordered)]) if begin < end]
 
 
 def _station_s(utc_ms: int) -> float:

@@ -13,10 +13,19 @@ import pytest_asyncio
 
 from inspector.web.site import Site
 from tests.support.disks import quick_folder
-from tests.support.looking import look_at
+from tests.support.looking import look_at, opened
 from tests.support.office import make_hashes_cheap
 from tests.support.page import page_process, site_in, until
 from tests.support.screens import furnish, screens_of, who_sees_all
+
+# With nine alarms: how high the head is, how far apart its parts stand, and the width of the clock.
+ONE_ROW = """() => {
+    document.querySelector('#unheeded').textContent = '9';
+    const of = (n) => n.getBoundingClientRect(), top = document.querySelector('.top');
+    const tops = [...top.children].map((n) => of(n).top);
+    const clock = of(document.querySelector('#clock')).width;
+    return {height: of(top).height, tops: Math.max(...tops) - Math.min(...tops), clock};
+}"""
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
@@ -46,3 +55,17 @@ async def test_every_screen_can_be_used_by_everybody_fits_every_size_and_asks_no
     found = await look_at(browser, origin, token, [s for s in screens if s.known], language)
     found += await look_at(browser, origin, "", [s for s in screens if not s.known], language)
     assert found == [], "\n".join(found)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+async def test_on_a_panel_the_head_of_the_line_is_one_row_with_the_clock_whatever_waits(
+    browser: Any, box: tuple[Site, str, str], language: str
+) -> None:
+    _, origin, token = box
+    page, wrong = await opened(browser, origin, token, language)
+    await page.goto(origin)
+    await page.wait_for_function("() => document.querySelector('#clock').textContent")
+    row = await page.evaluate(ONE_ROW)
+    assert row["tops"] < row["height"] < 56 and row["clock"] > 40, row
+    assert wrong == []
+    await page.context.close()

@@ -16,6 +16,7 @@ from tests.support.record import Entry, line_of, write_record, write_settings
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
 WIDE, PHONE = (1280, 800), (390, 844)
+WIDTHS = "() => ['#found table', '#found .scroll'].map((of) => document.querySelector(of).clientWidth)"
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -32,6 +33,20 @@ async def fits(watched: Watched) -> None:
     """Nothing is wider than the screen, and the console stayed empty."""
     over = await watched.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
     assert over <= 0 and watched.errors == [] and watched.foreign == []
+
+
+async def test_on_a_panel_the_table_of_parts_shows_its_last_column_with_lots_and_serials(
+    tmp_path: Path, open_page: Open, shots: Path
+) -> None:
+    told = {"lot": "L-2026-47-002", "serial": "SN-2026-000500", "ack_ms": 21.4}
+    kinds = (Kind.MISSING_HOLE, Kind.GOOD, None, Kind.SCRATCH)
+    await write_record(tmp_path, [Entry(64_000 + n, kind, **told) for n, kind in enumerate(kinds)])
+    async with page_process(site_in(tmp_path)) as origin:
+        watched = await open_page(origin, "/history", WIDE)
+        wide, room = await watched.page.evaluate(WIDTHS)
+        assert "SN-2026-000500" in await watched.page.inner_text("#found") and wide <= room
+        await watched.page.screenshot(path=shots / "history-serials.png")
+        await fits(watched)
 
 
 @pytest.mark.parametrize(("size", "dark"), [(WIDE, False), (PHONE, True)], ids=["wide", "phone"])
@@ -77,6 +92,7 @@ async def test_parts_that_the_plc_did_something_else_with_are_found_by_a_filter(
     await page.click("details.more summary")
     await page.select_option("[name=plc]", "1")
     await page.click(".filters button")
+    await page.wait_for_function("() => document.querySelectorAll('tbody tr').length === 1")  # put in place
     assert [await cell.inner_text() for cell in await page.locator("tbody td:last-child").all()] == ["Yes"]
     assert "PLC: bypassed" in await page.inner_text("tbody")
     await fits(watched)

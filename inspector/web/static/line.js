@@ -68,6 +68,7 @@ follow(board.dataset.events, {
     now.status = status;
     $("station").textContent = status.station;
     $("product").textContent = status.product;
+    $("product").parentElement.title = $("product").parentElement.textContent.trim(); // a long one is cut off
     $("clock").textContent = status.clock;
     $("simulated").hidden = !status.simulated;
     board.toggleAttribute("data-calm", status.alarms.length === 0);

@@ -15,6 +15,7 @@ from inspector.store import audit
 from inspector.store.database import Database
 from inspector.store.line_audit import LineAudit, noted_heads
 from inspector.web.audits import _entry_view, note_line_head
+from inspector.web.present import date_time
 from inspector.web.said import actor_in_words
 from inspector.web.site import Site
 from inspector.web.words import read_catalog, speaking
@@ -122,7 +123,13 @@ async def test_a_changed_end_is_told_in_the_log_of_the_page(
         ("counts.reset", "anna", "st1: from row 12 on: ", ("anna", "st1：从记录 12 起：")),
         ("force.refused", "anna",
          'the station is not Offline: values are forced only while it is {"name": "PASS"}',
-         ("anna", '工位不处于离线：只有离线时才能强制数值 {"name": "PASS"}')),
+         ("anna", "工位不处于离线：只有离线时才能强制数值（数值名称：PASS）")),
+        ("reviewed", "page", '{"open": [], "reviewed": [7, 8], "station": "st1"}',
+         ("页面", "重新待复核：–，已复核：7，8，工位：st1")),
+        ("alarm_shelve", "anna", '{"id": "camera.st1", "minutes": 30, "odd": {"a": [1]}, "sure": true, "why": "{"}',
+         ("anna", '报警：camera.st1，分钟：30，odd：{"a": [1]}，sure：是，原因：{')),
+        ("hold_lot", "anna", '{"lot": "L-1", "reason": "xx… SHA-256 of all ab12',
+         ("anna", '{"lot": "L-1", "reason": "xx… SHA-256 of all ab12')),
     ],
 )  # fmt: skip
 def test_what_the_line_noted_is_told_in_the_language_of_who_reads(
@@ -131,6 +138,14 @@ def test_what_the_line_noted_is_told_in_the_language_of_who_reads(
     with speaking("zh"):
         view = _entry_view(Entry(1, 1_790_000_000_000, actor, action, what, "", ""))
     assert (view["actor"], view["what"]) == shown
+
+
+def test_what_was_sent_with_a_command_is_told_by_name_and_value() -> None:
+    sent = '{"changed_utc_ms": 1790000000000, "id": "camera.st1", "lot": "L-2026-47", "accept": false}'
+    with speaking("en"):
+        told = _entry_view(Entry(1, UTC_MS, "anna", "alarm_ack", sent, "", ""))["what"]
+    when = date_time(UTC_MS)
+    assert told == f"as it stood at: {when}, alarm: camera.st1, lot: L-2026-47, however many: No"
 
 
 def test_what_acts_by_itself_has_a_word_and_no_person_may_bear_its_name() -> None:

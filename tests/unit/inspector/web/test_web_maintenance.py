@@ -158,6 +158,11 @@ def test_every_figure_has_a_name_and_every_unit_a_word(language: str) -> None:
     assert all(has_word(f"measure.unit.{u}") for u in ("gb", "percent", "celsius", "ms", "hours", "days", "per_hour"))
 
 
+def test_the_limits_of_a_zone_are_rounded_as_its_values() -> None:
+    zone = Measure("light.st1.zone ring: contrast", 50.0, "percent", low=12.345678, high=119.876543)
+    assert limit_of(zone).replace("\N{NO-BREAK SPACE}", " ") == "12.3 to 120 %"
+
+
 def test_a_course_without_a_change_is_a_line_in_the_middle_and_one_value_is_none() -> None:
     assert spark_of([(1, 5.0)], DISK) is None
     flat = spark_of([(n, 5.0) for n in range(3)], DISK)

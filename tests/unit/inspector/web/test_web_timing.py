@@ -16,7 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inspector.web import cycles, timing
-from inspector.web.timing import cycles_of, figures, plot, slowest, stage_table
+from inspector.web.stages import CYCLE
+from inspector.web.timing import cycles_of, figures, legend_of, plot, slowest, stage_table
+from inspector.web.words import read_catalog
 from tests.support.page import client_of, site_in
 from tests.support.record import line_of, write_record
 
@@ -76,6 +78,48 @@ def test_the_plot_shows_the_stations_own_time(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.undo()
         time.tzset()
     assert seconds == 1_790_000_000 + 8 * 3600
+
+
+def test_the_curve_stops_where_the_line_stood_and_goes_on_with_its_next_run() -> None:
+    night_ms = 8 * 3_600_000
+    parts = [row(n, 10.0, opened_utc_ms=1_790_000_000_000 + 1000 * n + (night_ms if n > 30 else 0)) for n in range(60)]
+    times, wholes = json.loads(plot(cycles_of(parts)))
+    assert wholes == [10.0] * 31 + [None] + [10.0] * 29 and times == sorted(times)
+    slow = [row(n, 10.0, opened_utc_ms=1_790_000_000_000 + 300_000 * n) for n in range(20)]
+    assert None not in json.loads(plot(cycles_of(slow)))[1], "a line that always waits five minutes has not stood"
+    assert json.loads(plot([])) == [[], []]
+
+
+def test_table_bars_and_legend_are_in_the_order_of_the_cycle_whatever_ended_first() -> None:
+    ends = {"accepted": 1.0, "grabbed": 4.0, "predicted": 6.0, "judged": 6.0, "decided": 8.0, "opening": 1.5}
+    late = {**ends, "opened": 7.0, "mystery": 9.0}  # the record was opened after the picture was judged
+    cycles = cycles_of([row(1, 8.0, stages=json.dumps(late)), row(2, 8.0, stages=json.dumps(ends))])
+    names = [
+        "Accepted", "Record begun", "Record opened, meanwhile", "Picture taken", "Judged by the model", "Rule applied",
+        "Decision saved", "mystery",
+    ]  # fmt: skip
+    assert [line["name"].lower() for line in stage_table(cycles)] == [name.lower() for name in names]
+    bars = slowest(cycles)
+    assert [bar["name"].lower() for bar in bars[0]["bars"]] == [name.lower() for name in names]
+    assert [one["name"].lower() for one in legend_of(bars)] == [name.lower() for name in names]
+    assert len({one["tone"] for one in legend_of(bars)}) == len(names)
+
+
+def test_every_stage_that_has_a_word_has_its_place_in_the_cycle_and_its_colour() -> None:
+    named = {key.removeprefix("stage.") for key in read_catalog("en") if key.startswith("stage.")}
+    assert named == set(CYCLE)
+    sheet = (Path(timing.__file__).parent / "static" / "pages.css").read_text("utf-8")
+    assert {int(n) for n in re.findall(r"\.tone-(\d+) \{", sheet)} == set(range(len(CYCLE)))
+
+
+async def test_a_slow_cycle_with_a_picture_shows_it_small_and_one_without_shows_none(tmp_path: Path) -> None:
+    await write_record(tmp_path, line_of(12))
+    async with client_of(site_in(tmp_path)) as client:
+        page = (await client.get("/timing")).text.partition('id="slowest"')[2]
+        found = re.findall(r'<a class="small" href="/picture/(\d+)"><img src="/thumb/\1"', page)
+        assert found and len(found) == page.count("<img") < page.count('class="bar"')
+        for no in found:
+            assert (await client.get(f"/thumb/{no}")).headers["content-type"] == "image/jpeg"
 
 
 async def test_the_page_and_its_csv_say_what_sql_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

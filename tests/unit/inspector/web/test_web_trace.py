@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from inspector.core.checksum import checksum_of
 from inspector.demo.parts import Kind
 from inspector.store.names import heat_beside
+from inspector.web import detail
 from inspector.web.filters import FIELDS, BadFilter, filters_of, form_of
 from inspector.web.scores import score_views
 from inspector.web.stages import cycle_of, stages_of, sum_ms, sum_view
@@ -228,3 +229,11 @@ async def test_the_part_page_answers_while_the_archive_is_gone(record: Path) -> 
     async with client_of(site_in(record, archive=record / "nowhere")) as client:
         answer = await client.get("/part/2")
     assert answer.status_code == 200 and "/picture/2" not in answer.text
+
+
+def test_the_limits_of_a_zone_have_the_digits_of_a_measured_figure() -> None:
+    told = detail._zone(
+        {"name": "view", "brightness": [63.0374, 100.312], "contrast": [1.0, 9.87654], "sharpness": None}
+    )
+    assert "63.0" in told[1] and "100" in told[1] and "9.88" in told[1] and "63.03" not in told[1]
+    assert "soon" in detail._range(["soon", 3]), "what the record has there is shown, whatever it is"
