@@ -128,7 +128,7 @@ async def test_a_filter_and_older_parts_come_without_a_new_page_and_the_way_back
     await page.keyboard.press("Enter")
     await page.wait_for_url("**/history?before=*")
     assert await page.evaluate("document.activeElement.id") == "found", "there is nothing older, and focus has a place"
-    assert await page.inner_text("#said") == "Parts shown: 11"
+    assert await page.inner_text("#announced") == "Parts shown: 11"
     await page.go_back()
     await page.wait_for_function("(no) => document.querySelector('tbody td a')?.innerText === no", arg=newest)
     await page.evaluate("window.same = true")

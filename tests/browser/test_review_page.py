@@ -73,6 +73,7 @@ async def test_five_pictures_are_labelled_by_keyboard_though_the_page_is_killed(
         )
         assert whole, "a panel PC shows picture and keys without scrolling"
         await page.screenshot(path=shots / "review.png")
+        assert "Model: stain" in await page.inner_text("#said"), "what the model said of it"
 
         began = time.monotonic()
         await page.keyboard.press("g")  # 6

@@ -30,6 +30,12 @@ CUT_OFF = """() => {
     return [...(wide > 0 ? [`${wide} px too wide`] : []), ...cut.map((n) => `cut off: ${n.textContent.trim()}`)];
 }"""
 
+# A script finds only the first element of an id.
+TWICE = """() => {
+    const ids = [...document.querySelectorAll('[id]')].map((n) => n.id);
+    return ids.filter((id, n) => ids.indexOf(id) !== n).map((id) => `two elements are called ${id}`);
+}"""
+
 # Text, and what is told of pictures and fields; not what has to be typed so, nor the names of registers and their bits.
 TEXTS = """() => {
     const found = [document.title], walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
@@ -75,7 +81,7 @@ async def opened(browser: Any, origin: str, token: str, language: str) -> tuple[
 
 async def faults_of(page: Any, *, colours: bool) -> list[str]:
     """Of the screen that is open: in light with all rules of axe, in dark those of colour, and at each size."""
-    found = [f"light: {told}" for told in await page.evaluate(SERIOUS, None)]
+    found = [*await page.evaluate(TWICE), *(f"light: {told}" for told in await page.evaluate(SERIOUS, None))]
     for width, height in SIZES:
         await page.set_viewport_size({"width": width, "height": height})
         found += [f"{width}x{height}: {told}" for told in await page.evaluate(CUT_OFF)]

@@ -84,7 +84,7 @@ async def test_a_write_in_place_shows_the_piece_of_the_page_that_it_leads_to(sit
         added = await admin.post("/admin/people", data={"name": "eve", "roles": "quality"}, headers=headers)
         assert is_piece(added) and 'class="code-text"' in added.text
         led = await admin.post("/admin/people/1/roles", data={"roles": "admin"}, headers=headers, follow_redirects=True)
-        assert is_piece(led) and led.request.method == "GET" and 'id="said"' in led.text
+        assert is_piece(led) and led.request.method == "GET" and 'id="announced"' in led.text
         again = await admin.post("/admin/people", data={"name": "eve"}, headers=headers)
         assert again.status_code == 400 and is_piece(again) and 'role="alert"' in again.text
 
