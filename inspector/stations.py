@@ -208,14 +208,20 @@ async def begin_station(section: StationConfig, shared: Shared, stack: AsyncExit
         standing = await shared.store.call(shared.journal.wrong_accepts.standing, section.id)
         handshake.recall_wrong_parts(standing, clock.monotonic_s())
         handshake.recall_told(await shared.store.call(shared.journal.told, section.id))
-        taken = await shared.store.call(shared.journal.offline.recall, section.id, DAEMON, utc_ms)
     except StoreError as exc:
         health.down("store", str(exc))
-        taken = TakenOffline("?", utc_ms)  # a person may have taken it; to be on the safe side
-    if taken is not None:
+    if (taken := await _taken_offline(section, shared, utc_ms)) is not None:
         handshake.hold_offline(True, clock.monotonic_s())
         log.warning("still offline", station=section.id, actor=taken.actor, since_utc_ms=taken.utc_ms)
     return Begun(section, shared, results, health, judging, camera, handshake, taken.actor if taken else "")
+
+
+async def _taken_offline(section: StationConfig, shared: Shared, utc_ms: int) -> TakenOffline | None:
+    """By a person in a former life. What cannot be read may say so: then it is kept Offline, to be on the safe side."""
+    try:
+        return await shared.store.call(shared.journal.offline.recall, section.id, DAEMON, utc_ms)
+    except StoreError:
+        return TakenOffline("?", utc_ms)
 
 
 def finish_station(begun: Begun, port: StationPort, archive: ImageArchive) -> Running:

@@ -31,9 +31,12 @@ class OfflineBook:
             db.execute("DELETE FROM set_offline WHERE station = ?", (station,))
 
     def recall(self, station: str, by: str, utc_ms: int) -> TakenOffline | None:
-        """At a start: who took it Offline, which `by` then puts on record; None: nobody did."""
+        """At a start: who took it Offline, which `by` then puts on record; None: nobody did, and nothing is written."""
+        with self._database.reading() as db:
+            found = db.execute("SELECT actor, utc_ms FROM set_offline WHERE station = ?", (station,)).fetchone()
+        if found is None:
+            return None
+        taken = TakenOffline(*found)
         with self._database.transaction() as db:
-            for actor, since_ms in db.execute("SELECT actor, utc_ms FROM set_offline WHERE station = ?", (station,)):
-                audit.append(db, utc_ms, by, KEPT, f"{station}: as {actor} left it")
-                return TakenOffline(actor, since_ms)
-        return None
+            audit.append(db, utc_ms, by, KEPT, f"{station}: as {taken.actor} left it")
+        return taken

@@ -77,3 +77,20 @@ async def test_a_record_that_cannot_be_written_keeps_nobody_from_offline_and_let
         with pytest.raises(ControlError, match="stays Offline: the disk is full"):
             await do["online"]({}, "Ida")
         assert station.held == [True] and station.offline_by == "Ida"
+
+
+async def test_a_start_on_a_full_disk_asks_for_nobodys_hand_unless_somebody_had_taken_the_station(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Held for a person, it would not come back by itself when there is room again."""
+    async with store(tmp_path / "results.db") as results:
+        journal, book = results._journal, results._journal.offline
+        await journal.call(book.take, "st2", "Ida", 1)
+
+        def full() -> None:
+            raise StoreError("the disk is full")
+
+        monkeypatch.setattr(journal._database, "transaction", full)
+        assert await journal.call(book.recall, "st1", "inspector", 2) is None
+        with pytest.raises(StoreError, match="the disk is full"):
+            await journal.call(book.recall, "st2", "inspector", 2)
