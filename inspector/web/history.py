@@ -10,6 +10,8 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import Response
 
+from inspector.core.errors import StoreError
+from inspector.office.presence import logged_in
 from inspector.store.names import heat_beside, heat_name, picture_name
 from inspector.web import media, rows
 from inspector.web.access import visitor
@@ -17,7 +19,7 @@ from inspector.web.detail import detail_view
 from inspector.web.export import older_than
 from inspector.web.filters import COMMON, BadFilter, Form, filters_of, form_of, link, number
 from inspector.web.pages import site_of
-from inspector.web.present import View, date_time, time_zone
+from inspector.web.present import View, date_or_time, date_time, time_zone
 from inspector.web.records import Found, Row, Unreadable
 from inspector.web.review import part_labels
 from inspector.web.site import Site
@@ -74,6 +76,7 @@ async def part(request: Request, no: int) -> Response:
     except Unreadable as exc:
         raise HTTPException(503) from exc
     view, said = detail_view(row, trace, site.limits_of(row)), await part_labels(site.desk, row)
+    view["facts"] += await _present(site, row["opened_utc_ms"])
     return site.page(
         "part.html", here="history", p=view, shot=await _shot(site, row), older=older, newer=newer, said=said,
         hold=await _hold(site, row["lot"]), hold_link=link("/storage", {"lot": row["lot"]}),
@@ -84,6 +87,18 @@ def _stations(site: Site, form: Form) -> list[tuple[str, str]]:
     """Of the box, and the one that was asked for, which may be of a former set-up; none where there is one only."""
     there = list(site.feed.stations)
     return [(name, name) for name in dict.fromkeys([*there, form.get("station") or there[0]])] if len(there) > 1 else []
+
+
+async def _present(site: Site, utc_ms: int) -> list[View]:
+    """Who was logged in at the page then. Names of people are for who is logged in."""
+    if visitor().person is None:
+        return []
+    try:
+        found = await site.office.read(logged_in, utc_ms, site.office.life.whole_ms)
+    except StoreError:
+        return []
+    told = [word("part.present.one", name=p.name, time=date_or_time(p.since_utc_ms)) for p in found]
+    return [{"name": word("part.present"), "value": "; ".join(told) or word("part.present.none"), "link": ""}]
 
 
 async def _hold(site: Site, lot: str) -> str:

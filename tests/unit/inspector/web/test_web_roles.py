@@ -204,3 +204,20 @@ async def test_what_an_open_screen_asks_by_itself_keeps_no_log_in_from_ending(
     assert alone == BY_ITSELF - {"/events"}
     asked_by_scripts = {"/preview/{name}", "/thumb/{no}", "/alarms/record", "/controls/state", "/review/queue"}
     assert asked_by_scripts | {"/collect/look", "/collect/look/{name}", "/collect/progress"} <= alone
+
+
+async def test_a_parts_page_names_who_was_logged_in_when_it_came_to_people_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_hashes_cheap(monkeypatch)
+    await write_record(tmp_path, [Entry(1)], pictures=False)
+    site = site_in(tmp_path)
+    try:
+        async with people_of(site, [[Role.OPERATOR]]) as (known,), browser_of(site) as stranger:
+            await write_record(tmp_path, [Entry(2)], pictures=False)
+            before, after = [(await known.get(f"/part/{no}", headers=HTML)).text for no in (1, 2)]
+            assert "<dt>Logged in then</dt><dd>nobody</dd>" in before
+            assert re.search(r"<dt>Logged in then</dt><dd>p0, since [\d: -]+</dd>", after)
+            assert "Logged in then" not in (await stranger.get("/part/2", headers=HTML)).text
+    finally:
+        site.close()
