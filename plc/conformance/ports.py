@@ -32,7 +32,10 @@ class PortLost(Exception):
 
 
 class Port(Protocol):
-    """A PLC's access to the images of one station."""
+    """A PLC's access to the images of one station. connection: the number of the newest one between the two."""
+
+    @property
+    def connection(self) -> int: ...
 
     async def read_stat(self) -> list[int]:
         """Raises PortLost."""
@@ -53,13 +56,13 @@ class FaultyServer(RegisterServer):
     """A register server that can answer wrongly. refuse: exception numbers for the next requests, 0 = a right answer.
 
     served: called with each image of CTRL that was read; it is what the appliance knows. asking: the number of the
-    connection whose request is answered just now, counted as they were accepted.
+    connection whose request is answered just now, counted as they were accepted; accepted: that of the newest.
     """
 
     def __init__(self, memory: Memory, *, max_connections: int = 8, on_write: Callable[[int, list[int]], None]) -> None:
         super().__init__(memory, max_connections=max_connections, idle_timeout_s=120.0, on_write=on_write)
         self.respond = self._respond
-        self.asking = self._accepted = 0
+        self.asking = self.accepted = 0
         self._numbers: dict[Peer, int] = {}
         self.refuse: deque[int] = deque()
         self.wrong: deque[Wrong] = deque()
@@ -67,8 +70,8 @@ class FaultyServer(RegisterServer):
         self.reads_of_ctrl = 0
 
     def opened(self, connection: Connection) -> None:
-        self._accepted += 1
-        self._numbers[connection.peer] = self._accepted
+        self.accepted += 1
+        self._numbers[connection.peer] = self.accepted
         super().opened(connection)
 
     def closed(self, connection: Connection) -> None:
@@ -118,6 +121,10 @@ class MemoryPort:
     async def start(self) -> None:
         await self.server.start()
 
+    @property
+    def connection(self) -> int:
+        return self.server.accepted
+
     def _wrote(self, address: int, words: list[int]) -> None:
         self._checker.write(address, words, STAT.base, DIAG.base, self.server.asking)
         self.wrote()
@@ -155,17 +162,17 @@ class WirePort:
         self._checker, self.address, self._timeout_s, self._base = checker, address, timeout_s, base
         self.raw: RawModbus | None = None
         self._tried_s = -RECONNECT_S
-        self.sessions = 0
+        self.connection = 0
 
     async def read_stat(self) -> list[int]:
         words = await self._exchange(lambda raw: raw.read(self._base + STAT.base, STAT.size))
         if any(words):
-            self._checker.stat(words)
+            self._checker.stat(words, self.connection)
         return words
 
     async def write_ctrl(self, words: list[int]) -> None:
         await self._exchange(lambda raw: raw.write(self._base + CTRL.base, words))
-        self._checker.ctrl(words)
+        self._checker.ctrl(words, self.connection)
 
     async def write_ident(self, words: list[int]) -> None:
         await self._exchange(lambda raw: raw.write(self._base + IDENT.base, words))
@@ -194,7 +201,7 @@ class WirePort:
             self.raw = await RawModbus.connect(*self.address, timeout_s=self._timeout_s)
         except Lost as exc:
             raise PortLost(str(exc)) from exc
-        self.sessions += 1
+        self.connection += 1
         return self.raw
 
     def drop(self) -> None:

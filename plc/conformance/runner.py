@@ -94,8 +94,7 @@ async def run_case(case: Case, open_world: Open, limit_s: float) -> Outcome:
     except Exception as exc:  # a bug of the suite or of an appliance in this process: told, never passed
         why = f"{type(exc).__name__}: {exc}\n{traceback.format_exc(limit=-2)}"
     violations = tuple(world.checker.violations) if world is not None and world.checker is not None else ()
-    if violations and not why:
-        why = "; ".join(f"{v.rule}: {v.told}" for v in violations)
+    why = "; ".join(filter(None, [why, *(f"{v.rule}: {v.told}" for v in violations)]))
     steps = tuple(world.steps.taken) if world is not None else ()
     status: Status = "failed" if why else "passed"
     if not why and not steps:
