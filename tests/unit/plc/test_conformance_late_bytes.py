@@ -179,3 +179,14 @@ def test_where_images_are_sampled_a_new_session_may_count_anew():
     line.stat["HEARTBEAT"] -= 10
     line.show(READY)
     assert rules(line) == ["HEARTBEAT counts up"]
+
+
+def test_a_plc_that_reads_over_a_new_connection_may_see_the_verdict_of_the_session_that_still_stands():
+    """Server direction: the appliance's session ends by its owner's silence, not by the connection of who reads."""
+    line = Line(complete=False)
+    line.trigger(5)
+    line.acknowledge(5)
+    line.by = 2
+    line.publish(5)
+    assert rules(line) == []
+    assert line.checker.triggers[-1].told_on == [2]
