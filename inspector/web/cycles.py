@@ -11,7 +11,7 @@ from fastapi.responses import Response
 
 from inspector.web.export import BOM, Cell, csv_text, moment, older_than, safe
 from inspector.web.export_pages import CSV, file_name
-from inspector.web.filters import BadFilter, Form, filters_of, link
+from inspector.web.filters import BadFilter, Form, filters_of, link, stations_to_ask
 from inspector.web.pages import site_of
 from inspector.web.present import View, time_zone
 from inspector.web.records import Records, Row, Unreadable
@@ -42,6 +42,7 @@ async def timing(request: Request) -> Response:
     cut = bool(form.get("from")) and count == int(form["last"])
     return site.page(
         "timing.html", status, here="timing", pieces={"found": "_cycles.html"}, form=form,
+        stations=stations_to_ask(site.feed.stations, form),
         zone=time_zone(), problem=problem, problem_hint=hint,
         last=[(str(n), f"{n:,}") for n in LAST], cut=cut, csv=link("/timing.csv", form),
         **figures,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from urllib.parse import urlencode
 
@@ -129,6 +129,11 @@ def form_of(query: Form) -> dict[str, str]:
 def filters_of(form: Form) -> Filters:
     """Raises BadFilter."""
     return Filters(**{name: read(form, key) for key, (name, read) in FIELDS.items()})  # type: ignore[arg-type]
+
+
+def stations_to_ask(there: Sequence[str], form: Form) -> list[tuple[str, str]]:
+    """Of the box, and the one that was asked for, which may be of a former set-up; none where there is one only."""
+    return [(name, name) for name in dict.fromkeys([*there, form.get("station") or there[0]])] if len(there) > 1 else []
 
 
 def field_name(key: str) -> str:

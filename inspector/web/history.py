@@ -17,7 +17,7 @@ from inspector.web import media, rows
 from inspector.web.access import visitor
 from inspector.web.detail import detail_view
 from inspector.web.export import older_than
-from inspector.web.filters import COMMON, BadFilter, Form, filters_of, form_of, link, number
+from inspector.web.filters import COMMON, BadFilter, filters_of, form_of, link, number, stations_to_ask
 from inspector.web.pages import site_of
 from inspector.web.present import View, date_or_time, date_time, time_zone
 from inspector.web.records import Found, Row, Unreadable
@@ -47,7 +47,7 @@ async def history(request: Request) -> Response:
     older, shown = older_than(found, PAGE_ROWS + 1), found[:PAGE_ROWS]
     if len(found) > PAGE_ROWS:
         older = shown[-1]["no"]  # the row beyond the page only showed that there is more
-    stations = _stations(site, form)
+    stations = stations_to_ask(site.feed.stations, form)
     at_hand = {*COMMON, *(["station"] if stations else [])}
     before_link = {} if before is None else {"before": str(before)}
     answer = site.page(
@@ -81,12 +81,6 @@ async def part(request: Request, no: int) -> Response:
         "part.html", here="history", p=view, shot=await _shot(site, row), older=older, newer=newer, said=said,
         hold=await _hold(site, row["lot"]), hold_link=link("/storage", {"lot": row["lot"]}),
     )  # fmt: skip
-
-
-def _stations(site: Site, form: Form) -> list[tuple[str, str]]:
-    """Of the box, and the one that was asked for, which may be of a former set-up; none where there is one only."""
-    there = list(site.feed.stations)
-    return [(name, name) for name in dict.fromkeys([*there, form.get("station") or there[0]])] if len(there) > 1 else []
 
 
 async def _present(site: Site, utc_ms: int) -> list[View]:

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import copy_context
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, HTTPException, Request
@@ -84,20 +83,20 @@ async def queue(request: Request) -> Response:
     except (Unreadable, StoreError):
         return refused(503, "history.unreadable")
     blind = asked.get("blind") == "1"
-    items, gone = await _viewed(site, lambda: _there(found.rows, site.settings.archive, blind))
+    items, gone = await _viewed(site, lambda: _there(site, found.rows, blind))
     return JSONResponse({"items": items, "gone": gone, "done": found.done, "total": found.total, "last": last})
 
 
-def _there(rows: Sequence[Row], archive: Path, blind: bool) -> tuple[list[View], int]:
+def _there(site: Site, rows: Sequence[Row], blind: bool) -> tuple[list[View], int]:
     """The first pictures that are there, and how many before them are not: nobody can label those."""
-    items, gone = list[View](), 0
+    items, gone, archive, stations = list[View](), 0, site.settings.archive, site.feed.stations
     for row in rows:
         if len(items) == AT_ONCE:
             break
         if first_there([(archive, row["image"])]) is None:
             gone += 1
         else:
-            items.append(views.item_view(row, archive, blind))
+            items.append(views.item_view(row, archive, blind, stations))
     return items, gone
 
 
@@ -146,7 +145,7 @@ async def undo(request: Request) -> Response:
         {
             "no": taken.said.no,
             "label": views.label_text(taken.said.label),
-            "item": item and views.item_view(item, site.settings.archive, blind),
+            "item": item and views.item_view(item, site.settings.archive, blind, site.feed.stations),
             "last": last,
         }
     )

@@ -15,9 +15,11 @@ from inspector.web.present import UNKNOWN, View, date_time, explain, percent, si
 from inspector.web.words import class_name, has_word, word
 
 
-def item_view(row: Row, archive: Path, blind: bool) -> View:
-    """One picture of the queue. blind: without a word of what the model said."""
+def item_view(row: Row, archive: Path, blind: bool, stations: Sequence[str] = ()) -> View:
+    """One picture of the queue. blind: without a word of what the model said. stations: of the box."""
+    several = any(name != row["station"] for name in stations)  # also where the picture is of a former set-up
     facts = [
+        (word("filter.station"), row["station"] if several else None),
         (word("part.time"), date_time(row["opened_utc_ms"])), (word("part.id"), row["part_id"]),
         (word("detail.serial"), row["serial"]), (word("detail.lot"), row["lot"]),
     ]  # fmt: skip

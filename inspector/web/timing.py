@@ -94,8 +94,8 @@ def _slow_view(cycle: Cycle) -> View:
     longest = max(within, key=lambda s: s.own_ms, default=None)
     ends = stages_of(row["stages"])  # how long the PLC took to acknowledge is no part of what was slow here
     return {
-        "no": row["no"], "time": date_time(row["opened_utc_ms"]), "part_id": row["part_id"],
-        "whole": _ms(cycle.whole_ms), "image": bool(row["image"]), "bars": waterfall(ends),
+        "no": row["no"], "time": date_time(row["opened_utc_ms"]), "station": row["station"],
+        "part_id": row["part_id"], "whole": _ms(cycle.whole_ms), "image": bool(row["image"]), "bars": waterfall(ends),
         "longest": "" if longest is None else f"{stage_name(longest.name)} {_ms(longest.own_ms)}",
         "sum": sum_view(ends, row["elapsed_ms"]),
     }  # fmt: skip

@@ -21,6 +21,7 @@ from tests.support.looking import AXE, SERIOUS
 from tests.support.office import PASSWORD, make_hashes_cheap
 from tests.support.page import page_process, site_in, until
 from tests.support.record import write_record
+from tests.support.reviewing import REJECT, Part, write_parts
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 PHONE = (390, 844)
@@ -171,3 +172,49 @@ async def test_tabs_fit_every_screen_say_what_the_others_show_and_lead_there(
         await shows(phone.page, "READY")
         await phone.page.close()
         await alone.stop()
+
+
+async def test_timing_offers_the_stations_and_review_says_of_which_one_a_picture_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, open_page: Open, shots: Path
+) -> None:
+    make_hashes_cheap(monkeypatch)
+    for station in ("Infeed-left", "Infeed-right"):
+        await write_parts(tmp_path, [Part(Kind.SCRATCH, REJECT, lot="L-2026-47", serial="SN-000001")] * 3, station)
+    fake, site = FakeDaemon(tmp_path), site_in(tmp_path)
+    fake.changes, fake.others = {"station": "Infeed-left"}, {"Infeed-right": {}}
+    await fake.start()
+    token = await site.office.begin_first(await site.office.first_code() or "", "Anna", PASSWORD, "setup")
+    async with page_process(site) as origin:
+        await until(lambda: site.feed.up)
+        for name, size in {"panel": (1280, 800), "phone": PHONE}.items():
+            seen = await open_page(origin, "/timing", size=size)
+            await seen.page.context.add_cookies([{"name": "inspector-local", "value": token, "url": origin}])
+            await seen.page.wait_for_selector("#slowest tbody tr:nth-child(6)")
+            await seen.page.select_option("select[name=station]", "Infeed-right")
+            await seen.page.click(".filters button")
+            await seen.page.wait_for_function("() => document.querySelectorAll('#slowest tbody tr').length === 3")
+            assert "station=Infeed-right" in seen.page.url
+            told = "[...document.querySelectorAll('#slowest tbody td:nth-child(3)')].map((td) => td.textContent)"
+            assert await seen.page.evaluate(told) == ["Infeed-right"] * 3
+            await fits(seen.page)
+            await seen.page.screenshot(path=shots / f"timing-of-a-station-{name}.png")
+            await seen.page.goto(f"{origin}/review")
+            await seen.page.wait_for_selector("#stage[data-shown='6']")
+            assert (await seen.page.inner_text("#facts")).split("\n")[:2] == ["Station", "Infeed-right"]
+            await fits(seen.page)
+            if name == "panel":
+                below = "document.querySelector('.work').getBoundingClientRect().bottom - innerHeight"
+                assert await seen.page.evaluate(below) <= 0, "a panel PC shows picture and keys without scrolling"
+            await seen.page.screenshot(path=shots / f"review-of-a-station-{name}.png")
+            assert seen.errors == [] and seen.foreign == []
+            await seen.page.close()
+    await fake.stop()
+
+
+async def fits(page: Any) -> None:
+    """No scrolling to the side, and nothing serious for axe in light or dark."""
+    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    await page.evaluate(AXE)
+    for scheme in ("dark", "light"):
+        await page.emulate_media(color_scheme=scheme)
+        assert await page.evaluate(SERIOUS, None) == []

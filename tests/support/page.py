@@ -61,3 +61,12 @@ async def until(condition: Any, within_s: float = 5.0) -> None:
     async with asyncio.timeout(within_s):
         while not condition():  # noqa: ASYNC110 - any condition, and only in tests
             await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def reached(run: Path) -> AsyncIterator[tuple[Site, httpx.AsyncClient]]:
+    """The page on the files of `run`, once it hears the daemon there, and a browser at it."""
+    site = site_in(run)
+    async with page_process(site) as origin, httpx.AsyncClient(base_url=origin) as client:
+        await until(lambda: site.feed.up)
+        yield site, client

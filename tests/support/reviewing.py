@@ -42,10 +42,10 @@ class Part:
     test_part: bool = False
 
 
-async def write_parts(run: Path, parts: Sequence[Part]) -> None:
-    """Numbers count from 1."""
+async def write_parts(run: Path, parts: Sequence[Part], station: str = "st1") -> None:
+    """Numbers count from 1, or go on where there are parts already."""
     clock, thread = SystemClock(), DeviceThread("store")
-    results = SqliteResults.of_file(run / "results.db", "st1", clock, thread, min_free_bytes=0)
+    results = SqliteResults.of_file(run / "results.db", station, clock, thread, min_free_bytes=0)
     await results.start()
     for seq, part in enumerate(parts, 1):
         verdict, reason, label = KINDS[part.kind]

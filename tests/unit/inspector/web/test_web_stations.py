@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from inspector.web.site import Site
 from inspector.web.strips import KEEP, Strip
 from inspector.web.words import LANGUAGES, speaking
 from tests.support.fake_daemon import FakeDaemon
-from tests.support.page import client_of, page_process, site_in, until
+from tests.support.page import page_process, reached, site_in, until
 from tests.support.record import Entry, write_record
 
 OFFLINE = {"ready": False, "offline_reason": 4}
@@ -41,14 +40,6 @@ async def daemon(tmp_path: Path) -> AsyncIterator[FakeDaemon]:
     await fake.stop()
 
 
-@asynccontextmanager
-async def reached(daemon: FakeDaemon) -> AsyncIterator[tuple[Site, httpx.AsyncClient]]:
-    site = site_in(daemon.run)
-    async with page_process(site) as origin, httpx.AsyncClient(base_url=origin) as client:
-        await until(lambda: site.feed.up)
-        yield site, client
-
-
 def told(screen: Screen, event: str) -> Iterator[Any]:
     """What waits for a screen, of one kind, oldest first; nothing waits afterwards."""
     while screen.waiting:
@@ -60,7 +51,7 @@ def told(screen: Screen, event: str) -> Iterator[Any]:
 async def test_a_fail_at_one_station_reaches_the_screens_of_that_station_alone(daemon: FakeDaemon) -> None:
     for station in ("left", "right", "left"):
         daemon.part(station=station)
-    async with reached(daemon) as (site, _):
+    async with reached(daemon.run) as (site, _):
         screens = {name: site.feed.open_screen(name) for name in ("left", "right", "")}
         seen = {name: [p["no"] for p in next(told(s, "hello"))["parts"]] for name, s in screens.items()}
         assert seen == {"left": [3, 1], "right": [2], "": [3, 1]}
@@ -75,7 +66,7 @@ async def test_a_fail_at_one_station_reaches_the_screens_of_that_station_alone(d
 async def test_each_screen_shows_its_own_station_and_the_present_word_of_every_other(daemon: FakeDaemon) -> None:
     daemon.part(station="left")
     daemon.part(Kind.SCRATCH, station="right")
-    async with reached(daemon) as (site, _):
+    async with reached(daemon.run) as (site, _):
         of = {name: list(told(site.feed.open_screen(name), "status"))[-1] for name in ("left", "right", "")}
         shown = {name: (s["station"], s["product"], s["mode"]) for name, s in of.items()}
         first = ("left", "turned disc", "inspect")
@@ -105,7 +96,7 @@ def test_a_tab_says_what_the_big_word_of_that_station_says() -> None:
 async def test_one_station_has_no_tabs_and_needs_no_name(tmp_path: Path) -> None:
     daemon = FakeDaemon(tmp_path)
     await daemon.start()
-    async with reached(daemon) as (site, client):
+    async with reached(daemon.run) as (site, client):
         page = await client.get("/")
         assert page.status_code == 200 and "set-cookie" not in page.headers and "/?station=" not in page.text
         assert list(told(site.feed.open_screen(), "status"))[-1]["tabs"] == []
@@ -115,7 +106,7 @@ async def test_one_station_has_no_tabs_and_needs_no_name(tmp_path: Path) -> None
 
 
 async def test_a_station_that_the_box_has_not_is_said_and_never_the_first_one_in_its_place(daemon: FakeDaemon) -> None:
-    async with reached(daemon) as (site, client):
+    async with reached(daemon.run) as (site, client):
         page = await client.get("/", params={"station": "<b>rihgt</b>"})
         stream = await client.get("/events", params={"station": "rihgt"})
         with pytest.raises(UnknownStation):
@@ -126,7 +117,7 @@ async def test_a_station_that_the_box_has_not_is_said_and_never_the_first_one_in
 
 
 async def test_the_address_says_the_station_and_this_browser_comes_back_to_it(daemon: FakeDaemon) -> None:
-    async with reached(daemon) as (_, client):
+    async with reached(daemon.run) as (_, client):
         first = await client.get("/")
         right = await client.get("/", params={"station": "right"})
         again = await client.get("/")
@@ -164,7 +155,7 @@ async def test_a_picture_of_any_station_is_served_and_waited_for(
     daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts = [daemon.part(kind, station=name) for name, kind in (("left", Kind.GOOD), ("right", Kind.SCRATCH))]
-    async with reached(daemon) as (site, client):
+    async with reached(daemon.run) as (site, client):
         for part in parts:
             assert (await client.get(f"/thumb/{part['no']}")).status_code == 200
             assert (await client.get(f"/preview/{part['preview']}")).status_code == 200
@@ -176,7 +167,7 @@ async def test_a_picture_of_any_station_is_served_and_waited_for(
 
 
 async def test_the_box_is_ready_when_every_station_is(daemon: FakeDaemon) -> None:
-    async with reached(daemon) as (site, client):
+    async with reached(daemon.run) as (site, client):
         assert (await client.get("/readyz")).status_code == 200
         daemon.others["right"] = OFFLINE
         daemon.push("status", daemon.status())
@@ -188,7 +179,7 @@ async def test_the_box_is_ready_when_every_station_is(daemon: FakeDaemon) -> Non
 async def test_a_message_is_encoded_once_for_each_language_and_station(
     daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with reached(daemon) as (site, _):
+    async with reached(daemon.run) as (site, _):
         for language in LANGUAGES:
             with speaking(language):
                 for name in ("left", "right", "right", ""):
@@ -206,7 +197,7 @@ async def test_a_message_is_encoded_once_for_each_language_and_station(
 
 
 async def test_screens_of_all_stations_together_are_bounded(daemon: FakeDaemon) -> None:
-    async with reached(daemon) as (site, _):
+    async with reached(daemon.run) as (site, _):
         for n in range(MAX_CLIENTS):
             site.feed.open_screen("right" if n % 2 else "left")
         with pytest.raises(FeedFull):
@@ -219,7 +210,7 @@ async def test_filmstrip_and_last_fail_from_before_the_daemons_start_are_each_st
     daemon = FakeDaemon(tmp_path)
     daemon.changes, daemon.others = {"station": "st1"}, {"st2": {}, "st3": {}}
     await daemon.start()
-    async with reached(daemon) as (site, _):
+    async with reached(daemon.run) as (site, _):
         await until(lambda: all(not site.feed.strip(n).fail.count for n in ("st1", "st2", "st3")))
         found = {n: [p["part_id"] for p in site.feed.strip(n).parts] for n in ("st1", "st2", "st3")}
         assert {tab["sign"] for tab in site.feed.tabs()} == {"waiting"}, "what was before the start is no news"
@@ -297,21 +288,6 @@ def test_every_alarm_names_its_station_and_those_of_the_box_none() -> None:
     assert alarms_view(urgent, "right")["alarms"][0]["id"] == "plc_verdict", "the most urgent first, whosever it is"
     alone = {"alarm_list": [alarm("camera", "camera")]}
     assert alarms_view(alone)["alarms"][0]["station"] == ""
-
-
-async def test_the_part_page_says_its_station_and_the_history_finds_by_it(daemon: FakeDaemon) -> None:
-    await write_record(daemon.run, [Entry(11)], pictures=False, station="left")
-    await write_record(daemon.run, [Entry(22)], pictures=False, station="right")
-    async with reached(daemon) as (_, client):
-        page, rows = await client.get("/part/2"), await client.get("/history", params={"station": "right"})
-        former = await client.get("/history", params={"station": "former"})
-    assert 'href="/history?station=right"' in page.text
-    assert "/part/2" in rows.text and "/part/1" not in rows.text
-    assert '<option value="right" selected>' in rows.text and '<td class="time">right</td>' in rows.text
-    assert '<option value="former" selected>' in former.text
-    async with client_of(site_in(daemon.run)) as alone:
-        plain = (await alone.get("/history")).text
-    assert '<option value="left"' not in plain and 'name="station"' in plain, "of one station there is no choice"
 
 
 async def test_a_part_of_a_station_that_the_status_does_not_name_is_of_another_version(tmp_path: Path) -> None:

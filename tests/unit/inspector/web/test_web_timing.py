@@ -27,7 +27,7 @@ def row(no: int, whole_ms: float, **changes: Any) -> dict[str, Any]:
     stages = {"trigger": 0, "opening": 0.3, "opened": 3.0, "grabbed": 9.0, "decided": whole_ms}
     return {
         "no": no, "kind": "accepted", "elapsed_ms": whole_ms, "stages": json.dumps(stages), "part_id": no,
-        "opened_utc_ms": 1_790_000_000_000 + no, "image": None, **changes,
+        "opened_utc_ms": 1_790_000_000_000 + no, "image": None, "station": "st1", **changes,
     }  # fmt: skip
 
 
