@@ -26,6 +26,7 @@ from inspector.web.words import in_each, language, speaking
 log = structlog.get_logger(__name__)
 
 MAX_CLIENTS = 64
+MAX_OF_ONE = MAX_CLIENTS // 2  # from one address: nobody alone keeps all others out
 QUEUE = 32  # messages that wait for a screen to begin
 SILENT_S = 5.0  # the daemon speaks every second; after this the connection is made anew
 RETRY_S = 0.3
@@ -33,7 +34,7 @@ FRESH_S = 2.0
 
 
 class FeedFull(InspectorError):
-    """As many screens are open as we serve."""
+    """As many screens are open as we serve, to all or to one address."""
 
 
 class UnknownStation(InspectorError):
@@ -60,11 +61,11 @@ Connect = Callable[[], AbstractAsyncContextManager[Daemon]]
 class Screen:
     """One open browser, in the language it was opened in. Its messages wait until `begin` says where they go.
 
-    station: the one that it follows; "": the first.
+    station: the one that it follows; "": the first. whose: of which address it is; "": the box's own.
     """
 
-    def __init__(self, station: str = "") -> None:
-        self.station, self.language = station, language()
+    def __init__(self, station: str = "", whose: str = "") -> None:
+        self.station, self.whose, self.language = station, whose, language()
         self.waiting: deque[bytes] = deque()
         self.ended = asyncio.Event()
         self._take: Callable[[bytes], None] | None = None
@@ -154,12 +155,14 @@ class Feed:
     def screens(self) -> int:
         return len(self._screens)
 
-    def open_screen(self, station: str = "") -> Screen:
+    def open_screen(self, station: str = "", whose: str = "") -> Screen:
         """A new browser, with all that it needs to draw first in its queue. Raises FeedFull, UnknownStation."""
         if len(self._screens) >= MAX_CLIENTS:
             raise FeedFull(f"{MAX_CLIENTS} screens are open")
+        if whose and sum(screen.whose == whose for screen in self._screens) >= MAX_OF_ONE:
+            raise FeedFull(f"{MAX_OF_ONE} screens of one address are open")
         self.strip(station)
-        screen = Screen(station)
+        screen = Screen(station, whose)
         name = self._name(station)
         screen.offer(encode("hello", self._hello(name, screen.language)))
         screen.offer(encode("link", {"up": self.up}))

@@ -9,12 +9,14 @@ from functools import partial
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 
+from inspector.office.throttle import address_key
 from inspector.store.names import heat_beside
 from inspector.web import media
-from inspector.web.access import may_still, visitor
+from inspector.web.access import address_of, may_still, visitor
 from inspector.web.alarm_views import alarms_view
 from inspector.web.feed import FeedFull, UnknownStation
 from inspector.web.filters import link
+from inspector.web.guard import is_loopback
 from inspector.web.open_file import OpenFile
 from inspector.web.placeholder import not_kept, wants_a_picture
 from inspector.web.records import Unreadable
@@ -78,9 +80,10 @@ def _no_station(site: Site, asked: str) -> Response:
 
 @router.get("/events")
 async def events(request: Request) -> Response:
-    feed = site_of(request).feed
+    feed, address = site_of(request).feed, address_of(request)
+    whose = "" if is_loopback(address) else address_key(address)
     try:
-        screen = feed.open_screen(request.query_params.get(STATION, ""))
+        screen = feed.open_screen(request.query_params.get(STATION, ""), whose)
     except FeedFull:
         return JSONResponse({"error": word("error.clients")}, 503, {"retry-after": "5"})
     except UnknownStation:

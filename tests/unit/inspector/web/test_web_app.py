@@ -249,6 +249,26 @@ async def test_the_screen_after_the_last_allowed_one_is_told_to_come_back(tmp_pa
             assert stream.status_code == 200
 
 
+async def test_one_address_cannot_take_the_places_of_all_others_also_behind_our_proxy(tmp_path: Path) -> None:
+    site = site_in(tmp_path)
+    async with page_process(site) as origin, AsyncExitStack() as stack:
+        limits = httpx.Limits(max_connections=feed.MAX_CLIENTS + 5)
+        client = await stack.enter_async_context(httpx.AsyncClient(base_url=origin, limits=limits))
+
+        async def opened(address: str = "") -> httpx.Response:
+            headers = {"x-forwarded-for": address} if address else {}  # as nginx on the box says it
+            return await stack.enter_async_context(client.stream("GET", "/events", headers=headers))
+
+        many = [await opened(f"2001:db8::{n + 1:x}") for n in range(feed.MAX_OF_ONE)]  # one machine may have a /64
+        assert {screen.status_code for screen in many} == {200}
+        refused = await opened("2001:db8::ffff")
+        assert refused.status_code == 503 and "retry-after" in refused.headers
+        assert (await opened("203.0.113.7")).status_code == 200, "another address has its place"
+        await many[0].aclose()
+        await until(lambda: site.feed.screens == feed.MAX_OF_ONE)
+        assert (await opened("2001:db8::2")).status_code == 200, "a place that was given back may be had again"
+
+
 async def test_a_screen_that_does_not_begin_is_dropped_and_holds_nothing() -> None:
     screen = Screen()
     for n in range(feed.QUEUE + 1):
