@@ -15,7 +15,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import apsw
 import structlog
 
 from inspector.control import ControlError, Handler, Params
@@ -23,6 +22,7 @@ from inspector.core.alarm_kinds import Kind as Alarm
 from inspector.core.errors import StoreError
 from inspector.core.ports import Clock
 from inspector.health import Health
+from inspector.store.database import UNREADABLE
 from inspector.store.farewell import FarewellError, Month, require_none_held
 from inspector.store.filing import Filing
 from inspector.store.holds import Holds
@@ -255,7 +255,7 @@ class Retention:
     async def _measure(self) -> None:
         try:
             self._growth = await self._thread.call(growth, self._files, int(self._clock.utc_s() * 1000))
-        except (apsw.Error, OSError) as exc:
+        except UNREADABLE as exc:
             await self._failed("how fast the record grows is not known", exc)
 
     async def _look_again(self) -> bool:
@@ -282,7 +282,7 @@ class Retention:
             else:
                 log.error("orphans: too many to be believed", found=look.doubt)
             self._aside = await self._thread.call(self._reconciler.set_aside)
-        except (apsw.Error, OSError) as exc:
+        except UNREADABLE as exc:
             await self._failed("orphans were not looked for", exc)
             if isinstance(exc, BROKEN):
                 await self._see_damage()

@@ -108,7 +108,7 @@ def reading(path: Path) -> Iterator[apsw.Connection]:
         db.set_busy_timeout(BUSY_MS)
         db.execute("BEGIN")
         yield db
-    except apsw.Error as exc:
+    except (apsw.Error, UnicodeDecodeError) as exc:
         raise StoreError(f"{path} cannot be read: {exc}") from exc
     finally:
         db.close()

@@ -6,9 +6,9 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 
-import apsw
 import structlog
 
+from inspector.store.database import UNREADABLE
 from inspector.store.holds import Holds
 from inspector.store.record_files import RecordFiles
 from inspector.store.shelf import Claim, Unknown
@@ -36,7 +36,7 @@ class RecordClaims:
             asked = (json.dumps(list(found)),)
             sql = "SELECT no FROM reviewed WHERE no IN (SELECT value FROM json_each(?))"
             reviewed = {no for (no,) in self._files.live().execute(sql, asked)}
-        except (apsw.Error, OSError) as exc:
+        except UNREADABLE as exc:
             self._files.forget()
             if self._readable:
                 log.warning("the record cannot be asked, so no picture is removed", error=str(exc))

@@ -20,6 +20,7 @@ BUSY_MS = 50  # nobody else writes; readers in WAL mode block no writer
 CHECKPOINT_PAGES = 256  # 1 MB of WAL: moved into the file between parts
 CHECKPOINT_AT_ONCE_PAGES = 8192  # 32 MB: moved inside a commit, so that the WAL stays bounded
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+UNREADABLE = (apsw.Error, OSError, UnicodeDecodeError)  # the last: of a damaged page a text may be none any more
 
 
 class Database:
@@ -77,7 +78,7 @@ class Database:
             db.execute("BEGIN IMMEDIATE")
             yield db
             db.execute("COMMIT")
-        except apsw.Error as exc:
+        except (apsw.Error, UnicodeDecodeError) as exc:
             raise self._error(exc) from exc
         finally:
             if db.in_transaction:
@@ -89,7 +90,7 @@ class Database:
         """Short questions outside a transaction."""
         try:
             yield self._usable()
-        except apsw.Error as exc:
+        except (apsw.Error, UnicodeDecodeError) as exc:
             raise self._error(exc) from exc
 
     def checkpoint(self) -> None:
@@ -115,7 +116,7 @@ class Database:
             raise StoreError(f"{self.path} is not open")
         return self._db
 
-    def _error(self, exc: apsw.Error) -> StoreError:
+    def _error(self, exc: apsw.Error | UnicodeDecodeError) -> StoreError:
         passing = isinstance(exc, apsw.FullError | apsw.BusyError | apsw.LockedError)
         full = self._db is not None and self._db.system_errno in _NO_ROOM and isinstance(exc, apsw.IOError)
         if passing or full:

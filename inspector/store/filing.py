@@ -16,6 +16,7 @@ import structlog
 from inspector.core.errors import StoreError
 from inspector.core.ports import Clock
 from inspector.store import regain
+from inspector.store.database import UNREADABLE
 from inspector.store.farewell import FarewellError, Month, file_of, look, remove
 from inspector.store.journal import RECENT, Journal
 from inspector.store.months import MonthFile, Schema, begin_of_month_ms, is_settled, month_files, month_of, month_path
@@ -135,20 +136,20 @@ class Filing:
     def _guarded_file(self) -> list[Filed]:
         try:
             return self._file()
-        except (apsw.Error, OSError, StoreError) as exc:
+        except (*UNREADABLE, StoreError) as exc:
             raise self._failed(exc) from exc
 
     def _guarded_late(self) -> dict[int, Late]:
         try:
             return self._take_late_images()
-        except (apsw.Error, OSError, StoreError) as exc:
+        except (*UNREADABLE, StoreError) as exc:
             raise self._failed(exc) from exc
 
     def _look(self, month: str) -> Month:
         try:
             self._rest()
             return look(self._journal.path, month, self._journal.holds.lots, Schema.of(self._reading()))
-        except (apsw.Error, OSError) as exc:
+        except UNREADABLE as exc:
             raise self._failed(exc) from exc
 
     def _salvage(self, path: Path) -> Salvaged:
@@ -157,14 +158,14 @@ class Filing:
             self._journal.check_room(path.stat().st_size)
             schema = Schema.of(self._reading())
             return salvage(path, schema, self._journal.next_no, int(self._clock.utc_s() * 1000))
-        except (apsw.Error, OSError, StoreError) as exc:
+        except (*UNREADABLE, StoreError) as exc:
             raise self._failed(exc) from exc
 
     def _damaged(self) -> dict[str, str]:
         try:
             self._rest()
             found = {path.name: fault_of(path) for path in month_files(self._journal.path)}
-        except (apsw.Error, OSError) as exc:
+        except UNREADABLE as exc:
             raise self._failed(exc) from exc
         return {name: fault for name, fault in found.items() if fault is not None}
 
@@ -177,7 +178,7 @@ class Filing:
     def _guarded_regain(self) -> int:
         try:
             return self._regain()
-        except (apsw.Error, OSError, StoreError) as exc:
+        except (*UNREADABLE, StoreError) as exc:
             raise self._failed(exc) from exc
 
     def _failed(self, exc: Exception) -> StoreError:

@@ -9,8 +9,10 @@ from typing import Any, TypeVar
 
 import apsw
 
+from inspector.store.database import UNREADABLE
+from inspector.store.named_rows import rows_of
 from inspector.store.record_files import BROKEN, RecordFiles
-from inspector.store.search import rows_of, search
+from inspector.store.search import search
 from inspector.threads import DeviceThread
 from inspector.web.records import Filters, Found, Row, Unreadable
 
@@ -98,7 +100,7 @@ class SqliteHistory:
                 if not self._files.leave_broken():
                     raise
             return question()
-        except (apsw.Error, OSError) as exc:
+        except UNREADABLE as exc:
             self._files.forget()
             raise Unreadable(f"{self._path} cannot be read: {exc}") from exc
 

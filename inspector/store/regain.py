@@ -124,7 +124,7 @@ def next_batch(results: Path) -> Batch | None:
             marks = ", ".join("?" * len(numbers))
             sql = f"SELECT * FROM earlier_deliveries WHERE no IN ({marks}) ORDER BY rowid"
             earlier = list(db.execute(sql, numbers))
-    except apsw.Error as exc:
+    except (apsw.Error, UnicodeDecodeError) as exc:
         raise StoreError(f"{copy_of(results)} cannot be read: {exc}") from exc
     then = replace(so_far, after_no=numbers[-1], rows=so_far.rows + len(taken))
     return Batch(_month(taken[0]), taken, earlier, then)

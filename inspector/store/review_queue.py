@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import apsw
 
+from inspector.store.named_rows import rows_of
 from inspector.store.shelf import Kind
 from plc.registers import Reason, Verdict
 
@@ -141,7 +142,7 @@ def class_names(db: apsw.Connection) -> list[str]:
         " SELECT (SELECT min(label) FROM inspections WHERE label > name) FROM names WHERE name IS NOT NULL)"
         " SELECT name FROM names WHERE name IS NOT NULL"
     )
-    return [name for (name,) in db.execute(sql)]
+    return [row["name"] for row in rows_of(db, sql, ())]
 
 
 def pictures_of_test_parts(db: apsw.Connection) -> list[str]:
@@ -168,14 +169,3 @@ def _in_both(live: apsw.Connection, month: apsw.Connection, first_no: int, last_
     left = [no for (no,) in live.execute(between, (max(low, first_no), min(high, last_no)))]
     here = "SELECT no FROM inspections WHERE no IN (SELECT value FROM json_each(?))"
     return [no for (no,) in month.execute(here, (json.dumps(left),))]
-
-
-def rows_of(db: apsw.Connection, sql: str, values: Sequence[object]) -> list[Row]:
-    """Rows by the names of their columns."""
-    cursor = db.execute(sql, tuple(values))
-    names: list[str] | None = None
-    found: list[Row] = []
-    for row in cursor:
-        names = names or [column[0] for column in cursor.get_description()]
-        found.append(dict(zip(names, row, strict=True)))
-    return found

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 import apsw
 
 from inspector.store.migrations import DISAGREES
+from inspector.store.named_rows import rows_of
 from inspector.web.records import Filters, Found, Row
 
 FIRST_WINDOW = 16_384  # numbers
@@ -121,13 +122,3 @@ def _numbers(db: apsw.Connection, from_utc_ms: int | None, to_utc_ms: int | None
         sql = "SELECT min(no), max(no) FROM inspections WHERE opened_utc_ms BETWEEN ? AND ?"
         low, high = db.execute(sql, (begin, end)).get
     return None if low is None else (int(low), int(high))
-
-
-def rows_of(db: apsw.Connection, sql: str, values: Sequence[object]) -> list[Row]:
-    cursor = db.execute(sql, tuple(values))
-    names: list[str] = []
-    found: list[Row] = []
-    for row in cursor:
-        names = names or [column[0] for column in cursor.get_description()]
-        found.append(dict(zip(names, row, strict=True)))
-    return found

@@ -76,10 +76,13 @@ def safe(value: object) -> Cell:
 
 
 def moment(utc_ms: int | None) -> str | None:
-    """ISO 8601 with milliseconds, in the station's time, with its offset."""
+    """ISO 8601 with milliseconds, in the station's time, with its offset; None also for what no calendar has."""
     if utc_ms is None:
         return None
-    return datetime.fromtimestamp(utc_ms / 1000, UTC).astimezone().isoformat(timespec="milliseconds")
+    try:
+        return datetime.fromtimestamp(utc_ms / 1000, UTC).astimezone().isoformat(timespec="milliseconds")
+    except (OverflowError, OSError, TypeError, ValueError):
+        return None
 
 
 def told_code(row: Row) -> int | None:

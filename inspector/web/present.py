@@ -213,21 +213,26 @@ def duration(seconds: float) -> str:
 
 def clock_time(utc_ms: int | None) -> str:
     """Time of day at the station."""
-    return time.strftime("%H:%M:%S", time.localtime(utc_ms / 1000)) if utc_ms else UNKNOWN
+    return _told_as("%H:%M:%S", utc_ms)
 
 
 def date_or_time(utc_ms: int | None) -> str:
     """Hours and minutes at the station, with the date where it is not today's."""
-    if not utc_ms:
-        return UNKNOWN
-    when = time.localtime(utc_ms / 1000)
-    today = when[:3] == time.localtime()[:3]
-    return time.strftime("%H:%M" if today else "%Y-%m-%d %H:%M", when)
+    today = _told_as("%Y-%m-%d", utc_ms) == time.strftime("%Y-%m-%d")
+    return _told_as("%H:%M" if today else "%Y-%m-%d %H:%M", utc_ms)
 
 
 def date_time(utc_ms: int | None) -> str:
     """Date and time at the station."""
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(utc_ms / 1000)) if utc_ms else UNKNOWN
+    return _told_as("%Y-%m-%d %H:%M:%S", utc_ms)
+
+
+def _told_as(form: str, utc_ms: int | None) -> str:
+    """UNKNOWN also for what no calendar has: of a damaged row a page shows what can be told."""
+    try:
+        return time.strftime(form, time.localtime(utc_ms / 1000)) if utc_ms else UNKNOWN
+    except (OverflowError, OSError, TypeError, ValueError):
+        return UNKNOWN
 
 
 def rounded(value: float) -> str:
