@@ -19,8 +19,9 @@ import apsw
 from inspector.core.errors import InspectorError, StoreError
 from inspector.store.database import sync_directory
 from inspector.store.months import MonthFile, Schema
+from inspector.store.named_rows import rows_of
 
-FINEST = 16  # numbers: about a page; smaller pieces of what cannot be read are not looked for
+FINEST = 16  # numbers: about a page; smaller pieces of a page that cannot be read are not looked for
 CHUNK = 2048  # numbers looked at in one go
 BUSY_MS = 5000
 _BROKEN = (apsw.NotADBError, apsw.CorruptError, apsw.IOError, apsw.SQLError)  # the last: the schema has lost the table
@@ -33,7 +34,7 @@ class NotDamaged(InspectorError):
 
 @dataclass(frozen=True, slots=True)
 class Salvaged:
-    """rows: that could be read; lost: numbers in pieces that could not, at most so many rows."""
+    """rows: that could be read; lost: that could not, by what an index still names, else at most so many."""
 
     rows: int
     lost: int
@@ -78,21 +79,67 @@ def salvage(path: Path, schema: Schema, highest: int, utc_ms: int) -> Salvaged:
 
 
 def _copy(path: Path, staged: Path, schema: Schema, highest: int) -> tuple[int, int]:
-    month, rows, lost = MonthFile(staged), 0, 0
+    month, copied, lost = MonthFile(staged), _Numbers(highest), 0
     month.open(schema)
     try:
         with closing(_opened(path)) as db:
             for begin in range(0, highest, CHUNK):
                 for piece in _pieces(db, begin, min(begin + CHUNK, highest)):
-                    if isinstance(piece, int):
-                        lost += piece
-                        continue
-                    some = [{name: row[name] for name in schema.columns if name in row} for row in piece]
-                    month.put(some, _earlier(db, [row["no"] for row in some]))
-                    rows += len(some)
+                    lost += piece if isinstance(piece, int) else _put(month, db, schema, piece, copied)
+            lost = _fetch_missed(month, db, schema, copied, lost)
     finally:
         month.close()
-    return rows, lost
+    return copied.count, lost
+
+
+def _put(month: MonthFile, db: apsw.Connection, schema: Schema, rows: Sequence[Row], copied: _Numbers) -> int:
+    """Take rows over; how many of them are none: of a lost sector all is 0, and a row without a station is no row."""
+    some = [{name: row[name] for name in schema.columns if name in row} for row in rows]
+    try:
+        month.put(some, _earlier(db, [row["no"] for row in some]))
+    except StoreError as exc:
+        if not isinstance(exc.__cause__, apsw.ConstraintError):
+            raise
+        if len(rows) == 1:
+            return 1
+        middle = len(rows) // 2
+        return sum(_put(month, db, schema, half, copied) for half in (rows[:middle], rows[middle:]))
+    for row in some:
+        copied.add(row["no"])
+    return 0
+
+
+def _fetch_missed(month: MonthFile, db: apsw.Connection, schema: Schema, copied: _Numbers, lost: int) -> int:
+    """A page out of order ends a search before its end, silently. The rows that an index names and that were not found
+    are asked for one by one; returns how many are lost. lost: what is known of it where no index can be read."""
+    missed: list[int] = []
+    try:
+        for (no,) in db.execute("SELECT no FROM inspections INDEXED BY inspections_by_time"):
+            if copied.lacks(no):
+                missed.append(no)
+    except _BROKEN:
+        return max(lost, len(missed))
+    for no in missed:
+        for piece in _pieces(db, no - 1, no):
+            if not isinstance(piece, int):
+                _put(month, db, schema, piece, copied)
+    return sum(map(copied.lacks, missed))
+
+
+class _Numbers:
+    """A set of numbers from 1 to `highest`, a bit each."""
+
+    def __init__(self, highest: int) -> None:
+        self._bits, self._highest, self.count = bytearray(highest // 8 + 1), highest, 0
+
+    def add(self, no: int) -> None:
+        if self.lacks(no):
+            self._bits[no >> 3] |= 1 << (no & 7)
+            self.count += 1
+
+    def lacks(self, no: int) -> bool:
+        """True for one that may be of a row, and was not added."""
+        return 0 < no <= self._highest and not self._bits[no >> 3] >> (no & 7) & 1
 
 
 def _opened(path: Path) -> apsw.Connection:
@@ -101,7 +148,7 @@ def _opened(path: Path) -> apsw.Connection:
     return db
 
 
-def _pieces(db: apsw.Connection, after: int, to: int) -> Iterator[list[Row] | int]:
+def _pieces(db: apsw.Connection, after: int, to: int) -> Iterator[Sequence[Row] | int]:
     """Rows with after < no <= to; a number: of so many numbers nothing can be read."""
     try:
         if found := _rows(db, after, to):
@@ -115,9 +162,9 @@ def _pieces(db: apsw.Connection, after: int, to: int) -> Iterator[list[Row] | in
         yield from _pieces(db, middle, to)
 
 
-def _rows(db: apsw.Connection, after: int, to: int) -> list[Row]:
-    cursor = db.execute("SELECT * FROM inspections NOT INDEXED WHERE no > ? AND no <= ? ORDER BY no", (after, to))
-    return [dict(zip((name for name, *_ in cursor.get_description()), row, strict=True)) for row in cursor]
+def _rows(db: apsw.Connection, after: int, to: int) -> Sequence[Row]:
+    sql = "SELECT * FROM inspections NOT INDEXED WHERE no > ? AND no <= ? ORDER BY no"
+    return rows_of(db, sql, (after, to))
 
 
 def _earlier(db: apsw.Connection, numbers: Sequence[int]) -> list[Sequence[Any]]:

@@ -20,7 +20,7 @@ from inspector.store.salvage import NotDamaged, aside_of, fault_of
 from tests.support.box import MONTH, lived_in
 from tests.support.disks import quick_folder
 from tests.support.keeping import Keeping, keeping
-from tests.support.months import Calendar, file_all, keep_few, numbers, reading
+from tests.support.months import HELD, Calendar, file_all, keep_few, numbers, reading
 from tests.support.store import BY
 
 PARTS = 200
@@ -144,3 +144,22 @@ async def test_a_backup_finds_the_damage_leaves_that_month_out_and_removes_no_ol
     assert backup_found(box.state) == [], "another file lies there"
     assert make(box.cfg, box.config).left_out == () and not whole.exists()
     assert (last_run(box.state) or {})["damaged"] == {}
+
+
+@pytest.mark.parametrize("noise", [False, True])
+@pytest.mark.parametrize("sector", range(1, 8))
+async def test_a_lost_sector_costs_the_rows_in_it_and_how_many_is_told(state, monkeypatch, sector, noise):
+    keep_few(monkeypatch)
+    clock = Calendar("2026-01-10")
+    async with keeping(state, clock=clock) as box:
+        month = await january(box, clock)
+        leaves, mode, data = pages_of_rows(month), month.stat().st_mode, bytearray(month.read_bytes())
+        at = 4096 * leaves[len(leaves) // 2] + 512 * sector
+        data[at : at + 512] = random.Random(sector).randbytes(512) if noise else bytes(512)
+        month.chmod(0o640)
+        month.write_bytes(data)
+        month.chmod(mode)
+        done = await box.ask("salvage_month", month="2026-01")
+        filed = PARTS - HELD
+        assert done["rows"] >= filed - 10 and done["rows"] + done["lost"] == filed
+        assert set(await seen_by_the_page(box)) <= set(range(1, PARTS + 1))
