@@ -24,7 +24,6 @@ from inspector.store.counts import (
 from inspector.store.database import Database
 from plc.registers import Reason, Verdict
 
-MAX_STATIONS = 8
 MAX_WAITING = 1000  # rows in memory that no commit has taken yet
 
 
@@ -76,13 +75,11 @@ class Ledger:
             undecided = db.changes()
             db.execute("UPDATE inspections SET delivery = 'unknown' WHERE delivery IS NULL")
             unstamped = db.changes()
-            ids = list(db.execute(
-                "SELECT station, trigger_id, no FROM inspections ORDER BY no DESC LIMIT ?", (MAX_STATIONS * recent,)
-            ))  # fmt: skip
+            ids = _newest_ids(db, recent)
             self.plc_parts = dict(list(db.execute("SELECT station, raw FROM plc_parts")))
             self._heads = {station: read_heads(db, station) for station in stations_of(db)}
         self._recount(self._heads)
-        return Recovered(self._boot, undecided, unstamped, next_no, tuple(reversed(ids)))
+        return Recovered(self._boot, undecided, unstamped, next_no, ids)
 
     def keep(self, no: int, columns: rows.Columns, station: str = "", begins: Sequence[Begin] = ()) -> None:
         """Take changes of a row, and the periods that begin with it; they go with the next commit.
@@ -209,3 +206,15 @@ class Ledger:
         with self._database.transaction() as db:
             self._write_growth(db)
             db.execute("UPDATE boots SET ended_utc_ms = ? WHERE boot = ?", (utc_ms, self._boot))
+
+
+def _newest_ids(db: apsw.Connection, recent: int) -> tuple[tuple[str, int, int], ...]:
+    """As Recovered.recent; of each station as many, or a busy one would push out those of a slow one."""
+    stations = (
+        "WITH RECURSIVE names (name) AS (SELECT min(station) FROM inspections UNION ALL"
+        " SELECT (SELECT min(station) FROM inspections WHERE station > name) FROM names WHERE name IS NOT NULL)"
+        " SELECT name FROM names WHERE name IS NOT NULL"
+    )
+    of_one = "SELECT station, trigger_id, no FROM inspections WHERE station = ? ORDER BY no DESC LIMIT ?"
+    found = [row for (name,) in db.execute(stations) for row in list(db.execute(of_one, (name, recent)))]
+    return tuple(sorted(((str(name), int(id_), int(no)) for name, id_, no in found), key=lambda row: row[2]))

@@ -105,3 +105,22 @@ async def test_a_closed_journal_leaves_nobody_waiting(tmp_path):
     async with asyncio.timeout(1):
         with pytest.raises(StoreError):
             await results.stamp(done, told(done))
+
+
+async def test_a_busy_station_does_not_push_out_the_ids_of_a_slow_one_over_a_restart(tmp_path, monkeypatch):
+    """An id that stands at the PLC and that is not known would get a second row."""
+    monkeypatch.setattr("inspector.store.journal.RECENT", 2)
+    thread = DeviceThread("store")
+    for life in (1, 2):
+        journal = Journal(tmp_path / "results.db", SystemClock(), thread, min_free_bytes=0)
+        await journal.start()
+        slow, busy = (SqliteResults(journal, name, SystemClock()) for name in ("st1", "st2"))
+        if life == 1:
+            for seq in (7, 8, 9):
+                await part(slow, seq)
+            for seq in range(1, 21):
+                await part(busy, seq)
+        await journal.close()
+    assert [id_ for _, id_, _ in journal.recovered.recent] == [8, 9, 19, 20]
+    assert slow.last_id() == 9 and busy.last_id() == 20
+    thread.close()
