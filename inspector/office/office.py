@@ -162,6 +162,7 @@ class Office:
         return account.person
 
     async def log_out(self, token: str, actor: str) -> None:
+        """actor "": who has just logged in anew stays, and the entry of that says so."""
         await self.write(self._leave, token, actor)
 
     async def change_password(self, person: Person, old: str, new: str, address: str) -> str:
@@ -233,7 +234,8 @@ class Office:
 
     def _leave(self, db: apsw.Connection, token: str, actor: str) -> None:
         sessions.end(db, token)
-        audit.append(db, self._utc_ms(), actor, "logout", "")
+        if actor:
+            audit.append(db, self._utc_ms(), actor, "logout", "")
 
     def _add(self, db: apsw.Connection, actor: str, name: str, roles: frozenset[Role], hashed: str) -> int:
         now = self._utc_ms()

@@ -142,11 +142,12 @@ def _repeated(form: Form) -> str:
 async def _entered(request: Request, token: str, wanted: str, *, logged_out: bool = False) -> Response:
     """On to a page of ours, with the new session's token; the session that was open here before is ended."""
     before, office = person_of(request), site_of(request).office
+    person = await office.visitor(token)
     if before is not None and not logged_out:
-        await office.log_out(visitor_of(request).token, before.name)
+        stays = person is not None and person.no == before.no
+        await office.log_out(visitor_of(request).token, "" if stays else before.name)
     answer = RedirectResponse(own_path(wanted), 303)
     remember(answer, request, token)
-    person = await office.visitor(token)
     if person is not None and person.language:  # theirs, in whatever browser they come with
         keep(answer, person.language)
     return answer

@@ -13,6 +13,7 @@ async def test_who_came_and_did_not_leave_was_there_and_nobody_after_the_longest
     office: OfficeInTest, clock: Clock
 ) -> None:
     await first_admin(office)
+    clock.pass_s(Lifetime().whole_ms / 1000 + 1)  # hers is over
     _, token = await someone(office, "otto", [])
     came_ms, whole_ms = clock.utc_ms, Lifetime().whole_ms
     otto = Present("otto", came_ms)
@@ -32,3 +33,9 @@ async def test_who_came_and_did_not_leave_was_there_and_nobody_after_the_longest
     again_ms = clock.utc_ms
     assert await there(again_ms + whole_ms) == [Present("otto", again_ms)]
     assert await there(again_ms + whole_ms + 1) == []
+
+
+async def test_the_first_admin_is_there_from_the_first_start_on(office: OfficeInTest, clock: Clock) -> None:
+    await first_admin(office)
+    found = await office.read(logged_in, clock.utc_ms, Lifetime().whole_ms)
+    assert [one.name for one in found] == ["Anna"]

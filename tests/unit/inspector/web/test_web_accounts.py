@@ -11,8 +11,9 @@ import httpx
 import pytest
 
 from inspector.core.errors import StoreError
-from inspector.office.office import Office
+from inspector.office.office import Office, now_utc_ms
 from inspector.office.person import Role
+from inspector.office.presence import logged_in
 from inspector.web import body, words
 from inspector.web.site import Site
 from tests.support.office import PASSWORD, make_hashes_cheap
@@ -132,6 +133,16 @@ async def test_log_out_ends_the_session_and_not_only_the_cookie(admin: Browser, 
     assert answer.status_code == 303 and "inspector-local" not in admin.cookies
     admin.cookies.set("inspector-local", token)
     assert (await admin.get("/me")).status_code == 401
+
+
+async def test_who_logs_in_anew_over_an_open_session_is_there_still_and_the_former_session_is_over(
+    admin: Browser, site: Site
+) -> None:
+    former = admin.cookies["inspector-local"]
+    await admin.submit("/log-in", {"name": "Anna", "password": PASSWORD}, page="/me")  # from a tab that was older
+    assert (await admin.get("/me")).status_code == 200 and await site.office.visitor(former) is None
+    present = await site.office.read(logged_in, now_utc_ms(), site.office.life.whole_ms)
+    assert [one.name for one in present] == ["Anna"]
 
 
 async def test_a_token_from_before_log_in_is_no_session_after_it(site: Site, admin: Browser) -> None:
