@@ -13,6 +13,7 @@ from inspector.control import ControlError
 from inspector.controls import Controls
 from inspector.core.clock import SystemClock
 from inspector.core.errors import StoreError
+from inspector.stations import _taken_offline
 from inspector.store.results import SqliteResults
 from tests.support.store import store
 
@@ -94,3 +95,13 @@ async def test_a_start_on_a_full_disk_asks_for_nobodys_hand_unless_somebody_had_
         assert await journal.call(book.recall, "st1", "inspector", 2) is None
         with pytest.raises(StoreError, match="the disk is full"):
             await journal.call(book.recall, "st2", "inspector", 2)
+
+
+async def test_a_start_that_cannot_read_who_took_a_station_offline_keeps_it_offline(tmp_path: Path) -> None:
+    async with store(tmp_path / "results.db") as results:
+        journal: Any = results._journal
+        shared: Any = SimpleNamespace(journal=journal, store=SimpleNamespace(call=journal.call))
+        section: Any = SimpleNamespace(id="st1")
+        assert await _taken_offline(section, shared, 1) is None
+        journal._database.close()
+        assert await _taken_offline(section, shared, 1) is not None

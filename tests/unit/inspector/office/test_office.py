@@ -51,6 +51,14 @@ async def test_of_two_first_admins_at_once_one_is_made(office: OfficeInTest) -> 
     assert len(await office.read(people.everyone)) == 1
 
 
+async def test_of_two_who_use_a_one_time_code_at_once_one_chooses_the_password(office: OfficeInTest) -> None:
+    await first_admin(office)
+    _, code = await office.add("Anna", "otto", [])
+    both = [office.choose_password("otto", code, f"{who} {PASSWORD}", f"of {who}") for who in ("otto", "eve")]
+    results = await asyncio.gather(*both, return_exceptions=True)
+    assert sorted(type(r).__name__ for r in results) == ["Refused", "str"]
+
+
 @pytest.mark.parametrize(
     ("password", "key"),
     [

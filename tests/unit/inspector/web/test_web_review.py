@@ -70,6 +70,16 @@ async def test_a_label_is_kept_and_answered_with_what_the_line_said(tmp_path: Pa
     assert "False-reject share" in shown.text and "Image-judged, 1 parts" in shown.text
 
 
+async def test_nobody_labels_a_picture_that_is_gone(tmp_path: Path) -> None:
+    await write_parts(tmp_path, MIX)
+    async with page(tmp_path) as client:
+        for picture in tmp_path.glob("pictures/reject/*/*.png"):
+            picture.unlink()
+        answer = await client.post("/review/label", json=body(1, "scratch"))
+        assert answer.status_code == 404 and "error" in answer.json()
+        assert (await client.post("/review/label", json=body(2))).status_code == 200
+
+
 def test_a_share_of_errors_is_rounded_up_and_never_reads_as_none() -> None:
     few, none = (Estimate(share, 1.0, 3, 0, Basis.IMAGE) for share in (1 / 30_000, None))
     shown = [view["value"] for view in figures_view(Figures(few, none, few, 1, 2, 0, 0))]
