@@ -84,7 +84,10 @@ class WholeRecord:
 
 
 def numbers_between(db: apsw.Connection, from_utc_ms: int, to_utc_ms: int) -> tuple[int, int] | None:
-    """The first and the last number opened in a stretch of time, both ends included; None: none was."""
+    """The first and the last number opened in a stretch of time, both ends included; None: none was.
+
+    Of a clock that was set back the newest rows are not those with the newest times.
+    """
     first, last = (
         db.execute(
             "SELECT no FROM inspections WHERE opened_utc_ms BETWEEN ? AND ?"
@@ -93,7 +96,11 @@ def numbers_between(db: apsw.Connection, from_utc_ms: int, to_utc_ms: int) -> tu
         ).get
         for order in ("ASC", "DESC")
     )
-    return None if first is None else (min(first, last), max(first, last))
+    if first is None:
+        return None
+    sql = "SELECT max(no) FROM inspections WHERE no > ? AND +opened_utc_ms BETWEEN ? AND ?"  # few, or none
+    newer = db.execute(sql, (max(first, last), from_utc_ms, to_utc_ms)).get
+    return min(first, last), newer or max(first, last)
 
 
 def kept(db: apsw.Connection, first_no: int, last_no: int, kinds: Sequence[Kind]) -> list[Row]:

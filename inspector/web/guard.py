@@ -104,7 +104,10 @@ def _is_foreign(headers: Headers) -> bool:
         return True
     if origin is None or (origin == "null" and site is not None):
         return False
-    return urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
+    try:
+        return urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
+    except ValueError:
+        return True
 
 
 def host_name(host: str) -> str:

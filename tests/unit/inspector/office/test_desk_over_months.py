@@ -52,6 +52,19 @@ async def test_queues_and_figures_are_the_same_before_while_and_after_rows_move_
                 assert again.row["no"] == 3, "a part of a past month can be labelled"
 
 
+async def test_parts_that_came_after_the_clock_was_set_back_are_reviewed_and_counted_at_once(tmp_path: Path) -> None:
+    clock, path = Calendar(), tmp_path / "results.db"
+    async with filed(path, clock) as (results, _):
+        for seq, clock.date in enumerate(("2026-01-10T11:00", "2026-01-10T12:00", "2026-01-10T11:30"), 1):
+            done = await part(results, seq, FAIL)
+            results.note_image(done.no, f"reject/0000000/{done.no:010d}.png")
+        await results.alive()
+        async with reading(path) as history:
+            with open_labels(tmp_path / "office.db") as labels:
+                seen, _, figures = await _seen(Desk(labels, history.ask_all))
+                assert seen == [1, 2, 3] and figures.rejected == 3
+
+
 async def _seen(desk: Desk) -> tuple[list[int], tuple[str, ...], Figures]:
     waiting = await desk.waiting("anna", ALL, 100)
     numbers = sorted(row["no"] for row in waiting.rows)

@@ -262,7 +262,7 @@ async def test_a_script_is_refused_in_words_that_it_can_show_and_a_form_on_a_pag
         ({}, True), ({"origin": "http://127.0.0.1:8080"}, True), ({"sec-fetch-site": "same-origin"}, True),
         ({"sec-fetch-site": "same-origin", "origin": "null"}, True), ({"sec-fetch-site": "cross-site"}, False),
         ({"sec-fetch-site": "same-site"}, False), ({"origin": "https://evil.example"}, False),
-        ({"origin": "null"}, False),
+        ({"origin": "null"}, False), ({"origin": "http://["}, False),
         ({"origin": "http://127.0.0.1:8081"}, False), ({"sec-fetch-site": "same-origin", "origin": "http://x"}, False),
         ({"sec-fetch-site": "cross-site", "origin": "http://127.0.0.1:8080"}, False),
     ],
