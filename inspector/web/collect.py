@@ -42,7 +42,7 @@ WORDS = (
 async def collect(request: Request) -> Response:
     site, desk = site_of(request), desk_of(request)
     try:
-        names, regions = await classes_of(desk, site.feed.status), await site.office.read(collecting.regions)
+        names, regions = await classes_of(site, desk), await site.office.read(collecting.regions)
         tally, problem = await _tally(site), ""
     except (Unreadable, StoreError):
         names, regions, tally, problem = (), {}, None, word("history.unreadable")

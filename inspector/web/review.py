@@ -8,6 +8,7 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any, TypeVar
 
+import apsw
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import JSONResponse, Response
 
@@ -51,7 +52,7 @@ async def review(request: Request) -> Response:
     days = _days(request)
     try:
         figures = await desk.figures(*_since(desk, days))
-        classes = await classes_of(desk, site.feed.status)
+        classes = await classes_of(site, desk)
     except (Unreadable, StoreError):
         figures, classes = None, ()
     problem = word("history.unreadable") if figures is None else ""
@@ -113,7 +114,7 @@ async def label(request: Request) -> Response:
         if not await _has_picture(site, desk, no):
             return refused(404, "review.gone")
         said = await desk.say(
-            no, name, _acceptable(name, site.feed.status), known_person(request).name, ticket,
+            no, name, await _acceptable(site, name), known_person(request).name, ticket,
             note.strip(), _box(sent.get("box")),
         )  # fmt: skip
     except (ValueError, TypeError, OverflowError):  # Infinity is a number to a browser
@@ -260,18 +261,43 @@ def _days(request: Request) -> int:
     return int(asked) if asked in map(str, DAYS) else DAYS[1]
 
 
-async def classes_of(desk: Desk, status: Mapping[str, Any]) -> tuple[str, ...]:
-    """What may pass first, then what models and people named; a name keeps its key until a model brings others."""
-    return tuple(name for name in dict.fromkeys((*_may_pass(status), *await desk.classes())) if name != GOOD)
+async def classes_of(site: Site, desk: Desk) -> tuple[str, ...]:
+    """What may pass first, then what models and people named; a name keeps its key until a model brings others.
+
+    Raises Unreadable, StoreError.
+    """
+    names = (*await _may_pass(site), *await desk.classes())
+    return tuple(name for name in dict.fromkeys(names) if name != GOOD)
 
 
-def _acceptable(label: str, status: Mapping[str, Any]) -> bool | None:
-    return None if label == UNSURE else label == GOOD or label in _may_pass(status)
+async def _acceptable(site: Site, label: str) -> bool | None:
+    """Raises Unreadable."""
+    return None if label == UNSURE else label == GOOD or label in await _may_pass(site)
 
 
-def _may_pass(status: Mapping[str, Any]) -> tuple[str, ...]:
-    """Names of the running bundle's classes that may pass, from the daemon's last word."""
-    limits = status.get("limits")
+async def _may_pass(site: Site) -> tuple[str, ...]:
+    """Names of the classes that may pass: of what judges at any station by the daemon's last word, else of what judged
+    last. A label keeps what it is told here, also where the daemon is silent or nothing can be loaded.
+
+    Raises Unreadable.
+    """
+    status = site.feed.status
+    running = [_good_labels(line.get("limits")) for line in status.get("stations") or [status]]
+    if found := tuple(dict.fromkeys(name for names in running for name in names)):
+        return found
+    try:
+        settings = json.loads(await site.records.ask(_newest_settings))
+    except ValueError:
+        return ()
+    return _good_labels(settings.get("limits"))
+
+
+def _newest_settings(db: apsw.Connection) -> str:
+    found: str | None = db.execute("SELECT settings FROM model_revs ORDER BY model_rev DESC LIMIT 1").get
+    return found or "{}"
+
+
+def _good_labels(limits: object) -> tuple[str, ...]:
     names = limits.get("good_labels") if isinstance(limits, Mapping) else None
     return tuple(name for name in names if isinstance(name, str)) if isinstance(names, list) else ()
 

@@ -6,9 +6,10 @@ import json
 import re
 import shutil
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
+import apsw
 import pytest
 
 from inspector.core.estimates import Basis, Estimate
@@ -184,6 +185,34 @@ async def test_a_class_of_the_bundle_that_may_pass_counts_as_good(tmp_path: Path
             assert 'data-label="polished" data-key="1"' in (await client.get("/review")).text
             for no, name in ((1, "polished"), (3, "scratch")):
                 await client.post("/review/label", json=body(no, name))
+            assert site.desk is not None
+            given = {no: kept[0].said.acceptable for no, kept in (await site.desk.labels.between(1, 9)).items()}
+    finally:
+        site.close()
+    assert given == {1: True, 3: False}
+
+
+@pytest.mark.parametrize("station", [None, "st1"])
+async def test_a_class_that_may_pass_counts_as_good_also_where_the_daemon_is_silent_or_the_first_station_collects(
+    tmp_path: Path, station: str | None
+) -> None:
+    await write_parts(tmp_path, MIX)
+    judging = {"good_labels": ["good", "polished"]}
+    with closing(apsw.Connection(str(tmp_path / "results.db"))) as db:
+        content = json.dumps({"limits": judging})
+        db.execute("INSERT INTO recipe_revisions VALUES (1, 1, '{}', 0, 'config', '')")
+        db.execute(
+            "INSERT INTO model_revs VALUES (1, 'disc-1-abc', 1, 1, ?, 0)", (content if station is None else "{}",)
+        )
+    site = site_in(tmp_path)
+    if station is not None:
+        first, second = {"station": station, "limits": None}, {"station": "st2", "limits": judging}
+        site.feed._keep({**first, "stations": [first, second]})
+    try:
+        async with reviewer_of(site) as client:
+            assert 'data-label="polished" data-key="1"' in (await client.get("/review")).text
+            for no, name in ((1, "polished"), (3, "scratch")):
+                assert (await client.post("/review/label", json=body(no, name))).status_code == 200
             assert site.desk is not None
             given = {no: kept[0].said.acceptable for no, kept in (await site.desk.labels.between(1, 9)).items()}
     finally:
