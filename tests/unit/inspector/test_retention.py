@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -18,9 +19,10 @@ from inspector.core.errors import StoreError
 from inspector.health import Alarm, Health
 from inspector.retention_commands import told_of_look
 from inspector.store import reconcile, reserve
-from inspector.store.farewell import FarewellError, sha256_of
+from inspector.store.farewell import FarewellError, Month, sha256_of
 from inspector.store.holds import HoldError
 from inspector.store.images import Stock
+from inspector.store.record_files import RecordFiles
 from inspector.store.reserve import Growth
 from inspector.store.shelf import Bounds, Claim, Kind, Pile
 from tests.support.disks import quick_folder
@@ -327,6 +329,25 @@ async def test_a_lot_put_on_hold_while_pictures_of_its_month_go_keeps_all_that_a
         assert sorted(image for image, _ in rows if image is not None) == of_month and len(of_month) > 8
         assert all((image is None) is (why == "room") for image, why in rows)
         assert not list(box.results._journal._database._db.execute("SELECT * FROM months_gone"))
+
+
+async def test_a_lot_put_on_hold_after_the_last_look_at_its_month_stops_the_note_that_it_goes(box):
+    journal = box.results._journal
+    month = Month("2026-01", box.state / "results-2026-01.db", "0", 1, 1, (), frozenset({"A"}))
+    assert await box.ask("hold_lot", lot="A", reason="complaint")
+    with pytest.raises(FarewellError, match="lots on hold: A"):
+        await journal.note_gone(month, "quinn", "full")
+    assert not list(journal._database._db.execute("SELECT * FROM months_gone"))
+
+
+async def test_a_picture_that_gave_way_while_it_was_looked_for_is_not_missing(box, monkeypatch):
+    done = await box.part(1)
+    await box.written()
+    late = [(done.no, f"reject/0000000/{done.no + 1:010d}.png")]  # as its row said a moment ago
+    monkeypatch.setattr(reconcile.Reconciler, "_missing", lambda *_: iter(late))
+    reconciler = reconcile.Reconciler(box.pictures, box.state / "aside", RecordFiles(box.state / "results.db"))
+    assert reconciler.look(time.time() + 2 * reconcile.GRACE_S).missing == {}
+    reconciler._files.forget()
 
 
 async def test_a_hold_that_comes_after_the_word_that_a_month_goes_is_answered_once_it_is_gone(state, monkeypatch):

@@ -67,6 +67,8 @@ async def test_after_a_kill_no_number_can_mean_two_parts(path, tmp_path):
         for file in path.parent.glob("results.db*"):
             shutil.copy(file, copy)
         told_but_lost = await part(results, 2)
+    async with store(copy / "results.db"):
+        """A life without a part, that ends in order."""
     async with store(copy / "results.db") as results:
         assert (await part(results, 3)).no > max(first.no, told_but_lost.no)
 
