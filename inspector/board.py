@@ -13,6 +13,7 @@ import numpy as np
 
 from inspector.control_wire import ControlError
 from inspector.core.details import AND, Detail
+from inspector.core.errors import FrameError
 from inspector.core.ports import Clock
 from inspector.core.types import Inspection, Limits
 from inspector.health import Health
@@ -20,7 +21,7 @@ from inspector.link import LinkState
 from inspector.store.counts import Counts, Scope, Tallies
 from inspector.store.images import ArchiveState
 from inspector.store.names import heat_name, picture_name
-from plc.registers import OfflineReason
+from plc.registers import OfflineReason, Reason
 
 RECENT = 100  # parts that a new screen is told of
 CYCLES = 1000  # newest parts that the percentiles are of
@@ -64,9 +65,9 @@ class Board:
     def __post_init__(self) -> None:
         self._started_s = self.clock.monotonic_s()
 
-    def saw(self, done: Inspection) -> None:
-        """One more part, or one more refused trigger."""
-        message = part_message(done, self.about.station, int(self.clock.utc_s() * 1000))
+    def saw(self, done: Inspection, error: BaseException | None = None) -> None:
+        """One more part, or one more refused trigger. error: why it was not inspected."""
+        message = part_message(done, self.about.station, int(self.clock.utc_s() * 1000), error)
         self._parts.appendleft(message)
         if not message["refused"]:
             self._cycles_ms.append(done.elapsed_ms)
@@ -158,10 +159,11 @@ def tallies_message(tallies: Tallies) -> list[Message]:
     ]  # fmt: skip
 
 
-def part_message(done: Inspection, station: str, utc_ms: int) -> Message:
+def part_message(done: Inspection, station: str, utc_ms: int, error: BaseException | None = None) -> Message:
     """One part as other processes are told of it. A part counts as what the PLC was told."""
     p, told = done.prediction, done.delivery
     pictured = "grabbed" in done.stamps
+    unfit = done.outcome.reason is Reason.IMAGE_QUALITY and isinstance(error, FrameError)
     return {
         "station": station, "no": done.no, "trigger_id": done.trigger.seq, "part_id": done.trigger.part_id,
         "utc_ms": utc_ms,
@@ -172,6 +174,7 @@ def part_message(done: Inspection, station: str, utc_ms: int) -> Message:
         "elapsed_ms": round(done.elapsed_ms, 2), "preview": picture_name(done.no) if pictured else None,
         "heat": heat_name(done.no) if p is not None and p.anomaly_map is not None else None,
         "test_part": done.trigger.test_part, "refused": not pictured and "accepted" not in done.stamps,
+        "measured": str(error) if unfit else "",  # the light check comes first, whatever is wrong in the picture
     }  # fmt: skip
 
 

@@ -239,7 +239,7 @@ def finish_station(begun: Begun, port: StationPort, archive: ImageArchive) -> Ru
     def watch(done: Inspection, error: BaseException | None) -> None:
         health.saw(done, error)
         running.lost.saw(error, shared.clock.monotonic_s())
-        board.saw(done)
+        board.saw(done, error)
         running.tell_health()  # at once: a part that drops READY must not be followed by another trigger
 
     view, gate = StationArchive(archive, view_of(section, judging)), judging.gate(section.mode)

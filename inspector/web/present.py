@@ -67,7 +67,7 @@ def part_view(part: Message, mode: str = "") -> View:
         "sign": sign,
         "word": word(f"sign.{sign}"),
         "text": word("refused.why", why=why.text) if part.get("refused") else why.text,
-        "hint": why.hint,
+        "hint": _measured(part) or why.hint,
         "urgent": code == TEST_NOT_AS_EXPECTED,  # the station let a known-bad part through
         "part_id": str(part["part_id"]),
         "trigger_id": str(part["trigger_id"]),
@@ -79,6 +79,13 @@ def part_view(part: Message, mode: str = "") -> View:
         "preview": part.get("preview"),
         "heat": part.get("heat"),
     }
+
+
+def _measured(part: Message) -> str:
+    """What was measured in a picture that was not fit to be judged, beside its limits; "": it was, or is not known."""
+    found = part.get("measured")
+    unfit = (part["code"], part["reason"]) == (Verdict.NOT_INSPECTED, Reason.IMAGE_QUALITY)
+    return word("reason.image_quality.measured", detail=in_words(found)) if found and unfit else ""
 
 
 def status_view(status: Message) -> View:

@@ -28,7 +28,8 @@ PHONE = (390, 844)
 STALE_WITHIN_S = 2.0
 OVER_THE_EDGE = """() => {
     const of = (id) => document.querySelector(id).getBoundingClientRect(), verdict = of('#verdict');
-    const inside = ['#verdict-word', '#verdict-text', '#verdict-facts'].filter((id) => of(id).bottom > verdict.bottom);
+    const texts = ['#verdict-word', '#verdict-text', '#verdict-hint', '#verdict-facts'];
+    const inside = texts.filter((id) => of(id).bottom > verdict.bottom);
     const below = ['.counts', '.states', '#alarms-card', '.who'].filter((id) => of(id).bottom > innerHeight);
     const lines = of('.who').top > of('nav').bottom - 1 ? ['two lines of links'] : [];
     return [...inside, ...below, ...lines];
@@ -127,6 +128,8 @@ async def test_tabs_fit_every_screen_say_what_the_others_show_and_lead_there(
         for name, kind in zip(names[:3], (Kind.GOOD, Kind.SCRATCH, Kind.EMPTY), strict=True):
             fake.part(kind, station=name)
         fake.part(Kind.GOOD, station=names[5], code=4, reason=114)
+        measured = "zone bottom_right: sharpness 12345.6 is outside 1000.0 to 10000.0"
+        fake.part(Kind.EMPTY, station=names[2], reason=102, measured=measured)  # as half a part is told
         tabs = ["PASS", "FAIL", "FAULT", "NOT READY", "READY", "MONITOR", "READY", "READY"]
         seen = await open_page(origin)
         await seen.page.context.add_cookies([{"name": "inspector-local", "value": token, "url": origin}])
@@ -156,6 +159,11 @@ async def test_tabs_fit_every_screen_say_what_the_others_show_and_lead_there(
         await seen.page.goto(f"{origin}/language/zh?to=/?station={names[1]}")
         await seen.page.wait_for_selector("#stations [data-sign=notready] .word:text('未就绪')")
         await seen.page.screenshot(path=shots / "line-eight-stations-zh.png")
+        for language, told in (("zh", "实测右下：清晰度 12345.6"), ("en", "bottom right: sharpness 12345.6")):
+            await seen.page.goto(f"{origin}/language/{language}?to=/?station={names[2]}")
+            await seen.page.wait_for_selector(f"#verdict-hint:has-text('{told}')")
+            assert await seen.page.evaluate(OVER_THE_EDGE) == [], "what was measured fits beside the word"
+            await seen.page.screenshot(path=shots / f"line-picture-unfit-{language}.png")
         phone = await open_page(origin, f"/?station={names[1]}", size=PHONE)
         await shows(phone.page, "FAIL", tabs)
         assert await phone.page.evaluate("document.documentElement.scrollWidth <= innerWidth")

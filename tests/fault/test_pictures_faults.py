@@ -77,8 +77,11 @@ async def test_a_picture_without_light_or_with_too_much_is_no_verdict_of_the_mod
             assert (result.code, result.reason) == QUALITY
             assert line.row(result)["confidence"] is None
         alarm = await line.alarm("picture not fit to be judged")
+        told = [part["measured"] for part in await line.act("recent", station="st1")]
     assert text in alarm["cause"] and "lamps" in action_of(alarm)
+    assert len(told) >= 2 and text in told[0] and text in told[1], "the screen says what was measured in each"
     await line.good()
+    assert (await line.act("recent", station="st1"))[0]["measured"] == ""
     assert (await line.status())["alarms"] == [], "one good picture ends it"
 
 

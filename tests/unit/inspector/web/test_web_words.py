@@ -93,6 +93,23 @@ def test_a_missed_challenge_part_is_urgent() -> None:
     assert "NOT" in explain(6, 0, "scratch").text
 
 
+def test_a_picture_that_was_not_fit_says_what_was_measured_in_it_and_another_fault_does_not() -> None:
+    unfit = {**PART, "code": 4, "reason": 102, "measured": "zone top_left: brightness 12.3 is outside 40.0 to 90.0"}
+    said = part_view(unfit)
+    assert said["text"] == "Light or sharpness of the picture out of limits"
+    assert "top left: brightness 12.3 is outside 40.0 to 90.0" in said["hint"] and "whole part" in said["hint"]
+    with words.speaking("zh"):
+        assert "实测左上：亮度 12.3 超出 40.0 至 90.0" in part_view(unfit)["hint"]
+    for other in (
+        {"code": 1},
+        {"reason": 101},
+        {"measured": ""},
+        {"code": 5},
+    ):
+        assert "brightness 12.3" not in part_view({**unfit, **other})["hint"]
+    assert part_view({k: v for k, v in unfit.items() if k != "measured"})["hint"], "of an older daemon, or the record"
+
+
 def test_a_station_that_does_not_say_ready_is_not_ready() -> None:
     for said in (False, None, "yes", 1):
         view = status_view({"ready": said, "offline_reason": 4})
