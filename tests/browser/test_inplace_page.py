@@ -10,7 +10,7 @@ import pytest
 from inspector.office.person import Role
 from tests.browser.test_maintenance_page import write_figures
 from tests.support.browser import Open, log_in
-from tests.support.office import first_admin, make_hashes_cheap, someone
+from tests.support.office import PASSWORD, first_admin, make_hashes_cheap, someone
 from tests.support.page import page_process, site_in
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
@@ -71,3 +71,29 @@ async def test_a_log_in_that_ended_and_a_page_that_does_not_answer_are_told_in_p
         assert await page.evaluate("window.done") is None and seen.foreign == []
         await page.click("#notice a")
         assert page.url == f"{origin}/log-in?next=/maintenance%3Ftrend%3Dcpu_temp"
+
+
+async def test_figures_that_are_not_told_any_more_turn_pale_until_they_are_again(
+    open_page: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_hashes_cheap(monkeypatch)
+    write_figures(tmp_path)
+    site = site_in(tmp_path)
+    async with page_process(site) as origin:
+        await first_admin(site.office)
+        await someone(site.office, "Fitz", [Role.MAINTENANCE])
+        seen = await log_in(open_page, origin, "Fitz", "/maintenance")
+        page = seen.page
+        await page.clock.install()
+        await page.goto(f"{origin}/maintenance")
+        (cookie,) = [one for one in await page.context.cookies() if one["name"] == "inspector-local"]
+        await site.office.log_out(cookie["value"], "Fitz")
+        await page.clock.run_for(11_000)
+        await page.wait_for_function("() => document.getElementById('notice').innerText.startsWith('You are not')")
+        assert await page.locator("#measures[data-old]").count() == 1, "they are of a moment ago"
+        token = await site.office.log_in("Fitz", PASSWORD, "another tab")
+        await page.context.add_cookies([{"name": cookie["name"], "value": token, "url": origin}])
+        await page.clock.run_for(11_000)
+        await page.wait_for_selector("#notice", state="hidden")
+        assert await page.locator("[data-old]").count() == 0
+        seen.errors.clear()

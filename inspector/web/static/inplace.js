@@ -10,8 +10,8 @@ function tell(detail, text) {
   notice.textContent = text;
 }
 
-function old(detail, is) {
-  if (byItself(detail)) detail.target.toggleAttribute("data-old", is);
+function old(detail, is) { // the piece that asked: what went wrong is told in another place
+  if (byItself(detail)) detail.requestConfig.target.toggleAttribute("data-old", is);
 }
 
 document.body.addEventListener("htmx:beforeRequest", (event) => {
