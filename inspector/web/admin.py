@@ -14,7 +14,7 @@ from inspector.office.person import Role
 from inspector.office.refused import Refused
 from inspector.web.access import known_person
 from inspector.web.accounts import status_of, told
-from inspector.web.pages import site_of
+from inspector.web.pages import Number, site_of
 from inspector.web.said import in_words
 from inspector.web.words import word
 from plc.tls import TlsError, read_certificate
@@ -39,7 +39,7 @@ async def add(request: Request) -> Response:
 
 
 @router.post("/admin/people/{no}/roles")
-async def set_roles(request: Request, no: int) -> Response:
+async def set_roles(request: Request, no: Number) -> Response:
     roles = (await request.form()).getlist("roles")
     try:
         await site_of(request).office.set_roles(known_person(request).name, no, _roles(roles))
@@ -49,7 +49,7 @@ async def set_roles(request: Request, no: int) -> Response:
 
 
 @router.post("/admin/people/{no}/disabled")
-async def set_disabled(request: Request, no: int) -> Response:
+async def set_disabled(request: Request, no: Number) -> Response:
     disabled = (await request.form()).get("disabled") == "yes"
     try:
         await site_of(request).office.set_disabled(known_person(request).name, no, disabled)
@@ -59,7 +59,7 @@ async def set_disabled(request: Request, no: int) -> Response:
 
 
 @router.post("/admin/people/{no}/code")
-async def new_code(request: Request, no: int) -> Response:
+async def new_code(request: Request, no: Number) -> Response:
     office = site_of(request).office
     try:
         code = await office.reset_password(known_person(request).name, no)

@@ -212,6 +212,8 @@ async def _sent(request: Request, keys: set[str]) -> dict[str, str]:
         raise BadRequest("no JSON") from exc
     if not isinstance(found, dict) or found.keys() != keys or not all(isinstance(v, str) for v in found.values()):
         raise BadRequest("not these keys")
+    if not all(text.isprintable() for text in found.values()):
+        raise BadRequest("no text of one line")
     return found
 
 

@@ -18,7 +18,7 @@ from inspector.web.access import visitor
 from inspector.web.detail import detail_view
 from inspector.web.export import older_than
 from inspector.web.filters import COMMON, BadFilter, filters_of, form_of, link, number, stations_to_ask
-from inspector.web.pages import site_of
+from inspector.web.pages import Number, site_of
 from inspector.web.present import View, date_or_time, date_time, time_zone
 from inspector.web.records import Found, Row, Unreadable
 from inspector.web.review import part_labels
@@ -65,7 +65,7 @@ async def history(request: Request) -> Response:
 
 
 @readable("/part/{no}")
-async def part(request: Request, no: int) -> Response:
+async def part(request: Request, no: Number) -> Response:
     site = site_of(request)
     try:
         row = await site.records.row(no)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from functools import partial
+from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Request
+from fastapi import Path as PathParameter
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 
 from inspector.office.throttle import address_key
@@ -32,6 +34,7 @@ FRESH = {"cache-control": "private, max-age=600"}
 STATION = "station"  # in the address, and in this browser's memory
 KEPT_S = 365 * 24 * 3600
 MOST_SHOWN = 40  # characters of a name that is none
+Number = Annotated[int, PathParameter(ge=0, lt=2**63)]  # of an inspection or a person, as the databases take one
 router = APIRouter()
 readable = partial(router.api_route, methods=["GET", "HEAD"])
 
@@ -111,7 +114,7 @@ async def preview(request: Request, name: str) -> Response:
 
 
 @readable("/thumb/{no}")
-async def thumb(request: Request, no: int) -> Response:
+async def thumb(request: Request, no: Number) -> Response:
     """A part's picture as small as the filmstrip shows it, kept in memory."""
     site = site_of(request)
     if (known := site.thumbs.get(no)) is None:
@@ -149,7 +152,7 @@ async def _preview(site: Site, name: str) -> tuple[bytes, str]:
 
 
 @readable("/picture/{no}")
-async def picture(request: Request, no: int) -> Response:
+async def picture(request: Request, no: Number) -> Response:
     """The kept picture of a part, under the name that its row holds; no name comes from the browser."""
     site = site_of(request)
     try:
@@ -159,7 +162,7 @@ async def picture(request: Request, no: int) -> Response:
 
 
 @readable("/heat/{no}")
-async def heat(request: Request, no: int) -> Response:
+async def heat(request: Request, no: Number) -> Response:
     """The heat map that was kept beside it."""
     site = site_of(request)
     try:

@@ -14,6 +14,7 @@ from inspector.core.errors import StoreError
 from inspector.office.office import Office, now_utc_ms
 from inspector.office.person import Role
 from inspector.office.presence import logged_in
+from inspector.office.sessions import csrf_of
 from inspector.web import body, words
 from inspector.web.site import Site
 from tests.support.office import PASSWORD, make_hashes_cheap
@@ -235,6 +236,12 @@ async def test_a_write_without_the_token_of_its_own_session_is_refused(admin: Br
     assert "Eve" not in (await admin.get("/admin")).text
     good = await admin.post("/admin/people", data={"name": "Eve"}, headers={"x-csrf-token": await admin.token()})
     assert good.status_code == 200 and "Eve" in good.text
+
+
+async def test_the_token_of_no_cookie_which_anybody_can_make_logs_nobody_in(admin: Browser, site: Site) -> None:
+    async with browser_of(site) as browser:
+        form = {"name": "Anna", "password": PASSWORD, "csrf": csrf_of("")}
+        assert (await browser.post("/log-in", data=form)).status_code == 403 and not browser.cookies
 
 
 async def test_a_script_is_refused_in_words_that_it_can_show_and_a_form_on_a_page(admin: Browser, site: Site) -> None:

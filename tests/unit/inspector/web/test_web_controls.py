@@ -62,6 +62,12 @@ async def test_online_everything_is_refused_offline_it_is_done_and_an_operator_o
         ):  # fmt: skip
             status, text = await send(ida, "force", {"name": name, "value": value})
             assert status == 400 and told in text
+        token = {"x-csrf-token": await ida.token("/controls"), "content-type": "application/json"}
+        for what, body in (
+            ("force", rb'{"name": "STATUS.ERROR", "value": "\ud800"}'),
+            ("release", rb'{"name": "\ud800"}'),
+        ):
+            assert (await ida.post(f"/controls/{what}", content=body, headers=token)).status_code == 400
         assert (await send(ida, "force", {"name": "STATUS.ERROR"}))[0] == 400
         assert (await send(ida, "run", {"parts": "0"}))[0] == 409 and (await send(ida, "run", {"parts": "x"}))[0] == 400
 

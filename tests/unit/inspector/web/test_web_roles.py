@@ -221,3 +221,15 @@ async def test_a_parts_page_names_who_was_logged_in_when_it_came_to_people_alone
             assert "Logged in then" not in (await stranger.get("/part/2", headers=HTML)).text
     finally:
         site.close()
+
+
+@pytest.mark.parametrize("no", ["9223372036854775808", "9" * 30, "-1"])
+async def test_a_number_that_no_database_takes_is_of_nothing_that_there_is(tmp_path: Path, no: str) -> None:
+    await write_record(tmp_path, [Entry(101)])
+    site = site_in(tmp_path)
+    async with people_of(site, [[Role.ADMIN]]) as (admin,):
+        for page in ("part", "picture", "heat", "thumb"):
+            assert (await admin.get(f"/{page}/{no}")).status_code == 404, page
+        for what in ("roles", "disabled", "code"):
+            assert (await admin.submit(f"/admin/people/{no}/{what}", {})).status_code == 404, what
+    site.close()
