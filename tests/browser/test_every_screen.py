@@ -27,6 +27,15 @@ ONE_ROW = """() => {
     return {height: of(top).height, tops: Math.max(...tops) - Math.min(...tops), clock};
 }"""
 
+HEAD = """() => {
+    const of = (n) => n.getBoundingClientRect(), top = document.querySelector('.top'), nav = top.querySelector('nav');
+    if (document.querySelector('#unheeded')) document.querySelector('#unheeded').textContent = '9';
+    const tops = [...top.children].filter((n) => of(n).width).map((n) => of(n).bottom - of(n).height / 2);
+    const lines = new Set([...nav.children].filter((n) => of(n).width).map((n) => Math.round(of(n).top))).size;
+    return {height: of(top.querySelector('nav')).height, tops: Math.max(...tops) - Math.min(...tops), lines,
+        hidden: nav.scrollWidth - nav.clientWidth};
+}"""
+
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
 
@@ -68,4 +77,19 @@ async def test_on_a_panel_the_head_of_the_line_is_one_row_with_the_clock_whateve
     row = await page.evaluate(ONE_ROW)
     assert row["tops"] < row["height"] < 56 and row["clock"] > 40, row
     assert wrong == []
+    await page.context.close()
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+async def test_on_a_panel_every_head_is_one_row_that_hides_no_link(
+    browser: Any, box: tuple[Site, str, str], language: str
+) -> None:
+    site, origin, token = box
+    page, _ = await opened(browser, origin, token, language)
+    addresses = {screen.address.partition("?")[0] for screen in await screens_of(site, token) if screen.known}
+    assert {"/admin", "/admin/audit", "/maintenance"} < addresses
+    for address in sorted(addresses - {"/"}):  # whose head holds more, see above
+        await page.goto(origin + address)
+        row = await page.evaluate(HEAD)
+        assert row["tops"] < row["height"] and row["lines"] == 1 and row["hidden"] <= 0, (address, row)
     await page.context.close()
