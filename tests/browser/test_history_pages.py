@@ -13,6 +13,14 @@ from tests.support.browser import Open, Watched
 from tests.support.page import page_process, site_in
 from tests.support.record import Entry, line_of, write_record, write_settings
 
+DRAWN_IN_TEXT_COLOUR = """() => {
+    const canvas = document.querySelector('#plot canvas'), hex = getComputedStyle(document.documentElement);
+    const wanted = parseInt(hex.getPropertyValue('--text').trim().slice(1), 16);
+    const all = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+    for (let at = 0; at < all.length; at += 4)
+        if (all[at + 3] > 250 && (all[at] << 16 | all[at + 1] << 8 | all[at + 2]) === wanted) return true;
+    return false;
+}"""
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
 WIDE, PHONE = (1280, 800), (390, 844)
@@ -110,6 +118,16 @@ async def test_the_slowest_cycles_are_seen_with_where_their_time_went(
     await page.click("#slowest td:last-child a >> nth=0")
     await page.wait_for_selector("#sum")
     await fits(watched)
+
+
+async def test_the_course_of_the_cycle_time_is_drawn_anew_when_the_panel_turns_dark(
+    origin: str, open_page: Open
+) -> None:
+    page = (await open_page(origin, "/timing")).page
+    await page.wait_for_selector("#plot canvas")
+    for scheme in ("dark", "light"):
+        await page.emulate_media(color_scheme=scheme)
+        await page.wait_for_function(DRAWN_IN_TEXT_COLOUR)
 
 
 async def test_a_filter_and_older_parts_come_without_a_new_page_and_the_way_back_shows_what_was_there(

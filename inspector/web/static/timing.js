@@ -45,4 +45,8 @@ function show() {
 }
 
 show();
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { // a canvas keeps the colours it was drawn in
+  document.getElementById("plot")?.replaceChildren();
+  show();
+});
 document.body.addEventListener("htmx:afterSwap", show);

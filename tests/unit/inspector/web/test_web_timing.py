@@ -6,6 +6,7 @@ import io
 import json
 import re
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,28 @@ def test_every_stage_that_has_a_word_has_its_place_in_the_cycle_and_its_colour()
     assert named == set(CYCLE)
     sheet = (Path(timing.__file__).parent / "static" / "pages.css").read_text("utf-8")
     assert {int(n) for n in re.findall(r"\.tone-(\d+) \{", sheet)} == set(range(len(CYCLE)))
+
+
+def test_the_colours_of_the_stages_stand_out_from_their_card_and_from_each_other_in_light_and_dark() -> None:
+    static = Path(timing.__file__).parent / "static"
+    for scheme in (0, 1):  # light and dark
+        (panel,) = re.findall(r"--panel: (#[0-9a-f]{6})", static.joinpath("base.css").read_text("utf-8"))[scheme::2]
+        found = re.findall(r"\.tone-\d+ \{ fill: (#[0-9a-f]{6})", static.joinpath("pages.css").read_text("utf-8"))
+        tones = found[scheme * len(CYCLE) : (scheme + 1) * len(CYCLE)]
+        assert len(tones) == len(CYCLE) and min(contrast(tone, panel) for tone in tones) >= 3
+        assert min(contrast(*pair) for pair in pairwise(tones)) >= 2
+
+
+def contrast(one: str, other: str) -> float:
+    """As WCAG 2 has it, of two colours such as #1c2226."""
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def luminance(colour: str) -> float:
+    parts = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
+    linear = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
+    return sum(share * c for share, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
 async def test_a_slow_cycle_with_a_picture_shows_it_small_and_one_without_shows_none(tmp_path: Path) -> None:
