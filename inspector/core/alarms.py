@@ -158,7 +158,7 @@ class Alarms:
             raise AlarmRefused("shelving needs a reason")
         life.shelved_until_s = now_s + seconds
         until = utc_ms + round(seconds * 1000)
-        life.last = replace(life.last, shelved_until_utc_ms=until, shelved_by=actor, shelved_why=why.strip())
+        life.last = replace(_told(life), shelved_until_utc_ms=until, shelved_by=actor, shelved_why=why.strip())
         return [_note(life, Event.SHELVED, utc_ms, actor)]
 
     def unshelve(self, id_: str, actor: str, utc_ms: int) -> list[Change]:
@@ -205,8 +205,9 @@ class Alarms:
         kind = KINDS.get(life.last.key)
         if now_s - life.gone_from_s < (OFF_S if kind is None else kind.off_s):
             return []
+        changes = [_step(life, Event.CLEARED, utc_ms)]
         life.gone_from_s = life.now = None
-        return [_step(life, Event.CLEARED, utc_ms)]
+        return changes
 
 
 def _unborn(condition: Condition, utc_ms: int) -> Change:
@@ -243,7 +244,7 @@ def _unshelve(life: _Life, utc_ms: int, actor: str) -> Change:
 def _step(
     life: _Life, event: Event, utc_ms: int, *, actor: str = BOX, problem: Problem | None = None
 ) -> Change:  # fmt: skip
-    last = life.last
+    last = _told(life)  # with the figures that everybody sees
     if problem is not None:
         last = replace(
             last, key=problem.kind.key, params=problem.params, cause=str(problem), priority=problem.kind.priority,

@@ -25,7 +25,7 @@ def alarm_view(alarm: Message, first: str = "") -> View:
     """One alarm of the status message, with all its texts. first: of several stations; "": there is one."""
     id_, phase = str(alarm["id"]), str(alarm.get("phase", ""))
     priority, until = str(alarm.get("priority", HIGH)), alarm.get("shelved_until_utc_ms")
-    ending = alarm.get("ending") is True  # it is over: what follows from it is true no more
+    over = alarm.get("ending") is True or phase == Phase.CLEARED  # what follows from it is true no more
     by, why = str(alarm.get("shelved_by", "")), str(alarm.get("shelved_why", ""))
     return {
         "id": id_,
@@ -33,7 +33,7 @@ def alarm_view(alarm: Message, first: str = "") -> View:
         "help": help_of("alarm", alarm.get("key")),
         "station": station_text(whose(alarm, first)),
         "cause": _said(alarm, ".cause"),
-        "consequence": "" if ending else _said(alarm, ".consequence"),
+        "consequence": "" if over else _said(alarm, ".consequence"),
         "action": _said(alarm, ".action"),
         "priority": priority,
         "priority_text": _known(f"priority.{priority}", priority),

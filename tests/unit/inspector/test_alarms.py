@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from inspector.alarm_keeper import AlarmKeeper, conditions_of
 from inspector.control import ControlError
-from inspector.core.alarm_kinds import CRITICAL, KINDS, Kind
+from inspector.core.alarm_kinds import CRITICAL, KINDS, OFF_S, Kind
 from inspector.core.alarms import ACTIVE, MAX_SHELVE_S, AlarmRefused, Alarms, Change, Condition, Event, Phase
 from inspector.core.clock import SystemClock
 from inspector.health import WATCHED, Health
@@ -168,6 +168,18 @@ def test_figures_that_grow_are_shown_as_they_are_and_make_no_new_alarm(line):
     for count in (1, 2, 3):
         line.see(Condition("gap", Kind.GAP.of(count=count)), for_s=1)
     assert line.alarms.listed()[0].params == {"count": 3} and line.events() == [Event.RAISED]
+
+
+def test_what_a_person_shelves_and_what_is_over_has_the_figures_that_everybody_saw_last(line):
+    for count in (1, 7):
+        line.see(Condition("gap", Kind.GAP.of(count=count)), for_s=1)
+    line.shelve("gap", seconds=1)
+    line.see(for_s=OFF_S + 2)
+    assert line.phase("gap") is Phase.CLEARED
+    assert [(c.event, c.params["count"]) for c in line.changes] == [
+        (Event.RAISED, 1), (Event.SHELVED, 7), (Event.UNSHELVED, 7), (Event.CLEARED, 7)
+    ]  # fmt: skip
+    assert line.alarms.listed()[0].params == {"count": 7} and "7" in line.alarms.listed()[0].cause
 
 
 @pytest.mark.parametrize("seconds", [0, -1, MAX_SHELVE_S + 1, float("nan"), float("inf")])

@@ -244,8 +244,10 @@ async def test_the_journal_is_bounded_and_never_forgets_how_an_alarm_stands(
 
 
 @pytest.mark.parametrize("language", words.LANGUAGES)
-def test_what_followed_from_an_alarm_that_is_over_is_not_said_while_it_waits_to_clear(language: str) -> None:
+def test_what_followed_from_an_alarm_is_not_said_once_it_is_over(language: str) -> None:
     with words.speaking(language):
         stands, ends = (alarm_view(message(Kind.STORE, ending=over)) for over in (False, True))
-    assert stands["consequence"] and ends["consequence"] == ""
+        over = alarm_view(message(Kind.STORE, phase=Phase.CLEARED))  # and nobody took note of it
+    assert stands["consequence"] and ends["consequence"] == over["consequence"] == ""
+    assert over["cause"] and over["action"], "what it was, and what to do about it, stays"
     assert ends["phase_text"] == words.read_catalog(language)["alarms.phase.ending"] != stands["phase_text"]
