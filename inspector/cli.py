@@ -122,6 +122,7 @@ def export_rows(
 ) -> None:
     """Write the record's rows as CSV, newest first, with the columns' keys as header. The daemon may run meanwhile.
 
+    Exit status 1: nothing was written, or rows of a damaged month are missing in it.
     Examples: inspector export rows station.toml --csv all.csv;
     inspector export rows station.toml --csv lot.csv --lot L-2026-47 --verdict 2;
     inspector export rows station.toml --csv may.csv --from 2026-05-01 --to 2026-05-31T23:59

@@ -63,10 +63,10 @@ def hold(
     inspector hold station.toml L-2026-47 --release --reason "complaint 17 is closed"
     """
     from inspector.config import load_config
-    from inspector.retention_commands import ask
+    from inspector.retention_commands import hold_lot
 
-    ask(load_config(config), "release_lot" if release else "hold_lot", {"lot": lot, "reason": reason})
-    typer.echo(f"lot {lot} is {'released' if release else 'on hold'}")
+    for line in hold_lot(load_config(config), lot, reason, release=release):
+        typer.echo(line)
 
 
 def reconcile(

@@ -10,22 +10,53 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import apsw
+
 from inspector.asking import ask_daemon
 from inspector.config import AppConfig
 from inspector.core.errors import InspectorError
 from inspector.store.database import sync_directory
 from inspector.store.farewell import file_of, sha256_of
+from inspector.store.history import SqliteHistory
 from inspector.store.reconcile import GRACE_S
+from inspector.store.salvage import fault_of
+from inspector.threads import DeviceThread
+from inspector.web.records import Filters, Unreadable
 
 
 class MonthError(InspectorError):
-    """The month was not written, or what was written cannot be read."""
+    """The month was not written, is damaged, or what was written cannot be read."""
 
 
 def ask(cfg: AppConfig, method: str, params: Mapping[str, Any], patience_s: float = 60.0) -> Any:
     """Ask the daemon as who is logged in at the box. Raises ControlError, NoDaemon."""
     actor = f"{_user()} at the box"
     return asyncio.run(ask_daemon(cfg.paths.run / "control.sock", actor, method, params, patience_s))
+
+
+def hold_lot(cfg: AppConfig, lot: str, reason: str, *, release: bool) -> list[str]:
+    """Put a lot on hold, or let it go. Raises ControlError, NoDaemon."""
+    ask(cfg, "release_lot" if release else "hold_lot", {"lot": lot, "reason": reason})
+    done = f"lot {lot} is {'released' if release else 'on hold'}"
+    if release or asyncio.run(_is_on_record(cfg, lot)):
+        return [done]
+    return [
+        done,
+        "No part of it is on record yet. If there should be some: the name must be exactly as the PLC sends it.",
+    ]
+
+
+async def _is_on_record(cfg: AppConfig, lot: str) -> bool:
+    """Whether a part of the lot is; True, too, where nobody can tell."""
+    history = SqliteHistory(cfg.paths.state / "results.db", DeviceThread("records"))
+    try:
+        async for _ in history.export(Filters(lot=lot)):
+            return True
+        return False
+    except Unreadable:
+        return True
+    finally:
+        history.close()
 
 
 def told_of_look(found: Mapping[str, Any]) -> list[str]:
@@ -53,12 +84,14 @@ def told_of_look(found: Mapping[str, Any]) -> list[str]:
 def export_month(cfg: AppConfig, month: str, folder: Path) -> list[str]:
     """Copy a month's file, read the copy back, and write its checksum beside it; nothing here changes.
 
-    Raises FarewellError, MonthError.
+    One that is damaged is not copied: whoever has a copy with a checksum lets the month go. Raises FarewellError,
+    MonthError.
     """
     source = file_of(cfg.paths.state / "results.db", month)
     target = folder / source.name
     sums = folder / f"{source.name}.sha256"
     staged = folder / f".{source.name}.new"
+    _require_whole(source, month)
     try:
         before = sha256_of(source)
         folder.mkdir(parents=True, exist_ok=True)
@@ -109,6 +142,19 @@ def salvage_month(cfg: AppConfig, month: str) -> list[str]:
         f"{done['rows']} rows of {month} could be read and are in the record again; at most {done['lost']} could not",
         f"the damaged file is kept as {done['aside']}: a backup's file of this month, if it is whole, is better",
     ]
+
+
+def _require_whole(source: Path, month: str) -> None:
+    """Raises MonthError."""
+    try:
+        fault = fault_of(source)
+    except (apsw.Error, OSError) as exc:
+        raise MonthError(f"{source.name} cannot be read: {exc}") from exc
+    if fault is not None:
+        raise MonthError(
+            f"{source.name} is damaged, and was not exported ({' '.join(fault.split())}). Put the file of a backup "
+            f"in its place, or run `inspector salvage CONFIG {month}`; then export it"
+        )
 
 
 def _user() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import apsw
@@ -43,7 +44,8 @@ async def test_at_the_box_a_lot_is_held_and_released_and_a_month_goes_after_its_
         await line.ready()
         config = str(line.config)
 
-        assert await command(line, "hold", config, "L-1", "--reason", "complaint") == (0, "lot L-1 is on hold\n")
+        status, said = await command(line, "hold", config, "L-1", "--reason", "complaint")
+        assert status == 0 and said.startswith("lot L-1 is on hold\nNo part of it is on record yet.")
         status, said = await command(line, "hold", config, "L-1", "--reason", "again")
         assert status == 1 and "error: lot L-1 is on hold already" in said
         status, said = await command(line, "hold", config, "L-1", "--release", "--reason", "closed")
@@ -90,13 +92,19 @@ def test_without_a_daemon_and_without_a_month_nothing_is_said_to_be_done(tmp_pat
     for month in ("2026-05", "x"):
         with pytest.raises(FarewellError):
             export_month(cfg, month, tmp_path / "out")
-    (tmp_path / "results-2026-05.db").write_bytes(b"x")
+    month = tmp_path / "results-2026-05.db"
+    month.write_bytes(b"x" * 4096)
+    with pytest.raises(MonthError, match="is damaged, and was not exported"):
+        export_month(cfg, "2026-05", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    month.unlink()
+    with closing(apsw.Connection(str(month))) as db:
+        db.execute("CREATE TABLE inspections (no INTEGER PRIMARY KEY)")
     export_month(cfg, "2026-05", tmp_path / "out")
     with pytest.raises(MonthError, match="already"):
         export_month(cfg, "2026-05", tmp_path / "out")
     with pytest.raises(MonthError, match="cannot be read"):
         forget_month(cfg, "2026-05", tmp_path / "nothing", "x", with_pictures=False)
-    month = tmp_path / "results-2026-05.db"
     (tmp_path / "linked.db").hardlink_to(month)
     (tmp_path / "named.db").symlink_to(month)
     for itself in (month, tmp_path / "linked.db", tmp_path / "named.db"):

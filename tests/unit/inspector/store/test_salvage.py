@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import os
 import random
 from collections.abc import Iterable, Iterator
@@ -10,9 +12,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from inspector.backup.make import backup_found, last_run, make
+from inspector.config import load_config
 from inspector.core.errors import StoreError
+from inspector.export_rows import ExportError, export_rows
+from inspector.retention_commands import MonthError, export_month
 from inspector.store import salvage
 from inspector.store.farewell import FarewellError
 from inspector.store.months import Schema, damaged_months, is_settled, month_path
@@ -24,6 +30,7 @@ from tests.support.months import HELD, Calendar, file_all, keep_few, numbers, re
 from tests.support.store import BY
 
 PARTS = 200
+DEMO = Path(__file__).parents[4] / "configs" / "demo.toml"
 
 
 @pytest.fixture
@@ -100,6 +107,28 @@ async def test_a_month_of_which_nothing_can_be_read_is_set_aside_and_the_rest_go
         scribble(month, range(month.stat().st_size // 4096))
         done = await box.ask("salvage_month", month="2026-01")
         assert done["rows"] == 0 and await seen_by_the_page(box) == [19, 20] and fault_of(month) is None
+
+
+async def test_who_takes_the_record_away_learns_that_a_month_in_it_is_damaged(state, monkeypatch, tmp_path):
+    keep_few(monkeypatch)
+    clock = Calendar("2026-01-10")
+    cfg = load_config(DEMO)
+    cfg = cfg.model_copy(update={"paths": cfg.paths.model_copy(update={"state": state})})
+    async with keeping(state, clock=clock) as box:
+        month = await january(box, clock)
+        leaves = pages_of_rows(month)
+        scribble(month, leaves[len(leaves) // 2 :][:2])
+        out, console = tmp_path / "all.csv", Console(file=io.StringIO())
+        with pytest.raises(ExportError, match=f"{month.name} is damaged, and rows of it are missing"):
+            await asyncio.to_thread(export_rows, cfg, out, {}, console)
+        assert 2 <= len(out.read_text().splitlines()) - 1 < PARTS, "what can be read is written"
+        with pytest.raises(MonthError, match="is damaged, and was not exported"):
+            export_month(cfg, "2026-01", tmp_path / "usb")
+        assert not (tmp_path / "usb").exists(), "a copy with a checksum is what lets a month go"
+        await box.ask("salvage_month", month="2026-01")
+        back = await asyncio.to_thread(export_rows, cfg, out, {}, console)
+        assert back == len(await seen_by_the_page(box))
+        export_month(cfg, "2026-01", tmp_path / "usb")
 
 
 @pytest.mark.parametrize("at", ["link", "replace"])
