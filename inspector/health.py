@@ -171,7 +171,8 @@ class Health:
         for of_part, kind in _IN_ROW.items():
             self._in_row[of_part] = self._in_row.get(of_part, 0) + 1 if reason is of_part else 0
             if self._in_row[of_part] >= ERRORS_THAT_LATCH:
-                why = kind.of(count=ERRORS_THAT_LATCH, detail=str(error))
+                said = str(error or "") or Detail.TOOK.of(ms=round(done.elapsed_ms))
+                why = kind.of(count=ERRORS_THAT_LATCH, detail=said)
                 self.latch(OfflineReason.LATCHED_ERROR, why, of_part)
         if done.delivery is not None and done.delivery.code == 6:  # TEST_NOT_AS_EXPECTED
             self.latch(OfflineReason.CHECK_DUE, Kind.CHALLENGE_MISSED.of(part_id=done.trigger.part_id))

@@ -14,7 +14,7 @@ from typing import Literal
 from plc.rtu_wire import RtuWire
 from plc.serial_port import SerialConfig
 from plc.tls import HANDSHAKE_S, FileWatch, TlsError, TlsFiles, client_context, explain, notices, parse_certificate
-from plc.wire import LinkFault, Streams, StreamWire, Wire
+from plc.wire import LinkFault, Streams, StreamWire, Wire, nobody
 
 TransportKind = Literal["tcp", "tls", "rtu"]
 AGAIN_S = 3600.0  # a certificate comes nearer to its end by itself
@@ -77,7 +77,7 @@ async def _secured(transport: TransportConfig, files: TlsFiles) -> Streams:
         hint = "it may speak no TLS, or not accept our certificate"
         raise LinkFault(f"{transport.where} hung up while connecting: {hint}") from exc
     except OSError as exc:
-        raise LinkFault(f"no PLC answers at {transport.where}" + (f": {exc.strerror}" if exc.strerror else "")) from exc
+        raise nobody(transport.where, exc) from exc
 
 
 def _notice(files: TlsFiles, wire: StreamWire) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import socket
 import ssl
 import struct
@@ -26,6 +27,12 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 class LinkFault(Exception):
     """The connection cannot be used any more: reconnect."""
+
+
+def nobody(where: str, exc: OSError) -> LinkFault:
+    """With what the system says of it: asyncio's own text would repeat the address as Python writes it."""
+    why = os.strerror(exc.errno) if isinstance(exc, ConnectionRefusedError) and exc.errno else exc.strerror
+    return LinkFault(f"no PLC answers at {where}" + (f": {why}" if why else ""))
 
 
 class ExceptionReply(LinkFault):
@@ -53,7 +60,7 @@ class Wire(ABC):
             async with asyncio.timeout(timeout_s):
                 streams = await asyncio.open_connection(host, port)
         except OSError as exc:
-            raise LinkFault(f"no PLC answers at {host}:{port}" + (f": {exc.strerror}" if exc.strerror else "")) from exc
+            raise nobody(f"{host}:{port}", exc) from exc
         return StreamWire(streams, unit_id, timeout_s, now, rtt_s)
 
     async def read(self, address: int, count: int) -> list[int]:

@@ -36,6 +36,7 @@ class Detail(Wording):
     DROPPED = "{count} pictures dropped"
     # the record
     NOT_COMMITTED = "a record was not committed in time"
+    TOOK = "the last one took {ms} ms"
     BEHIND = "the record is behind: no commit within {seconds} s"
     SHORT_OF_ROOM = "only {free} MB free, {needed} MB are needed"
     # a frame

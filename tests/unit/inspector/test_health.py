@@ -115,6 +115,7 @@ def test_a_latch_tells_the_plc_which_error_it_was(health):
     for _ in range(ERRORS_THAT_LATCH):
         health.saw(inspection(Verdict.NOT_INSPECTED, Reason.DEADLINE), TimeoutError())
     assert health.state().error_code is Reason.DEADLINE
+    assert health.state().alarms[0].cause.endswith("with deadline: the last one took 1 ms")
     health.acknowledge()
     assert health.state().error_code is Reason.NONE
 

@@ -187,7 +187,7 @@ async def test_a_plc_that_goes_away_is_noticed_without_waiting_for_the_timeout()
 
 
 async def test_a_port_where_nobody_listens_is_named(free_port):
-    with pytest.raises(LinkFault, match=f"no PLC answers at 127.0.0.1:{free_port}"):
+    with pytest.raises(LinkFault, match=f"no PLC answers at 127.0.0.1:{free_port}: Connection refused$"):
         await connect_wire(TransportConfig(port=free_port), TIMEOUT_S, time.monotonic, deque())
 
 
