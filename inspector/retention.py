@@ -215,7 +215,7 @@ class Retention:
             "giving_way": stock.giving_way, "stuck": stock.stuck, "removed": stock.removed, "counted": stock.loaded,
             "record_bytes": self._growth.bytes if self._growth else None,
             "per_day_bytes": round(self._growth.per_day_bytes) if self._growth else None,
-            "days_left": round(days, 1) if math.isfinite(days) else None,
+            "days_left": round(days, 1) if math.isfinite(days) else None, "damaged": self.damaged,
             "aside": self._aside, "look": _look_message(self._look) if self._look else None, "fault": self._fault,
         }  # fmt: skip
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
 from inspector.asking import NoDaemon, ask_daemon
+from inspector.backup.make import backup_found
 from inspector.control import ControlError
 from inspector.store.holds import Hold
 from inspector.store.month_list import GoneMonth, KeptMonth
+from inspector.store.months import month_path
+from inspector.store.salvage import aside_of
 from inspector.store.shelf import Kind
 from inspector.web.access import known_person, visitor_of
 from inspector.web.filters import link
@@ -79,13 +83,16 @@ async def _page(
         kept, gone = await site.records.months()
     except Unreadable:
         problem, status = problem or word("history.unreadable"), 503 if status == 200 else status
+    results, figures = site.settings.results_db, await _room(request)
+    met, aside = await site.call_aside(_damaged, results)
+    damaged = {*met, *figures["damaged"]}
     lot = (typed or {}).get("lot", request.query_params.get("lot", ""))[:64]
     return site.page(
         "storage.html", status, here="storage", problem=problem, lot=lot, reason=(typed or {}).get("reason", ""),
         pieces={"holds": "_holds.html"}, may_hold=visitor_of(request).may("POST", "/storage/hold"),
         held=[hold_view(one) for one in standing], entries=[hold_view(one) for one in newest],
-        months=[month_view(one) for one in kept], gone=[gone_view(one) for one in gone],
-        **await _room(request),
+        months=[month_view(one, month_path(results, one.month).name in damaged) for one in kept],
+        gone=[gone_view(one) for one in gone], aside=aside, **figures,
     )  # fmt: skip
 
 
@@ -94,8 +101,19 @@ async def _room(request: Request) -> View:
     try:
         figures = await ask_daemon(site_of(request).settings.socket, "web", "storage")
     except (NoDaemon, ControlError):
-        return {"disk": None, "kinds": [], "notes": []}
-    return {"disk": disk_view(figures), "kinds": kinds_view(figures), "notes": notes_of(figures)}
+        return {"disk": None, "kinds": [], "notes": [], "damaged": ()}
+    return {
+        "disk": disk_view(figures), "kinds": kinds_view(figures), "notes": notes_of(figures),
+        "damaged": figures["damaged"],
+    }  # fmt: skip
+
+
+def _damaged(results: Path) -> tuple[list[str], list[str]]:
+    """Months' files that the newest backup found damaged, and those that were set aside: what the alarm names.
+
+    A page deep in a file is met by the daemon's looks and by backups, hardly ever by a question of ours.
+    """
+    return backup_found(results.parent), aside_of(results)
 
 
 def size(found: object) -> str:
@@ -174,11 +192,11 @@ def notes_of(figures: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def month_view(month: KeptMonth) -> View:
-    """One month's file."""
+def month_view(month: KeptMonth, damaged: bool = False) -> View:
+    """One month's file. damaged: others found it so."""
     ends = None if month.from_no is None or month.to_no is None else (month.from_no, month.to_no)
     return {
-        "month": month.month, "size": size(month.bytes), "damaged": month.damaged,
+        "month": month.month, "size": size(month.bytes), "damaged": damaged or month.damaged,
         "parts": UNKNOWN if ends is None else "{:,} \N{EN DASH} {:,}".format(*ends),
     }  # fmt: skip
 

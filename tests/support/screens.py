@@ -119,7 +119,7 @@ def _storage(*_: object) -> dict[str, Any]:
         "begin_bytes": 10_000_000_000, "stop_bytes": 12_000_000_000, "max_bytes": 50_000_000_000,
         "sample_bytes": 2_000_000_000, "free_inodes": 3_000_000, "kinds": kinds, "giving_way": True, "stuck": False,
         "removed": 1234, "counted": True, "record_bytes": 800_000_000, "per_day_bytes": 12_000_000, "days_left": 640.0,
-        "aside": 3, "look": None, "fault": "",
+        "damaged": (), "aside": 3, "look": None, "fault": "",
     }  # fmt: skip
 
 

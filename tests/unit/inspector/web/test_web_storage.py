@@ -10,9 +10,12 @@ from pathlib import Path
 import apsw
 import pytest
 
+from inspector.backup.make import _note as note_run
 from inspector.control import ControlServer
 from inspector.office.person import Role
 from inspector.store.farewell import Month, note
+from inspector.store.record_files import seen
+from inspector.store.regain import own_folder
 from inspector.web.reviewed import ReviewTeller
 from inspector.web.site import Site
 from inspector.web.storage import size
@@ -46,8 +49,27 @@ async def test_the_page_lists_months_that_lie_here_are_damaged_or_were_let_go(si
         with apsw.Connection(str(tmp_path / "results.db")) as db:
             note(db, gone, "root at the box", "on the <server>", 1_780_000_000_000)
         shown = (await person.get("/storage")).text
-        assert MONTH in shown and "2024-11" in shown and shown.count("damaged: cannot be read") == 1
+        assert MONTH in shown and "2024-11" in shown and shown.count(">damaged<") == 1
         assert "123,456" in shown and "on the &lt;server&gt;" in shown
+
+
+@pytest.mark.parametrize("who", ["daemon", "backup"])
+async def test_what_the_daemon_or_a_backup_found_damaged_is_marked_and_what_was_set_aside_is_named(
+    site: Site, tmp_path: Path, who: str
+) -> None:
+    async with daemon_in(tmp_path) as box, people_of(site, [[Role.MAINTENANCE]]) as (person,):
+        await box.part(1)
+        file_a_month(tmp_path / "results.db")
+        month = tmp_path / f"results-{MONTH}.db"
+        assert ">damaged<" not in (await person.get("/storage")).text
+        if who == "daemon":
+            box.retention.damaged = (month.name,)
+        else:
+            note_run(own_folder(tmp_path), {"ok": True, "damaged": {month.name: list(seen(month))}})
+        aside = tmp_path / "results-2024-11.broken-20261126T153234Z.db"
+        aside.write_bytes(b"noise")
+        shown = (await person.get("/storage")).text
+        assert shown.count(">damaged<") == 1 and aside.name in shown
 
 
 async def test_quality_puts_a_lot_on_hold_and_releases_it_and_the_page_says_who_and_why(site: Site, tmp_path) -> None:
