@@ -217,7 +217,7 @@ async def test_a_parts_page_names_who_was_logged_in_when_it_came_to_people_alone
             await write_record(tmp_path, [Entry(2)], pictures=False)
             before, after = [(await known.get(f"/part/{no}", headers=HTML)).text for no in (1, 2)]
             assert "<dt>Logged in then</dt><dd>nobody</dd>" in before
-            assert re.search(r"<dt>Logged in then</dt><dd>p0, since [\d: -]+</dd>", after)
+            assert re.search(r"<dt>Logged in then</dt><dd>Anna, since [\d: -]+; p0, since [\d: -]+</dd>", after)
             assert "Logged in then" not in (await stranger.get("/part/2", headers=HTML)).text
     finally:
         site.close()
