@@ -1,6 +1,7 @@
 """The demo's PLC, a process of its own: a simulated line that changes over between two recipes every so many parts.
 
-Prints one JSON object a line: what the PLC read of a part, or what came of a change-over.
+Prints one JSON object a line: what the PLC read of a part, what came of a change-over, or the error that it
+acknowledged: on a busy machine three parts in a row come too late, and nobody stands at this PLC with a key.
 """
 
 from __future__ import annotations
@@ -10,9 +11,15 @@ import asyncio
 import itertools
 import json
 import signal
+import time
 from dataclasses import asdict
 
+from plc.registers import OfflineReason
 from plc.sim import SimConfig, SimPlc, SimResult
+
+LOOKED_AT_S = 5.0  # an error stands so long that a person sees on the page what it is like
+PRESSED_S = 0.2
+LOOK_S = 0.1
 
 
 async def play(plc: SimPlc, parts: int, rate: float, change_every: int) -> None:
@@ -29,6 +36,24 @@ async def play(plc: SimPlc, parts: int, rate: float, change_every: int) -> None:
         await plc.play([part_id], 1 / rate if rate else 0.0)
 
 
+async def acknowledge(plc: SimPlc, after_s: float = LOOKED_AT_S) -> None:
+    """Do for ever what a person at a real PLC does with a key once the cause is found: CLEAR_ERROR."""
+    since_s: float | None = None
+    while True:
+        await asyncio.sleep(LOOK_S)
+        stat = plc.stat()
+        if stat["OFFLINE_REASON"] != OfflineReason.LATCHED_ERROR:
+            since_s = None
+        elif since_s is None:
+            since_s = time.monotonic()
+        elif time.monotonic() - since_s >= after_s:
+            since_s = None
+            plc.program.habits.clear_error = True
+            await asyncio.sleep(PRESSED_S)
+            plc.program.habits.clear_error = False
+            print(json.dumps({"acknowledged": stat["ERROR_CODE"]}), flush=True)
+
+
 async def _main(port: int, parts: int, rate: float, change_every: int) -> None:
     """SIGTERM and SIGINT end it after the part in flight."""
 
@@ -42,9 +67,11 @@ async def _main(port: int, parts: int, rate: float, change_every: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop)
     await plc.start(port=port)
+    acknowledging = asyncio.create_task(acknowledge(plc), name="acknowledge")
     try:
         await play(plc, parts, rate, change_every)
     finally:
+        acknowledging.cancel()
         await plc.close()
 
 

@@ -94,6 +94,8 @@ async def _play(
         if "change_over" in told:
             changes.append(told["change_over"])
             view.changed_over(changes[-1]["recipe"], ok=changes[-1]["ok"])
+        elif "acknowledged" in told:
+            view.acknowledged(told["acknowledged"])
         else:
             results.append(SimResult(**told))
             view.part(results)

@@ -16,12 +16,15 @@ from rich.text import Text
 
 from inspector.demo.count import is_escape, is_overkill, percentiles
 from inspector.demo.parts import kind_of
-from plc.registers import Verdict
+from plc.registers import Reason, Verdict
 from plc.sim import SimResult
 
 EVERY = 50  # parts between two lines where nobody watches
 WORDS = {Verdict.PASS: "PASS", Verdict.FAIL: "FAIL", Verdict.UNCERTAIN: "UNCERTAIN", Verdict.NOT_INSPECTED: "FAULT"}
 STYLES = {Verdict.PASS: "green", Verdict.FAIL: "red", Verdict.UNCERTAIN: "yellow", Verdict.NOT_INSPECTED: "magenta"}
+
+
+_WHY: dict[int, str] = {Reason.DEADLINE: "three parts in a row that took too long: this machine is busy"}
 
 
 class View(Protocol):
@@ -33,6 +36,7 @@ class View(Protocol):
     def ready(self, after_s: float) -> None: ...
     def part(self, results: Sequence[SimResult]) -> None: ...
     def changed_over(self, recipe: int, *, ok: bool) -> None: ...
+    def acknowledged(self, error: int) -> None: ...
     def __enter__(self) -> Self: ...
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
@@ -48,6 +52,7 @@ class Silent:
     def ready(self, after_s: float) -> None: ...
     def part(self, results: Sequence[SimResult]) -> None: ...
     def changed_over(self, recipe: int, *, ok: bool) -> None: ...
+    def acknowledged(self, error: int) -> None: ...
     def __enter__(self) -> Self:
         return self
 
@@ -107,6 +112,14 @@ class Screen:
     def changed_over(self, recipe: int, *, ok: bool) -> None:
         text = f"recipe {recipe} since part {self._parts + 1}" if ok else f"change-over to recipe {recipe} failed"
         self._state = f"{self._ready}; {text}"
+        self._draw()
+
+    def acknowledged(self, error: int) -> None:
+        """The PLC acknowledged an error that had stopped the line. error: its ERROR_CODE, a Reason."""
+        why = _WHY.get(error, f"error {error}")
+        self._state = f"{self._ready}; stopped by {why}, which the PLC acknowledged"
+        if self._live is None:
+            self._console.print(f"{'':>16}  part {self._parts}: {self._state}", soft_wrap=True)
         self._draw()
 
     def part(self, results: Sequence[SimResult]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import json
 import os
 import re
@@ -14,8 +16,16 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from rich.console import Console
+
+from inspector.demo.play import LINE_PLC
+from inspector.demo.processes import child, config_text, daemon
+from inspector.demo.processes import free_port as free_port_of
+from inspector.demo.screen import Screen
+from plc.registers import Reason
 
 DEMO = (sys.executable, "-m", "inspector", "demo")
 
@@ -90,6 +100,29 @@ def test_the_demo_says_where_to_look_serves_the_page_and_leaves_nothing_after_ct
     assert "mismatches  0" in rest
     assert running_in(tmp_path) == []
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+async def test_a_line_that_a_busy_machine_stopped_is_taken_up_again_without_a_person_at_the_plc(tmp_path):
+    port, config, told = free_port_of(), tmp_path / "demo.toml", list[dict[str, Any]]()
+    late = f"\n[test]\ncamera_faults = {['late'] * 20}\n"
+    config.write_text(config_text(port, tmp_path, late), encoding="utf-8")
+    plc = ("--port", str(port), "--rate", "20")
+    async with daemon(config), child(LINE_PLC, *plc, log=tmp_path / "plc.log", piped=True) as line, asyncio.timeout(90):
+        while sum("acknowledged" in each for each in told) < 2:
+            assert line.stdout is not None
+            told.append(json.loads(await line.stdout.readline()))
+    first, second = (n for n, each in enumerate(told) if "acknowledged" in each)
+    assert told[first] == told[second] == {"acknowledged": Reason.DEADLINE}
+    assert [each["reason"] for each in told[first + 1 : second] if each["code"]] == [Reason.DEADLINE] * 3
+    assert not any(each["verdict"] == "good" for each in told if "verdict" in each)
+
+
+def test_the_terminal_says_that_the_machine_was_too_slow_for_the_line():
+    out = io.StringIO()
+    screen = Screen(lambda part_id: True, live=False, console=Console(file=out, width=200))
+    screen.acknowledged(Reason.DEADLINE)
+    assert "stopped by three parts in a row that took too long: this machine is busy" in out.getvalue()
 
 
 @pytest.mark.slow
