@@ -49,8 +49,9 @@ def _reasons() -> list[tuple[str, str]]:
 
 
 def _reason(code: str) -> View:
-    said = reason_words(int(code))
-    return {"title": said.text, "code": f"REASON {code}", "pairs": [(word("help.means"), said.hint)]}
+    said, action = reason_words(int(code)), word(f"reason.{Reason(int(code)).name.lower()}.action")
+    pairs = [(word("help.sense"), said.hint), (word("help.action"), action)]
+    return {"title": said.text, "code": f"REASON {code}", "pairs": pairs}
 
 
 def _offline() -> list[tuple[str, str]]:

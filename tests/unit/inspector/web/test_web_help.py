@@ -46,6 +46,16 @@ async def test_each_code_has_a_page_of_its_own(site: Site, language: str, means:
         assert means in (await browser.get("/help/reason/103")).text
 
 
+@pytest.mark.parametrize(("language", "do"), [("en", "What to do"), ("zh", "处理方法")])
+async def test_the_page_of_each_reason_says_what_it_means_and_what_to_do(site: Site, language: str, do: str) -> None:
+    async with browser_of(site) as browser:
+        await browser.get(f"/language/{language}")
+        for reason in Reason:
+            text = (await browser.get(f"/help/reason/{int(reason)}")).text
+            (means, action) = re.findall(r"<dd>(.+?)</dd>", text)
+            assert f"<dt>{do}</dt>" in text and means != action and len(action) > 5, reason
+
+
 async def test_an_alarm_and_the_reason_of_a_part_lead_to_the_pages_of_their_codes(site: Site, tmp_path: Path) -> None:
     await write_record(tmp_path, [Entry(101), Entry(102, Drawn.SCRATCH)])
     async with browser_of(site) as browser:
