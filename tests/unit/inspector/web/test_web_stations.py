@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from inspector.control import connect_control
 from inspector.core.alarm_kinds import KINDS
 from inspector.demo.parts import Kind
+from inspector.office.person import Role
 from inspector.web import app, strips, thumbs
 from inspector.web import feed as feed_module
 from inspector.web.alarm_views import alarms_view
@@ -26,6 +28,7 @@ from inspector.web.words import LANGUAGES, speaking
 from tests.support.fake_daemon import FakeDaemon
 from tests.support.page import page_process, reached, site_in, until
 from tests.support.record import Entry, write_record
+from tests.support.visitors import people_of
 
 OFFLINE = {"ready": False, "offline_reason": 4}
 
@@ -288,6 +291,16 @@ def test_every_alarm_names_its_station_and_those_of_the_box_none() -> None:
     assert alarms_view(urgent, "right")["alarms"][0]["id"] == "plc_verdict", "the most urgent first, whosever it is"
     alone = {"alarm_list": [alarm("camera", "camera")]}
     assert alarms_view(alone)["alarms"][0]["station"] == ""
+
+
+async def test_who_is_asked_for_how_long_an_alarm_is_to_be_shelved_reads_of_which_station(tmp_path: Path) -> None:
+    site = site_in(tmp_path)
+    alarms = [alarm("camera", "camera"), alarm("right.camera", "camera")]
+    async with people_of(site, [{Role.OPERATOR}]) as (operator,):
+        site.feed._keep({"stations": [{"station": "left"}, {"station": "right"}], "alarm_list": alarms})
+        text = (await operator.get("/alarms/list")).text
+    asked = re.findall(r'data-what="Camera \((.+?)\): ', text)
+    assert sorted(asked) == ["Station left", "Station right"]
 
 
 async def test_a_part_of_a_station_that_the_status_does_not_name_is_of_another_version(tmp_path: Path) -> None:
