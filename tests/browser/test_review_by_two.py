@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 SHOWN = "no => document.querySelector('#stage').dataset.shown === no"
 LOOKED = "() => { const { no, shown } = document.querySelector('#stage').dataset; return no && no === shown; }"
 TOLD = "text => document.querySelector('#told').textContent.includes(text)"
+NOTE = "dust on the lens: it was there on the part before, too"
 PARTS = [
     Part(Kind.SCRATCH, REJECT, serial="S1", confidence=0.55),
     Part(Kind.SCRATCH, REJECT, serial="S2", confidence=0.99),
@@ -120,7 +121,7 @@ async def test_two_people_settle_pictures_by_keyboard_and_the_figures_are_those_
         await press(ida, "z")
         await ida.page.wait_for_function(SHOWN, arg="1")
         await press(ida, "n")
-        await ida.page.keyboard.type("dust")
+        await ida.page.keyboard.type(NOTE)
         await press(ida, "Enter", "b", "ArrowRight", "Shift+ArrowDown", "Enter")
         await label(ida, 1, "g", "Another person is wanted")
         scratch = await ida.page.get_attribute("[data-label=scratch]", "data-key")
@@ -149,11 +150,15 @@ async def test_two_people_settle_pictures_by_keyboard_and_the_figures_are_those_
         assert "1 disputed" in await bo.page.inner_text("main")
         await bo.page.screenshot(path=shots / "review-two.png", full_page=True)
         assert ida.errors == bo.errors == [] and ida.foreign == bo.foreign == []
+        phone = await log_in(open_page, origin, "bo", "/part/1", size=(390, 844))
+        assert NOTE in await phone.page.inner_text(".labels-said")
+        assert await phone.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        await phone.page.screenshot(path=shots / "review-part-phone.png", full_page=True)
     db = apsw.Connection(str(tmp_path / "office.db"))
     history = list(
         db.execute("SELECT label, note, w IS NOT NULL FROM labels WHERE no = 1 AND person = 'ida' ORDER BY n")
     )
-    assert history == [("good", "", 0), ("good", "dust", 1)], "what was taken back stays in the history"
+    assert history == [("good", "", 0), ("good", NOTE, 1)], "what was taken back stays in the history"
     assert db.execute("SELECT count(*) FROM label_undos").get == 1
     told = "SELECT serial, source, good, truth_undos.person FROM truths LEFT JOIN truth_undos ON undone = n ORDER BY n"
     assert list(db.execute(told)) == [("S2", "reinspection", 1, None), ("S33", "reinspection", 1, "bo")]
