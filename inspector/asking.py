@@ -29,6 +29,10 @@ async def ask_daemon(
             return await daemon.call(method, params)
     except ControlError:
         raise
+    except (FileNotFoundError, ConnectionRefusedError) as exc:
+        raise NoDaemon(f"the daemon does not run, or with another configuration: nobody listens at {socket}") from exc
+    except PermissionError as exc:
+        raise NoDaemon(f"{socket} may not be opened: do it as the daemon's user, or as root") from exc
     except (OSError, TimeoutError, ValueError) as exc:
         why = str(exc) or f"nothing within {patience_s:g} s"
         open_end = ". It is not known whether it does what was asked: look before you ask again" if asked else ""

@@ -98,9 +98,13 @@ class Decrypting:
             try:
                 self._data += self._cipher.decrypt(_nonce(self._number, last=not self._ahead), piece, None)
             except InvalidTag as exc:
-                why = "this is not its key" if self._number == 0 else "it was changed or cut short"
-                raise BackupError(f"the backup cannot be decrypted: {why}") from exc
+                raise BackupError(f"the backup cannot be decrypted: {self._why()}") from exc
             self._number += 1
         cut = len(self._data) if size < 0 else size
         found, self._data = self._data[:cut], self._data[cut:]
         return found
+
+    def _why(self) -> str:
+        if self._number:
+            return "it was changed or cut short"
+        return "this is not its key" if self._ahead else "this is not its key, or the file is cut short"

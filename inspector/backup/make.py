@@ -72,6 +72,9 @@ def make(cfg: AppConfig, config: Path, told: Told = lambda *_: None) -> Made:
     _take_note(wanted_file(cfg.paths.office_folder))
     begun_ms, begun_s = time.time_ns() // 1_000_000, time.monotonic()
     try:
+        _folder(cfg)
+        if not cfg.paths.state.is_dir():
+            raise BackupError(f"there is no {cfg.paths.state}: has the daemon run with this configuration?")
         with _alone(own, cfg.paths.state):
             made = _made(cfg, config, own, begun_ms, told)
     except BackupError as exc:

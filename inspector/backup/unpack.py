@@ -109,7 +109,7 @@ def _opened(file: Path, key: Path | None) -> Iterator[tarfile.TarFile]:
         with file.open("rb") as source, tarfile.open(fileobj=_plain(source, key), mode="r|") as tar:
             yield tar
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as exc:
-        raise BackupError(f"{file}: the backup is damaged or cut short: {exc}") from exc
+        raise BackupError(f"{file}: no backup of ours, or it is damaged or cut short: {exc}") from exc
     except OSError as exc:
         raise BackupError(f"{file}: cannot be read: {exc.strerror or exc}") from exc
 

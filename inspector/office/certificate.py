@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import socket
 import ssl
 from collections.abc import Iterable
@@ -24,6 +25,7 @@ from inspector.core.errors import ConfigError
 
 DAYS = 825  # the longest that browsers of all kinds take
 PEM = serialization.Encoding.PEM
+_HOST = re.compile(r"[A-Za-z0-9_*.-]{1,253}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,12 @@ def ensure_own(folder: Path, names: Iterable[str], now: datetime, *, anew: bool 
     return pair
 
 
+def names_lacking(certificate: x509.Certificate, names: Iterable[str]) -> list[str]:
+    """Those of the names that it is not made out to. Raises ConfigError: one is no name."""
+    has = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return [name for name in names if _general(name) not in has]
+
+
 def _key(path: Path) -> ec.EllipticCurvePrivateKey:
     """The box's key, made where there is none; it stays when the certificate is renewed."""
     if path.exists():
@@ -135,11 +143,10 @@ def _subject(names: list[str]) -> x509.Name:
 def _general(name: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(name))
-    except ValueError:
-        try:
-            return x509.DNSName(name)
-        except ValueError as exc:
+    except ValueError as exc:
+        if _HOST.fullmatch(name) is None:
             raise ConfigError(f"{name!r} is neither a host name nor an address") from exc
+        return x509.DNSName(name)
 
 
 def _write(path: Path, content: bytes, mode: int) -> None:

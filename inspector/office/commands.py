@@ -15,7 +15,7 @@ from inspector.config import AppConfig
 from inspector.core.chain import NO_HEAD, Head, flaws
 from inspector.core.errors import ConfigError
 from inspector.office import people, sessions
-from inspector.office.certificate import ensure_own, request_in
+from inspector.office.certificate import ensure_own, names_lacking, request_in
 from inspector.office.passwords import hash_password, new_code
 from inspector.office.schema import STEPS
 from inspector.store import audit
@@ -26,10 +26,15 @@ ROOT = "root"  # the actor of who has the box itself
 
 
 def make_certificate(cfg: AppConfig, names: Sequence[str], *, anew: bool) -> list[str]:
-    """Make what is missing, and say where it is. Raises ConfigError."""
+    """Make what is missing, and say where it is. Raises ConfigError, also where one lies that has not all of the names."""
     folder = cfg.paths.office_folder
     pair = ensure_own(folder, [*names, *cfg.web.names], datetime.now(UTC), anew=anew)
     found = load_pem_x509_certificate(pair.certificate.read_bytes())
+    if lacking := names_lacking(found, names):
+        raise ConfigError(
+            f"{pair.certificate} is there already, and is not made out to {', '.join(lacking)}: "
+            "--renew makes another one, and a request, with all names that you give; the key stays"
+        )
     digest = found.fingerprint(hashes.SHA256()).hex(":").upper()
     return [
         f"certificate  {pair.certificate}, until {found.not_valid_after_utc:%Y-%m-%d}",

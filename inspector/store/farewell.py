@@ -15,7 +15,7 @@ from inspector.store.database import sync_directory
 from inspector.store.months import Schema, is_settled, month_path
 
 CHUNK = 1 << 20
-_MONTH = re.compile(r"[0-9]{4}-[0-9]{2}", re.ASCII)
+_MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
 
 
 class FarewellError(InspectorError):
@@ -79,7 +79,7 @@ def file_of(results: Path, month: str) -> Path:
         raise FarewellError(f"{month!r} is no month such as 2026-05")
     path = month_path(results, month)
     if not path.is_file():
-        raise FarewellError(f"there is no {path.name}: of the running month nothing goes, and each goes once")
+        raise FarewellError(f"there is no {path.name}: the running month has no file yet, and one that went is gone")
     return path
 
 

@@ -34,7 +34,7 @@ def backup(config: Config) -> None:
 
     console = Console(highlight=False, soft_wrap=True)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("backup", total=None)
         made = make(load_config(config), config, lambda what, done, total: progress.update(
             task, description=what, completed=done, total=max(done, total)

@@ -87,9 +87,9 @@ def test_without_a_daemon_and_without_a_month_nothing_is_said_to_be_done(tmp_pat
             update={"state": tmp_path, "run": tmp_path}
         )}
     )  # fmt: skip
-    with pytest.raises(NoDaemon):
+    with pytest.raises(NoDaemon, match="does not run, or with another configuration: nobody listens at"):
         ask(cfg, "hold_lot", {"lot": "A", "reason": "x"})
-    for month in ("2026-05", "x"):
+    for month in ("2026-05", "x", "2026-13"):
         with pytest.raises(FarewellError):
             export_month(cfg, month, tmp_path / "out")
     month = tmp_path / "results-2026-05.db"

@@ -307,6 +307,10 @@ async def test_private_keys_are_in_an_encrypted_backup_alone_and_come_back_with_
     new_key(other)
     with pytest.raises(BackupError, match="this is not its key"):
         read(sealed.path, other)
+    cut = tmp_path / "cut.tar.gz.enc"
+    cut.write_bytes(sealed.path.read_bytes()[:5000])
+    with pytest.raises(BackupError, match="or the file is cut short"):
+        read(cut, key)
     shutil.rmtree(box.folder)
     restore(sealed.path, None, key)
     assert (box.folder / "tls" / "box7.key").read_bytes() == private
@@ -324,6 +328,9 @@ async def test_an_encrypted_backup_that_was_changed_or_cut_is_refused(tmp_path: 
 
 
 def test_a_stick_that_was_pulled_is_told_and_noted(box: BoxOnDisk) -> None:
+    gone = box.cfg.paths.model_copy(update={"state": box.state / "nowhere"})
+    with pytest.raises(BackupError, match="has the daemon run with this configuration"):
+        make(box.cfg.model_copy(update={"paths": gone}), box.config)
     shutil.rmtree(box.sticks)
     with pytest.raises(BackupError, match="is the stick in"):
         make(box.cfg, box.config)

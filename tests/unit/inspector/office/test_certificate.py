@@ -46,8 +46,9 @@ def test_what_cannot_be_used_is_said_before_the_page_starts(tmp_path: Path) -> N
         context_of(KeyPair(one.certificate, two.key))
     with pytest.raises(ConfigError, match="cannot be read"):
         context_of(KeyPair(one.certificate, tmp_path / "none.key"))
-    with pytest.raises(ConfigError, match="neither a host name"):
-        ensure_own(tmp_path / "office", ["bücher.example"], NOW)
+    for name in ("bücher.example", "two words", "https://box7", ""):
+        with pytest.raises(ConfigError, match="neither a host name"):
+            ensure_own(tmp_path / "office", [name], NOW, anew=True)
     (tmp_path / "web.key").write_text("nonsense")
     with pytest.raises(ConfigError, match="not a key that can be read"):
         ensure_own(tmp_path, [], NOW)

@@ -100,3 +100,14 @@ def test_the_last_admin_who_forgot_gets_a_code_from_who_has_the_box(
 
     asyncio.run(back())
     assert "another process writes it" in capsys.readouterr().err
+
+
+def test_names_that_the_certificate_there_has_not_are_no_success(
+    config: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert told(monkeypatch, capsys, "certificate", config)[0] == 0  # as the page's first start makes it
+    named = ("--name", "box7.plant", "--name", "192.168.20.7")
+    status, said = told(monkeypatch, capsys, "certificate", config, *named)
+    assert status == 1 and "not made out to box7.plant, 192.168.20.7: --renew makes another" in said
+    assert told(monkeypatch, capsys, "certificate", config, "--renew", *named)[0] == 0
+    assert told(monkeypatch, capsys, "certificate", config, *named)[0] == 0
