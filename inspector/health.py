@@ -149,6 +149,11 @@ class Health:
         """Parts went on as good that were not passed, and nobody took note yet."""
         return bool(self._wrong)
 
+    @property
+    def part_is_down(self) -> bool:
+        """A watched part (camera, model, store) is not seen working: an alarm of it stands, and takes READY."""
+        return not all(part.ok for part in self.state().parts.values())
+
     def acknowledge(self) -> None:
         """A person, or the PLC with CLEAR_ERROR, has taken note of a latch that may be cleared in service."""
         self._wrong = ""

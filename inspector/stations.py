@@ -177,7 +177,7 @@ class Running:
         health.warn(Kind.OFFLINE, {"actor": self.offline_by} if self.offline_by else None)
         forced = ", ".join(f"{name} = {value}" for name, value in hs.forcing.values.items())
         health.warn(Kind.FORCED, {"actor": self.forced_by, "values": forced} if forced else None)
-        parts = self.part_check.parts
+        parts = self.part_check.alarm
         health.warn(
             Kind.PARTS_UNTRIGGERED if parts > 0 else Kind.TRIGGERS_UNCOUNTED, {"count": abs(parts)} if parts else None
         )
@@ -249,7 +249,7 @@ def finish_station(begun: Begun, port: StationPort, archive: ImageArchive) -> Ru
         failpoint=shared.failpoint, watch=watch,
     )  # fmt: skip
     notes = WrongAcceptNotes(shared.clock, partial(note_wrong_accept, shared, section.id), port.handshake.wrong_parts)
-    check = PartCheck(begun.results, port.handshake, shared.clock)
+    check = PartCheck(begun.results, port.handshake, shared.clock, lambda: health.part_is_down)
     board.part_difference = lambda: check.parts
     running = Running(
         section, shared, station, port, link, health, board, view, judging, gate, notes, begun.results, check,

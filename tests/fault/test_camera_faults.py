@@ -17,6 +17,7 @@ from PIL import Image as Pillow
 
 from inspector.cameras.faults import Fault
 from inspector.demo.parts import Kind, render
+from inspector.part_check import DIFFERS_S
 from plc.registers import OfflineReason, Reason, Verdict
 from tests.support.alarms import action_of
 from tests.support.live_line import READY_AGAIN_S, LiveLine, broken, live_line, parts_of, standing
@@ -66,6 +67,23 @@ async def test_a_camera_pulled_under_a_plc_that_triggers_on_is_one_alarm_in_the_
     await line.good()
     since = line.journalled("camera")[len(before) :]
     assert since.count("raised") <= 1, "none where the alarm of the test before is not over yet"
+
+
+async def test_a_camera_unplugged_on_a_belt_that_does_not_wait_is_one_alarm_and_the_parts_are_told_after_it(line):
+    """Row 1, F4: of parts that nobody triggered the count is told at once, the alarm once the camera is back."""
+    await line.good()
+    await line.act("reset_counts", station="st1", why="test")
+    with line.fault(Fault.LOST):
+        await line.not_ready(OfflineReason.CAMERA, "link lost")
+        line.sim.ctrl["PLC_PART_COUNT"] += 5
+        await line.sim.idle_for(DIFFERS_S + 2)
+        status = await line.status()
+        assert status["part_difference"] == 5, "the screen shows it beside the count"
+        assert [a["id"] for a in status["alarms"]] == ["camera"]
+    await line.ready(READY_AGAIN_S)
+    await line.alarm("the PLC counted 5 parts more than it triggered")
+    await line.act("reset_counts", station="st1", why="test")
+    await line.good()
 
 
 async def test_a_camera_unplugged_after_its_trigger_gives_no_pass_and_no_older_picture(tmp_path):

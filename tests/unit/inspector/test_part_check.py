@@ -16,9 +16,10 @@ class Line:
 
     def __init__(self) -> None:
         self.clock, self.quiet, self.at_work, self.parts = SimClock(), True, False, 0
+        self.down = False
         counting = SimpleNamespace(difference=lambda: self.parts)
         results: Any = SimpleNamespace(busy=lambda: self.at_work, counting=counting)
-        self.check = PartCheck(results, self, self.clock)  # type: ignore[arg-type]
+        self.check = PartCheck(results, self, self.clock, lambda: self.down)  # type: ignore[arg-type]
 
     def look_for(self, seconds: float, *differences: int) -> int:
         """Ten times a second, the differences in turns. Returns the largest that was ever told."""
@@ -38,7 +39,7 @@ class Line:
 def test_a_difference_counts_that_no_moment_was_without(differences, found):
     line = Line()
     assert line.look_for(DIFFERS_S - 1, *differences) == 0
-    assert line.look_for(2, *differences) == found
+    assert line.look_for(2, *differences) == line.check.alarm == found
 
 
 @pytest.mark.parametrize("what", ["quiet", "at_work"])
@@ -52,3 +53,27 @@ def test_it_is_over_once_the_counts_agree():
     line = Line()
     assert line.look_for(DIFFERS_S + 1, 3) == 3
     assert line.look_for(0.1, 0) == 0
+
+
+def test_parts_that_go_by_a_camera_that_was_pulled_are_counted_at_once_and_an_alarm_once_it_is_back():
+    line = Line()
+    line.down = True
+    assert line.look_for(60, 40) == 40 and line.check.alarm == 0, "of one cause one alarm"
+    line.down = False
+    assert line.look_for(0.1, 42) == line.check.alarm == 42, "of all of them"
+    line.look_for(0.1, 0)
+    assert line.check.alarm == 0
+
+
+def test_an_alarm_that_stands_already_stays_and_grows_while_the_camera_is_pulled():
+    line = Line()
+    line.look_for(DIFFERS_S + 1, 1)
+    assert line.check.alarm == 1
+    line.down = True
+    for parts in (1, 9):
+        line.look_for(60, parts)
+        assert line.check.alarm == parts
+    other = Line()
+    other.down = True
+    other.look_for(DIFFERS_S + 1, -1)
+    assert other.check.alarm == -1, "triggers without a part follow from no camera"
