@@ -216,16 +216,23 @@ def _limit_specs(
     below, beyond = strange.novelty[strange.novelty < low], strange.novelty[strange.novelty > high]
     anomaly = None
     if at.max_anomaly_score is not None and shape.anomaly is not None:
-        limit, usual = at.max_anomaly_score, shape.anomaly.middle
-        caught = stopped.anomaly[stopped.anomaly > limit] if stopped.anomaly is not None else ()
-        loosest = _halfway(limit, [float(s) for s in caught], limit + abs(limit - usual))
-        anomaly = LimitSpec(limit, (min(usual, limit), loosest))
+        caught = [] if stopped.anomaly is None else stopped.anomaly.tolist()
+        anomaly = anomaly_spec(at.max_anomaly_score, shape.anomaly.middle, caught)
     return (
         LimitSpec(at.min_confidence, (min(least, at.min_confidence), 1.0)),
         LimitSpec(low, (_halfway(low, below.tolist(), low - (middle - low)), middle)),
         LimitSpec(high, (middle, _halfway(high, beyond.tolist(), high + (high - middle)))),
         anomaly,
     )
+
+
+def anomaly_spec(limit: float, usual: float, stopped: Sequence[float]) -> LimitSpec:
+    """With the range in which a recipe may move it.
+
+    usual: score of the middle good part; stopped: scores of defects that nothing else would stop.
+    """
+    loosest = _halfway(limit, [score for score in stopped if score > limit], limit + abs(limit - usual))
+    return LimitSpec(limit, (min(usual, limit), loosest))
 
 
 def _halfway(limit: float, beyond: Sequence[float], furthest: float) -> float:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from inspector.core.errors import InspectorError
+from edge_deploy.clear_errors import clear_errors
+from edge_deploy.spots_command import add_spots
 
 if TYPE_CHECKING:
     from edge_deploy.choose import Target
-
-EXTRA = ("torch", "torchvision", "safetensors", "nncf", "sklearn", "matplotlib", "onnx", "onnxscript", "onnxruntime")
 
 PROMISES = ("overkill", "escape", "cost")
 OVERKILL = typer.Option(help="promise: at most this share of good parts is rejected, e.g. 0.5%")
@@ -83,7 +80,7 @@ def build(
 
     inspector-deploy build runs/disc --data pictures --out disc-3.bundle --overkill 1%
     """
-    with _clear_errors():
+    with clear_errors():
         from edge_deploy.build import build as build_bundle
         from edge_deploy.calibrate import CalibrationConfig
         from edge_deploy.fit import Detector
@@ -150,7 +147,7 @@ def calibrate(
 
     inspector-deploy calibrate disc-3.bundle pictures/held_out --cost 50:1 --lots lots.csv --out disc-4.bundle
     """
-    with _clear_errors():
+    with clear_errors():
         target = target_of(overkill, escape, cost)
         if target is None:
             raise typer.BadParameter("say what to promise: one of --overkill 0.5%, --escape 1% or --cost 50:1")
@@ -173,6 +170,9 @@ def calibrate(
             typer.echo(f"  inspector-deploy approve {out} --key KEY")
 
 
+app.command("add-spots")(add_spots)
+
+
 @app.command()
 def export(
     run: Annotated[Path, typer.Argument(help="folder that inspector-train fit wrote")],
@@ -189,7 +189,7 @@ def export(
 
     Example: inspector-deploy export runs/disc --out exported --onnx --openvino fp16
     """
-    with _clear_errors():
+    with clear_errors():
         from edge_deploy.export import ExportOptions, Precision
         from edge_deploy.export import export as export_network
         from edge_deploy.export_check import table
@@ -209,7 +209,7 @@ def inspect(bundle: Annotated[Path, typer.Argument(help="a bundle, approved or n
 
     Example: inspector-deploy inspect disc-3.bundle
     """
-    with _clear_errors():
+    with clear_errors():
         from edge_deploy.show import describe_bundle
 
         typer.echo(describe_bundle(bundle))
@@ -226,7 +226,7 @@ def keygen(
 
     Example: inspector-deploy keygen keys --with-passphrase
     """
-    with _clear_errors():
+    with clear_errors():
         from edge_deploy.pack import keygen as make_keys
 
         passphrase = typer.prompt("passphrase", hide_input=True, confirmation_prompt=True) if with_passphrase else None
@@ -244,7 +244,7 @@ def approve(
 
     Example: inspector-deploy approve disc-3.bundle --key keys/approve.key
     """
-    with _clear_errors():
+    with clear_errors():
         from edge_deploy.pack import approve as sign
 
         key_id = sign(bundle, key, typer.prompt("passphrase", hide_input=True) if with_passphrase else None)
@@ -303,23 +303,6 @@ def _one_of(choices: Any, text: str, option: str) -> Any:
         return choices(text)
     except ValueError as exc:
         raise typer.BadParameter(f"{option} {text!r}: one of {', '.join(choices)}") from exc
-
-
-@contextmanager
-def _clear_errors() -> Iterator[None]:
-    """What we raise on purpose is told in one line, with what to do; a bug keeps its traceback."""
-    try:
-        yield
-    except InspectorError as exc:
-        typer.echo(f"error: {exc}", err=True)
-        raise typer.Exit(1) from exc
-    except ModuleNotFoundError as exc:
-        if exc.name not in EXTRA:
-            raise
-        typer.echo(
-            f"error: {exc.name} is not installed; install the workstation's part: pip install '.[train]'", err=True
-        )
-        raise typer.Exit(1) from exc
 
 
 def main() -> None:

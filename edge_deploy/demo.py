@@ -1,6 +1,7 @@
 """Maker's tool: build the demo's bundle, judge it on parts that nothing was fitted or chosen on, write it down.
 
 Without a run it measures the packaged bundle only. Writes a section of docs/results.md and its figure.
+`--spots BUNDLE` adds a detector of strange spots to a former bundle of the demo, and makes that the packaged one.
 
 Counts are those that docs/decisions/0003-demo-parts.md fixed before the first training.
 """
@@ -11,7 +12,7 @@ import argparse
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -22,7 +23,9 @@ from tqdm import tqdm
 from edge_deploy.build import build
 from edge_deploy.options import BuildOptions
 from edge_deploy.pack import approve, keygen
+from edge_deploy.patches import PatchConfig
 from edge_deploy.plots import detection_by_kind
+from edge_deploy.spots import SpotOptions, add_spots
 from edge_deploy.steps import TerminalSteps
 from inspector.bundle.golden import limits_of
 from inspector.bundle.keys import load_key
@@ -48,6 +51,8 @@ COUNTS = {
 SIDES_PX = (0.0, 5.0, 6.5, 8.0, 10.0, 12.5, 99.0)  # of a defect at the network's input
 FIGURE = "demo-detection.svg"  # beside the results
 DEMO = Path("inspector/demo")
+STATIONS = (DEMO / "demo.toml", Path("configs/demo.toml"))
+SPOT_TAPS = ("layer2",)  # at 96 px a cell of layer3 sees the whole part: its spots are as large (decision 0004)
 SCALE = 0.4  # camera pixels to network pixels
 BEGIN, END = "<!-- demo bundle -->", "<!-- /demo bundle -->"
 
@@ -139,33 +144,56 @@ def _bar(kind: Kind) -> str:
     return "all rejected" if kind in NEGATIVES else "together at most 2 %"
 
 
-def make_bundle(run: Path, bundle: Path, station: Path) -> None:
-    """From the taught network to the packaged bundle. Its key signs this once and is thrown away.
-
-    Writes `bundle` and the public key's hex digits into `station`'s trusted_keys.
-    """
+def make_bundle(run: Path, bundle: Path, stations: Sequence[Path]) -> None:
+    """From the taught network to the packaged bundle."""
     data = run / "pictures"
     rows = render_data(data)
     describe_run(run, rows, size=DenseConfig(run).size, steps=DenseConfig(run).steps, git_commit=source_commit())
     built = build(run, data, run / "demo.bundle", BuildOptions(), TerminalSteps())
+    _package(built.bundle, bundle, stations)
+
+
+def make_spots(former: Path, run: Path, bundle: Path, stations: Sequence[Path]) -> None:
+    """From a former bundle without a heat map to the packaged one with it; nothing else of it changes.
+
+    run: folder for the pictures of a build, rendered again: the detector learns from those of its training, and those
+    of its calibration set the limit.
+    """
+    render_data(run / "pictures")
+    made = run / "spots.bundle"
+    made.unlink(missing_ok=True)
+    options = SpotOptions(PatchConfig(taps=SPOT_TAPS))
+    add_spots(former, run / "pictures" / "train", run / "pictures" / "val", made, options, TerminalSteps())
+    _package(made, bundle, stations)
+
+
+def _package(made: Path, bundle: Path, stations: Sequence[Path]) -> None:
+    """With a key that signs this once and is thrown away; its public half goes into the stations' trusted_keys."""
     with tempfile.TemporaryDirectory() as name:
         private, public = keygen(Path(name))
-        approve(built.bundle, private)
+        approve(made, private)
         key = load_key(str(public)).raw.hex()
-    shutil.copyfile(built.bundle, bundle)
-    station.write_text(re.sub(r"\b[0-9a-f]{64}\b", key, station.read_text()))
+    shutil.copyfile(made, bundle)
+    for station in stations:
+        station.write_text(re.sub(r"\b[0-9a-f]{64}\b", key, station.read_text()))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, nargs="?", help="build the bundle first, from this run of training.dense")
     parser.add_argument("--bundle", type=Path, default=DEMO / "demo.bundle")
-    parser.add_argument("--station", type=Path, default=DEMO / "demo.toml", help="whose trusted key approved it")
+    parser.add_argument("--station", type=Path, action="append", help="whose trusted key approved it; may be repeated")
+    parser.add_argument("--spots", type=Path, metavar="BUNDLE", help="no new build: add the detector to this one")
     parser.add_argument("--out", type=Path, default=Path("docs/results.md"))
     args = parser.parse_args()
-    if args.run is not None:
-        make_bundle(args.run, args.bundle, args.station)
-    key = load_key(re.findall(r"\b[0-9a-f]{64}\b", args.station.read_text())[0])
+    stations = args.station or STATIONS
+    if args.run is not None and args.spots is not None:
+        make_spots(args.spots, args.run, args.bundle, stations)
+    elif args.run is not None:
+        make_bundle(args.run, args.bundle, stations)
+    elif args.spots is not None:
+        parser.error("--spots needs a folder for the pictures too")
+    key = load_key(re.findall(r"\b[0-9a-f]{64}\b", stations[0].read_text())[0])
     thread = DeviceThread("model")
     with tempfile.TemporaryDirectory() as name:
         bundle = verify(args.bundle, [key], Path(name) / "bundle")

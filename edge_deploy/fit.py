@@ -63,7 +63,7 @@ def fit_heads(
     if detector is Detector.POOLED:
         return Fitted(Heads(novelty), _pooled_spec(novelty, svm), None)
     fit = fit_patches(int8, pictures, good_of(pictures.train, acceptable), patches, steps)
-    return Fitted(Heads(novelty, fit.head), _patch_spec(fit, patches), fit)
+    return Fitted(Heads(novelty, fit.head), patch_spec(fit, patches), fit)
 
 
 def fit_patches(
@@ -105,7 +105,8 @@ def _with_usual(
     return replace(head, usual=usual_heat(np.stack(heats), share))
 
 
-def _patch_spec(fit: PatchFit, cfg: PatchConfig) -> DetectorSpec:
+def patch_spec(fit: PatchFit, cfg: PatchConfig) -> DetectorSpec:
+    """What the manifest says of a fitted anomaly head."""
     return DetectorSpec(
         detector="patch",
         taps=cfg.taps,

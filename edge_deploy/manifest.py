@@ -80,13 +80,18 @@ def describe(
 
 
 def _outputs(run: Run, grid: tuple[int, int] | None) -> tuple[OutputSpec, ...]:
-    spots = () if grid is None else (OutputSpec("anomaly_map", grid), OutputSpec("anomaly_score", ()))
+    spots = () if grid is None else spot_outputs(grid)
     return (
         OutputSpec("probabilities", (len(run.classes),)),
         OutputSpec("embedding", (EMBEDDING_SIZE,)),
         OutputSpec("novelty_score", ()),
         *spots,
     )
+
+
+def spot_outputs(grid: tuple[int, int]) -> tuple[OutputSpec, ...]:
+    """What a detector of strange spots adds; grid: (h, w) cells of its map."""
+    return OutputSpec("anomaly_map", grid), OutputSpec("anomaly_score", ())
 
 
 def built_at() -> str:

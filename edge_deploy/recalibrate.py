@@ -84,7 +84,7 @@ def recalibrate(
         directory = Path(name)
         unpack(bundle, directory)
         judged = _judge(former, directory, held_out, options.threads, steps)
-        _refuse_drift(former, judged.golden)
+        refuse_drift(former, judged.golden)
         calibrated = calibrate_on(
             held_out.pictures.val,
             judged.held_out,
@@ -107,7 +107,7 @@ def recalibrate(
                 found=judged.held_out,
                 golden=judged.golden,
                 negatives=judged.negatives,
-                calibrated=calibrated,
+                notes=calibrated.notes,
                 target=options.calibration.target,
             )
             write_report(report, out.with_suffix(".html"))
@@ -133,7 +133,7 @@ def _judge(m: Manifest, directory: Path, held_out: HeldOut, threads: int, steps:
     return _Judged(of(pictures.val, "held-out pictures"), golden, dict(negatives))
 
 
-def _refuse_drift(m: Manifest, found: Sequence[Prediction]) -> None:
+def refuse_drift(m: Manifest, found: Sequence[Prediction]) -> None:
     """Scores that are not the bundle's own would give limits for another model."""
     allowed = m.golden_tolerance
     for golden, got in zip(m.golden, found, strict=True):
@@ -162,18 +162,23 @@ def _manifest(
         created_utc=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         parents=(former.bundle_id,),
         limits=replace(calibrated.limits, bounds=promise.bounds if promise else ()),
-        golden=_golden(former, judged.golden, limits),
+        golden=golden_at(former, judged.golden, limits),
         calibration=_calibration(former.calibration, held_out, judged, acceptable),
-        metrics={
-            name: value
-            for name, value in former.metrics.items()
-            if name.startswith("training_") or name == "test_images" or name.endswith(KEPT_METRICS)
-        },
+        metrics=kept_metrics(former),
         key_id="",
     )
 
 
-def _golden(former: Manifest, found: Sequence[Prediction], limits: Limits) -> tuple[Golden, ...]:
+def kept_metrics(former: Manifest) -> dict[str, float]:
+    """Those of the training and the classifier, which other limits do not change."""
+    return {
+        name: value
+        for name, value in former.metrics.items()
+        if name.startswith("training_") or name == "test_images" or name.endswith(KEPT_METRICS)
+    }
+
+
+def golden_at(former: Manifest, found: Sequence[Prediction], limits: Limits) -> tuple[Golden, ...]:
     """Expectations at the new limits. Raises DeployError: one would flip, here or within the drift that is allowed."""
     golden, flips = [], []
     for entry, got in zip(former.golden, found, strict=True):

@@ -99,7 +99,8 @@ class Report:
     thumbnails: tuple[Image, ...]
     sizes: tuple[float | None, ...] | None
     independent: bool = True
-    parent: str = ""  # id of the bundle that was only given other limits; "" for a build
+    parent: str = ""  # id of the bundle that was only given other limits, or spots; "" for a build
+    spots: bool = False  # `parent` was given a detector of strange spots
     hidden: tuple[HiddenTrial, ...] = ()  # empty: not tried
     findings: tuple[Finding, ...] = ()
     targets: Mapping[str, float] = field(default_factory=dict)

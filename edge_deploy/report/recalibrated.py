@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_deploy.calibrate import Calibrated, default_limits
+from edge_deploy.calibrate import default_limits
 from edge_deploy.choose import Target
 from edge_deploy.golden import Selection
 from edge_deploy.held_out import HeldOut
@@ -34,7 +34,7 @@ def recalibrated_report(
     found: Sequence[Prediction],
     golden: Sequence[Prediction],
     negatives: Mapping[str, list[Prediction]],
-    calibrated: Calibrated,
+    notes: tuple[str, ...],
     target: Target | None,
 ) -> Report:
     """found, golden, negatives: predictions of the held-out and golden pictures and of negatives, in their order.
@@ -49,7 +49,7 @@ def recalibrated_report(
         calibration=(),  # the same pictures: they stand in the qualification
         calibration_truths=(),
         negatives=negatives,
-        notes=calibrated.notes,
+        notes=notes,
         selection=Selection((), former.golden_tolerance, _drift(former.golden, golden), ()),
         thumbnails=tuple(pictures.camera_picture(Picture(directory / g.file, g.truth)) for g in manifest.golden),
         sizes=None,
@@ -63,17 +63,20 @@ def recalibrated_report(
 
 
 def _qualification(m: Manifest, held_out: HeldOut, found: Sequence[Prediction]) -> Qualification:
-    """Promises as the calibration counted and bounded them, not counted again."""
+    """Promises as the calibration counted and bounded them, not counted again; counted here where it made none."""
     which, promise = held_out.pictures.val, m.limits.promise
     groups = [p.unit for p in which]
     limits = default_limits(m.limits, good_labels(m))
-    q = qualify([p.truth for p in which], {"int8": found}, [], [entry.name for entry in m.classes], limits)
+    counted = groups if promise is None else None
+    q = qualify([p.truth for p in which], {"int8": found}, [], [entry.name for entry in m.classes], limits, counted)
+    if promise is None:
+        return q
     shares = tuple(
         Share(b.name, b.failures, b.of, clopper_pearson(b.failures, b.of), b.upper_95)
-        for b in (promise.bounds if promise else ())
+        for b in promise.bounds
         if b.name.partition(":")[0] in PROMISED
     )
-    grouped = promise is not None and promise.unit == "group"
+    grouped = promise.unit == "group"
     return replace(q, promises=shares, groups=len(set(groups)) if grouped else None)
 
 

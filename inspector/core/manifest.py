@@ -98,7 +98,7 @@ class LimitsSpec:
     anomaly_median: float | None  # m of the contract's ANOMALY scaling
     chosen_by: str  # the rule in words: "overkill 0.5 %"
     bounds: tuple[BoundSpec, ...]
-    promise: PromiseSpec | None = None  # None: made before bundles carried it
+    promise: PromiseSpec | None = None  # None: none was made, or the bundle is from before there was one
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ def test_an_overkill_that_is_no_share_is_refused(text: str) -> None:
         share_of(text)
 
 
-@pytest.mark.parametrize("command", ["build", "calibrate", "export", "approve", "keygen", "inspect"])
+@pytest.mark.parametrize("command", ["build", "calibrate", "add-spots", "export", "approve", "keygen", "inspect"])
 def test_each_command_shows_how_it_is_used(command: str) -> None:
     shown = CliRunner().invoke(app, [command, "--help"])
     assert shown.exit_code == 0
