@@ -55,3 +55,16 @@ async def test_the_page_shows_the_rendered_line_at_work(demo: str, open_page: Op
     assert await page.locator("tbody tr").count() >= 12
     await page.screenshot(path=shots / "demo-history.png")
     assert watched.errors == [] and watched.foreign == []
+
+
+async def test_the_heat_map_lies_over_the_picture_of_a_rejected_part(demo: str, open_page: Open, shots: Path) -> None:
+    watched = await open_page(demo)
+    page = watched.page
+    await page.click("#heat-toggle", timeout=60_000)
+    await page.wait_for_function(
+        "() => document.querySelector('#verdict-word').textContent === 'FAIL'"
+        " && document.querySelector('#picture-heat').naturalWidth > 0",
+        timeout=60_000,
+    )
+    await page.screenshot(path=shots / "demo-heat.png")
+    assert watched.errors == [] and watched.foreign == []

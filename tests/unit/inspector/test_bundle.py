@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import inspector.demo
@@ -15,6 +16,11 @@ from inspector.bundle import verify as verify_module
 from inspector.bundle.keys import load_key
 from inspector.bundle.verify import VerifiedBundle, reopen, verify
 from inspector.core.errors import BundleError
+from inspector.core.types import JudgedBy
+from inspector.demo.parts import ROI, Kind, Stream, render
+from inspector.demo.scene import Label
+from inspector.model import load_model
+from inspector.threads import DeviceThread
 
 DEMO = Path(inspector.demo.__file__).parent
 BUNDLE = DEMO / "demo.bundle"
@@ -101,3 +107,29 @@ def test_golden_pictures_give_their_expected_answers_on_this_cpu_and_on_avx2(tmp
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) >= 8
+
+
+def test_every_configuration_of_the_demo_trusts_the_key_of_its_bundle():
+    assert KEY in Path("configs/demo.toml").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [Kind.SCRATCH, Kind.DENT, Kind.MISSING_HOLE, Kind.STAIN])
+def test_the_demos_heat_map_is_hottest_at_the_defect(demo_model, kind):
+    """Within one cell of it; on parts of the validation stream, that set no limit and measure nothing."""
+    x, y, w, h = ROI
+    for seed in range(7000, 7010):
+        part = render(seed, kind, Stream.VALIDATION)
+        heat = demo_model.predict_blocking(np.ascontiguousarray(part.image[y : y + h, x : x + w])).anomaly_map
+        row, column = np.unravel_index(heat.argmax(), heat.shape)
+        cell = h / heat.shape[0]
+        rows, columns = np.nonzero(part.labels[y : y + h, x : x + w] >= Label.SCRATCH)
+        away = np.hypot(rows - (row + 0.5) * cell, columns - (column + 0.5) * cell).min() / cell
+        assert away <= 1, f"{kind} {seed}: {away:.1f} cells"
+
+
+@pytest.fixture(scope="module")
+def demo_model(tmp_path_factory):
+    bundle, thread = verify(BUNDLE, TRUSTED, tmp_path_factory.mktemp("demo") / "b"), DeviceThread("model")
+    yield load_model(bundle, (ROI[3], ROI[2]), threads=1, judged_by=JudgedBy(), thread=thread)
+    thread.close()
