@@ -23,6 +23,7 @@ from typing import Any
 
 from inspector.core.dealing import Split
 from inspector.office.dataset import ExportError, Picture, Plan, Watch, counts_of
+from inspector.web.export import safe
 from inspector.web.media import NoPicture, read_below
 
 SCHEMA = 1
@@ -134,7 +135,7 @@ def _tables(plan: Plan) -> Mapping[str, str]:
         LABELS: _csv(
             ("path", "sha256", "no", "station", "serial", "lot", "part_id", "label", "acceptable", "person", "utc_ms",
              "queue", "x", "y", "w", "h", "note"),
-            [row for picture in plan.pictures for row in _said(picture)],
+            [map(safe, row) for picture in plan.pictures for row in _said(picture)],
         ),
         EXPORT: json.dumps(about, ensure_ascii=False, indent=1) + "\n",
     }  # fmt: skip
@@ -152,7 +153,7 @@ def _said(picture: Picture) -> Iterator[Sequence[object]]:
         )  # fmt: skip
 
 
-def _csv(names: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def _csv(names: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
     """Texts that a spreadsheet would take for a formula get an apostrophe in front."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")

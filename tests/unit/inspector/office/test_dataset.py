@@ -43,7 +43,7 @@ async def reviewed(run: Path, parts: Sequence[Part], labels: Labels, two_people:
         for no, label, person in labels:
             acceptable = None if label == "unsure" else label == "good"
             box = Box(1, 2, 3, 4) if label == "scratch" else None
-            await desk.say(no, label, acceptable, person, f"{no}{person}{time.monotonic_ns()}", "=note", box)
+            await desk.say(no, label, acceptable, person, f"{no}{person}{time.monotonic_ns()}", "=note;@x", box)
     return Sources(run / "results.db", run / "office.db", run / "pictures")
 
 
@@ -81,7 +81,7 @@ async def test_an_export_is_whole_and_says_what_each_picture_is(tmp_path: Path) 
     told = table(out / "labels.csv")
     scratch = next(row for row in told if row["label"] == "scratch")
     assert (scratch["x"], scratch["h"], scratch["person"]) == ("1", "4", "anna")
-    assert scratch["note"] == "'=note", "a spreadsheet takes it for text"
+    assert scratch["note"] == "'=note;'@x", "a spreadsheet takes it for text, wherever it cuts"
 
 
 async def test_a_lot_never_straddles_and_neither_does_a_part_that_came_back_in_another(tmp_path: Path) -> None:
