@@ -9,11 +9,11 @@ import pytest
 
 from inspector.core.estimates import Basis
 from inspector.demo.parts import Kind
-from inspector.office.desk import Desk, NotForReview, Wanted
-from inspector.office.settling import NewTruth, Queue, Source
+from inspector.office.desk import Desk, NotForReview, Wanted, figures_of
+from inspector.office.settling import Label, NewTruth, Queue, Source
 from inspector.store import shelf
 from tests.support.labels import undo_last
-from tests.support.reviewing import NEAR, REJECT, SAMPLE, TEST, Part, desk_in, write_parts
+from tests.support.reviewing import NEAR, REJECT, SAMPLE, TEST, Part, desk_in, said, write_parts
 
 ALWAYS = (0, 2**53)
 MIX = [
@@ -165,3 +165,10 @@ async def test_the_classes_are_those_that_models_and_people_gave(tmp_path: Path)
         for label in ("stain", "rust", "chip", "rust", "unsure", "good"):
             await give(desk, 1, label)
         assert await desk.classes() == ("dent", "scratch", "stain", "rust", "chip"), "new ones take no key of another"
+
+
+def test_a_test_part_is_in_no_figure_whoever_labelled_it() -> None:
+    row = {"no": 1, "code": 2, "reason": 3, "serial": "", "test_part": 1}
+    labels = {1: (Label(1, said(1), 0),)}
+    found, product = (figures_of([{**row, "test_part": n}], labels, {}, False, 5, 5, 0) for n in (1, 0))
+    assert found == figures_of([], {}, {}, False, 5, 5, 0) != product
