@@ -26,7 +26,7 @@ ROOT = "root"  # the actor of who has the box itself
 
 
 def make_certificate(cfg: AppConfig, names: Sequence[str], *, anew: bool) -> list[str]:
-    """Make what is missing, and say where it is. Raises ConfigError, also where one lies that has not all of the names."""
+    """Make what is missing, and say where it is. Raises ConfigError, also for names that the certificate lacks."""
     folder = cfg.paths.office_folder
     pair = ensure_own(folder, [*names, *cfg.web.names], datetime.now(UTC), anew=anew)
     found = load_pem_x509_certificate(pair.certificate.read_bytes())

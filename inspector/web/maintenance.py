@@ -256,6 +256,7 @@ def _backups_view(site: Site, kept: list[shelf.Kept] | str | None) -> View:
         "problem": kept if isinstance(kept, str) else "",
         "list": [_backup_view(one) for one in listed[:LISTED]], "more": max(0, len(listed) - LISTED),
         "last": None if last is None else _last_view(last),
+        "sealed": any(one.encrypted for one in listed),
         "asked": asked_s is not None, "nobody": asked_s is not None and asked_s > TAKEN_S,
     }  # fmt: skip
 
