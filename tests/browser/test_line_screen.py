@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from tests.support.fake_daemon import FakeDaemon
 from tests.support.looking import AXE, SERIOUS
 from tests.support.page import page_process, site_in, until
 from tests.support.record import heat_map, line_of, write_record
+from tests.support.shown import LONG_MS, watch
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
@@ -62,12 +62,10 @@ async def origin(daemon: FakeDaemon, tmp_path: Path) -> AsyncIterator[str]:
         yield address
 
 
-async def shows(page: Any, word: str, within_s: float = 5.0) -> float:
-    """Wait for the big word; returns how long it took, in seconds."""
-    began = time.monotonic()
+async def shows(page: Any, word: str) -> None:
+    """Wait for the big word."""
     ask = "w => document.querySelector('#verdict-word').textContent === w"
-    await page.wait_for_function(ask, arg=word, timeout=within_s * 1000, polling=20)
-    return time.monotonic() - began
+    await page.wait_for_function(ask, arg=word, timeout=LONG_MS, polling=20)
 
 
 async def panel(page: Any) -> dict[str, str]:
@@ -132,11 +130,12 @@ async def test_a_new_result_is_on_the_screen_with_word_shape_reason_and_picture(
     await shows(seen.page, "PASS")
     calm = await panel(seen.page)
     assert calm["shape"] == "#sign-pass" and saturation(calm["background"]) < 0.1
-    await seen.page.wait_for_function(ALL_IN_SIGHT_DRAWN, timeout=5000)
+    await seen.page.wait_for_function(ALL_IN_SIGHT_DRAWN, timeout=LONG_MS)
     assert saturated_areas(await seen.page.screenshot(path=shots / "line-pass.png")) == 1, "PASS, and rejects of before"
 
+    fail = await watch(seen.page, "FAIL")
     part = daemon.part(Kind.SCRATCH)
-    assert await shows(seen.page, "FAIL") < RESULT_WITHIN_S * 3  # the bar, on a busy machine
+    await fail.within(RESULT_WITHIN_S * 3)  # the bar, on a busy machine
     alarming = await panel(seen.page)
     assert alarming["shape"] == "#sign-fail" and alarming["text"] == "Defect found: scratch"
     assert saturation(alarming["background"]) > 0.5
@@ -189,8 +188,9 @@ async def test_not_ready_says_why_and_the_alarm_says_what_to_do(
     await shows(seen.page, "PASS")
     camera = {"ok": False, "text": "link lost within 2 s", "age_s": None}
     parts = {**daemon.status()["parts"], "camera": camera}
+    not_ready = await watch(seen.page, "NOT READY")
     daemon.changes = {"ready": False, "offline_reason": 4, "parts": parts, "alarm_list": [CAMERA_ALARM]}
-    assert await shows(seen.page, "NOT READY") <= STALE_WITHIN_S
+    await not_ready.within(STALE_WITHIN_S)
     assert (await panel(seen.page))["text"] == "Camera does not answer"
     alarm = await seen.page.inner_text("#alarms")
     for told in ("does not work: link lost within 2 s", "every part that comes now is a reject", "cable and power"):
@@ -207,9 +207,11 @@ async def test_a_daemon_that_hangs_shows_stale_within_two_seconds(
 ) -> None:
     seen = await open_page(origin)
     await shows(seen.page, "PASS")
+    stale = await watch(seen.page, "STALE")
     daemon.push("status", daemon.status())  # the worst case: it dies just after it spoke
     daemon.hang()
-    assert await shows(seen.page, "STALE") <= STALE_WITHIN_S
+    stale.begin()
+    await stale.within(STALE_WITHIN_S)
     assert await claims(seen.page) == NOTHING_KNOWN
     await seen.page.screenshot(path=shots / "line-stale.png")
     await seen.page.evaluate(AXE)
@@ -224,8 +226,10 @@ async def test_a_daemon_that_dies_shows_offline_and_comes_back_by_itself(
 ) -> None:
     seen = await open_page(origin)
     await shows(seen.page, "PASS")
+    offline = await watch(seen.page, "OFFLINE")
     await daemon.stop()
-    assert await shows(seen.page, "OFFLINE") <= STALE_WITHIN_S
+    offline.begin()
+    await offline.within(STALE_WITHIN_S)
     assert await claims(seen.page) == NOTHING_KNOWN
     await seen.page.screenshot(path=shots / "line-offline.png")
     again = FakeDaemon(tmp_path)
@@ -249,7 +253,9 @@ async def test_a_page_process_that_dies_shows_stale_within_two_seconds_and_comes
         await until(lambda: site.feed.ready)
         seen = await open_page(address)
         await shows(seen.page, "PASS")
-    assert await shows(seen.page, "STALE") <= STALE_WITHIN_S
+        stale = await watch(seen.page, "STALE")
+    stale.begin()
+    await stale.within(STALE_WITHIN_S)
     port = int(address.rsplit(":", 1)[1])
     async with page_process(site_in(tmp_path, port=port)):
         await shows(seen.page, "PASS")
@@ -284,7 +290,7 @@ async def test_simulated_pictures_are_announced_and_real_ones_are_not(
     await shows(seen.page, "PASS")
     assert await seen.page.is_visible("#simulated")
     daemon.changes = {"simulated": False}
-    await seen.page.wait_for_selector("#simulated", state="hidden", timeout=3000)
+    await seen.page.wait_for_selector("#simulated", state="hidden", timeout=LONG_MS)
     clean(seen)
 
 
@@ -296,14 +302,14 @@ async def test_a_hundred_results_open_at_once_and_lead_to_their_parts(
         await asyncio.sleep(0.002)  # the page takes them meanwhile
     seen = await open_page(origin)
     await shows(seen.page, "PASS")
-    await seen.page.wait_for_function(ALL_IN_SIGHT_DRAWN, timeout=5000)
+    await seen.page.wait_for_function(ALL_IN_SIGHT_DRAWN, timeout=LONG_MS)
     await seen.page.evaluate(SECOND_OPENING)
     numbers = await seen.page.evaluate("[...document.querySelectorAll('#strip li')].map(li => Number(li.dataset.no))")
     assert numbers == [part["no"] for part in daemon.parts[:100]]
     assert await seen.page.get_attribute("#strip li:nth-child(7) a", "href") == f"/part/{numbers[6]}"
     assert await seen.page.get_attribute("#pinned a", "href") == "/part/8"
     await seen.page.focus("#strip li:last-child a")
-    await seen.page.wait_for_function(ALL_IN_SIGHT_DRAWN, timeout=5000)
+    await seen.page.wait_for_function(ALL_IN_SIGHT_DRAWN, timeout=LONG_MS)
     await seen.page.screenshot(path=shots / "line-strip.png")
     clean(seen)
 
@@ -343,7 +349,7 @@ async def test_a_part_from_before_the_daemons_start_is_in_the_filmstrip_and_no_n
         seen = await open_page(address)
         await shows(seen.page, "READY")
         await seen.page.wait_for_function("() => document.querySelectorAll('#strip li').length === 12")
-        await seen.page.wait_for_function(ALL_IN_SIGHT_DRAWN, timeout=5000)
+        await seen.page.wait_for_function(ALL_IN_SIGHT_DRAWN, timeout=LONG_MS)
         rejects = await seen.page.evaluate("document.querySelectorAll('#strip img').length")
         assert rejects == len(list((tmp_path / "pictures").rglob("*.png"))) > 0
         clean(seen)

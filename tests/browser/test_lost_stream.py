@@ -13,6 +13,7 @@ from tests.support.browser import Open, log_in
 from tests.support.fake_daemon import FakeDaemon
 from tests.support.office import PASSWORD, make_hashes_cheap
 from tests.support.page import page_process, site_in, until
+from tests.support.shown import LONG_MS, watch
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
@@ -74,9 +75,10 @@ async def test_a_screen_that_hears_nothing_any_more_connects_anew_though_nobody_
         await until(lambda: site.feed.ready)
         seen = await open_page(address)
         await seen.page.wait_for_function(WORD, arg="PASS")
+        stale = await watch(seen.page, "STALE")
         cable.pull()
-        await seen.page.wait_for_function(WORD, arg="STALE", timeout=2_500)
-        await seen.page.wait_for_function(WORD, arg="PASS", timeout=10_000)
+        await stale.within(2.5)
+        await seen.page.wait_for_function(WORD, arg="PASS", timeout=LONG_MS)
         assert seen.errors == []
         await seen.page.context.close()
 
@@ -93,5 +95,5 @@ async def test_a_screen_whose_log_in_has_ended_asks_for_one(
         seen = await log_in(open_page, origin, "anna")
         await seen.page.wait_for_function(WORD, arg="PASS")
         await site.office.set_disabled("anna", 1, False)  # ends the sessions
-        await seen.page.wait_for_url("**/log-in?next=/", timeout=10_000)
+        await seen.page.wait_for_url("**/log-in?next=/", timeout=LONG_MS)
         await seen.page.context.close()
