@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from plc.client import ClientLink, LinkConfig
 from plc.handshake import Handshake, HandshakeConfig, HealthInput, Record
@@ -16,6 +16,7 @@ from plc.transport import TransportConfig, connect_wire
 from plc.wire import Wire
 
 READY = HealthInput(True, OfflineReason.NONE)
+LONG_S = 60.0  # for what comes by itself, on cores that others use as well
 
 
 def handshake(number: int = 1, **changed: float) -> Handshake:
@@ -50,6 +51,19 @@ class Judge:
                 record = Record(int(Verdict.FAIL), Reason.CLASS, inspection_no=part.part_id, recipe_used=1)
             self.lots[part.part_id] = self.port.identity(part)
             self.told[part.trigger_id, part.part_id] = await self.port.publish(part, record)
+
+
+async def until(true: Callable[[], object]) -> None:
+    """Wait until it is so. Raises TimeoutError."""
+    async with asyncio.timeout(LONG_S):
+        while not true():  # noqa: ASYNC110 - a state without an event
+            await asyncio.sleep(0.005)
+
+
+async def arrived() -> None:
+    """All that was on its way between sockets of this process is there: turns of the loop, and not time, bring it."""
+    for _ in range(50):
+        await asyncio.sleep(0.001)
 
 
 @contextlib.asynccontextmanager

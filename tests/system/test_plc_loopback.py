@@ -79,7 +79,10 @@ async def test_a_cut_cable_rejects_its_part_and_the_next_one_is_fine(delay_s):
         await sim.play([100])
         appliance.delay_s = 0.1
         cut = asyncio.create_task(sim.play([102]))
-        await asyncio.sleep(0.05 + delay_s)
+        async with asyncio.timeout(60):
+            while appliance.handshake.current is None:  # noqa: ASYNC110 - a state without an event
+                await asyncio.sleep(0.005)
+        await asyncio.sleep(delay_s)
         await sim.server.drop_connections()
         (result,) = await cut
         appliance.delay_s = 0.0
@@ -99,8 +102,9 @@ async def test_a_plc_in_stop_whose_server_still_answers_is_not_ready():
     async with line() as (sim, _):
         assert await sim.wait_ready(5)
         sim.frozen = True
-        await sim.idle_for(0.8)
-        assert sim.stat()["OFFLINE_REASON"] == OfflineReason.PLC_HEARTBEAT
+        async with asyncio.timeout(60):
+            while sim.stat()["OFFLINE_REASON"] != OfflineReason.PLC_HEARTBEAT:
+                await sim.idle_for(0.05)
 
 
 async def test_a_dirty_result_left_in_the_plc_is_cleared_before_ready():
@@ -109,7 +113,7 @@ async def test_a_dirty_result_left_in_the_plc_is_cleared_before_ready():
     await sim.start()
     appliance = Appliance(sim.port)
     task = asyncio.create_task(appliance.link.run())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while (status := sim.stat()["STATUS"]) & 0x0380:
             assert not status & 0x0001, "READY beside a result of a former life"
             await sim.idle_for(0.02)
@@ -128,6 +132,9 @@ async def test_an_orderly_stop_leaves_online_0_in_the_plc():
 async def test_a_plc_that_takes_a_rejected_part_as_good_stops_the_station_until_a_person_acknowledges():
     async with line(SimConfig(claims_good=True, ready_timeout_s=0.5)) as (sim, appliance):
         (rejected,) = await sim.play([101])
+        async with asyncio.timeout(60):
+            while not appliance.handshake.wrong_accepts:
+                await sim.idle_for(0.05)
         await sim.idle_for(0.1)
         assert list(appliance.handshake.wrong_accepts) == [rejected.trigger_id]
         assert OfflineReason(sim.stat()["OFFLINE_REASON"]) is OfflineReason.LATCHED_ERROR

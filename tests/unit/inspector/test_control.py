@@ -11,7 +11,6 @@ import stat
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -71,7 +70,7 @@ def line(**changes: object) -> bytes:
     return json.dumps({**GOOD, **changes}).encode() + b"\n"
 
 
-async def until(condition: Any, within_s: float = 3.0) -> None:
+async def until(condition: Any, within_s: float = 60.0) -> None:
     async with asyncio.timeout(within_s):
         while not condition():  # noqa: ASYNC110 - any condition
             await asyncio.sleep(0.005)
@@ -140,7 +139,8 @@ async def test_requests_cut_into_pieces_and_many_at_once_are_all_answered_in_ord
     writer.close()
 
 
-async def test_a_slow_subscriber_is_dropped_and_the_others_and_the_daemon_do_not_wait(server, path):
+async def test_a_slow_subscriber_is_dropped_and_the_others_and_the_daemon_do_not_wait(server, path, monkeypatch):
+    monkeypatch.setattr(control, "SEND_S", 600.0)
     slow = socket.socket(socket.AF_UNIX)
     slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     slow.connect(str(path))
@@ -149,11 +149,12 @@ async def test_a_slow_subscriber_is_dropped_and_the_others_and_the_daemon_do_not
     async with connect_control(path, "page") as client:
         await client.call("subscribe")
         await until(lambda: server.peers == 2)
-        events, begun = client.events(), time.monotonic()
-        for n in range(200):
-            server.push("part", {"no": n, "text": "x" * 20_000})
-            heard.append((await anext(events))[1]["no"])
-        assert heard == list(range(200)) and time.monotonic() - begun < 3.0
+        events = client.events()
+        async with asyncio.timeout(60):  # who waits for the slow one waits for longer
+            for n in range(200):
+                server.push("part", {"no": n, "text": "x" * 20_000})
+                heard.append((await anext(events))[1]["no"])
+        assert heard == list(range(200))
         await events.aclose()
         await until(lambda: server.peers == 1)
     slow.close()
@@ -252,7 +253,9 @@ def test_a_file_in_the_socket_s_place_is_left_alone(tmp_path):
     assert place.read_text() == "notes"
 
 
-async def test_the_end_is_quick_though_peers_are_connected_and_one_reads_nothing(path):
+async def test_the_end_is_quick_though_peers_are_connected_and_one_reads_nothing(path, monkeypatch):
+    assert 2 * control.LAST_WORDS_S < 1.0, "that is all that an end waits"
+    monkeypatch.setattr(control, "SEND_S", 600.0)
     server = ControlServer(path, HANDLERS, unrecorded)
     await server.start()
     with socket.socket(socket.AF_UNIX) as slow:
@@ -263,9 +266,9 @@ async def test_the_end_is_quick_though_peers_are_connected_and_one_reads_nothing
             await until(lambda: server.peers == 2)
             for _ in range(5):
                 server.push("part", {"text": "x" * 500_000})
-            begun = time.monotonic()
-            await server.close()
-            assert time.monotonic() - begun < 1.0 and server.peers == 0
+            async with asyncio.timeout(60):  # who waits for the one that reads nothing waits for longer
+                await server.close()
+            assert server.peers == 0
             with pytest.raises(ConnectionError):
                 while True:
                     await client._read()

@@ -18,6 +18,7 @@ from plc.fault_proxy import FaultProxy
 from plc.images import Image, seal_record
 from plc.registers import CTRL, SIGNATURE, STAT, Control, Status
 from plc.server import Memory, RegisterServer
+from tests.support.links import arrived
 
 RULE = Violation("P6", "flags first")
 
@@ -100,12 +101,12 @@ async def test_both_sides_and_every_fate_at_the_proxy_are_on_the_tape():
         await raw.read(20, 44)
         proxy.replies.delay_s, proxy.requests.duplicate = 0.0, 1
         await raw.read(0, 20)
-        await asyncio.sleep(0.05)
+        await arrived()
         proxy.requests.hold = True
         await raw.send(frame(77, read_pdu(100, 40)))
-        await asyncio.sleep(0.05)
+        await arrived()
         proxy.reset()
-        await asyncio.sleep(0.05)
+        await arrived()
         tape.broken(RULE)
         raw.reset()
     finally:

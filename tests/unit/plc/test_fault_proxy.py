@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,6 +11,7 @@ import pytest
 from plc.conformance.raw import Lost, RawModbus, frame, read_pdu, write_pdu
 from plc.fault_proxy import FaultProxy, Side
 from plc.server import Memory, RegisterServer
+from tests.support.links import until
 
 
 @asynccontextmanager
@@ -58,13 +58,12 @@ async def test_orphans_stay_at_the_server_until_they_are_buried():
         async with connected(proxy) as raw:
             await raw.read(1, 1)
             proxy.orphan()
-            assert await raw.closed(1.0)
+            assert await raw.closed(30.0)
         async with connected(proxy) as again:
             await again.read(1, 1)
             assert (proxy.live, server.connections) == (2, 2)
             proxy.bury()
-            await asyncio.sleep(0.05)
-            assert (proxy.live, server.connections) == (1, 1)
+            await until(lambda: (proxy.live, server.connections) == (1, 1))
             assert await again.read(1, 1) == [1]
 
 
@@ -74,9 +73,8 @@ async def test_a_cut_ends_both_connections_and_a_new_one_works(fault):
         async with connected(proxy) as raw:
             await raw.read(1, 1)
             getattr(proxy, fault)()
-            assert await raw.closed(1.0)
-            await asyncio.sleep(0.05)
-            assert (proxy.live, server.connections, proxy.counts[fault]) == (0, 0, 1)
+            assert await raw.closed(30.0)
+            await until(lambda: (proxy.live, server.connections, proxy.counts[fault]) == (0, 0, 1))
         async with connected(proxy) as again:
             assert await again.read(1, 1) == [1]
 
@@ -85,7 +83,7 @@ async def test_refused_connections_end_at_once():
     async with behind_a_proxy() as (proxy, server):
         proxy.refuse = True
         async with connected(proxy) as raw:
-            assert await raw.closed(1.0)
+            assert await raw.closed(30.0)
         assert (proxy.counts["refused"], server.requests) == (1, 0)
 
 
@@ -111,10 +109,9 @@ async def test_half_close_the_peer_reads_the_end_and_may_still_send():
     async with behind_a_proxy() as (proxy, server), connected(proxy) as raw:
         await raw.read(1, 1)
         proxy.half_close(Side.SERVER)
-        assert await raw.closed(1.0)
+        assert await raw.closed(30.0)
         await raw.send(frame(9, write_pdu(5, [55])))
-        await asyncio.sleep(0.1)
-        assert server.memory.words[5] == 55
+        await until(lambda: server.memory.words[5] == 55)
 
 
 async def test_a_doubled_request_arrives_twice_and_is_answered_once():
@@ -164,15 +161,14 @@ async def test_old_bytes_can_be_delivered_after_the_client_has_a_new_session():
             await old.read(1, 1)
             proxy.requests.hold = True
             await old.send(frame(9, write_pdu(5, [99])))
-            await asyncio.sleep(0.05)
+            await until(lambda: proxy.counts["held"])
             proxy.orphan()
-            assert await old.closed(1.0)
+            assert await old.closed(30.0)
         proxy.requests.hold = False
         async with connected(proxy) as new:
             await new.write(5, [1])
             assert await proxy.deliver_held() == 1
-            await asyncio.sleep(0.05)
-            assert server.memory.words[5] == 99, "it came over the old connection, after the new one's write"
+            await until(lambda: server.memory.words[5] == 99)  # over the old connection, after the new one's write
 
 
 async def test_bytes_that_are_no_modbus_pass_as_they_come():

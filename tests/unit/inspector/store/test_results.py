@@ -56,10 +56,10 @@ async def test_the_row_holds_every_stage_in_order_and_the_whole_equals_the_parts
 
 async def test_opening_a_row_does_not_wait_for_the_disk(path, disk):
     async with store(path, vfs=disk.name) as results:
-        disk.stall_s = 0.2
+        disk.stall_s = 2.0
         begun = time.monotonic()
         opened = results.open(trigger(1))
-        assert time.monotonic() - begun < 0.1
+        assert time.monotonic() - begun < 1.0
         await results.decide(opened, PASS, GOOD, BY, stamps())
 
 
@@ -67,11 +67,12 @@ async def test_a_stalling_disk_makes_the_part_4_112_at_its_deadline_and_not_late
     async with store(path, vfs=disk.name) as results:
         opened = results.open(trigger(1, budget_s=0.15))
         await asyncio.sleep(0.05)
-        disk.stall_s = 0.4  # fsync stalls after the inference
+        disk.stall_s = 2.0  # fsync stalls after the inference
         begun = time.monotonic()
         done = await results.decide(opened, PASS, GOOD, BY, stamps())
-        assert done.outcome == STORAGE and time.monotonic() - begun < 0.3
+        assert done.outcome == STORAGE and time.monotonic() - begun < 1.0
         disk.stall_s = 0.0
+        await results._journal._thread.call(time.sleep, 0)  # until that fsync is over
         await results.stamp(done, told(done))
         (row,) = rows_of(path)
         assert (row["decided_code"], row["decided_reason"]) == (4, 112)
@@ -100,7 +101,7 @@ async def test_a_store_that_is_behind_is_not_alive_and_a_hanging_one_hangs_the_n
     monkeypatch.setattr("inspector.store.journal.BEHIND_S", 0.1)
     async with store(path, vfs=disk.name) as results:
         await results.alive()
-        disk.stall_s = 0.5
+        disk.stall_s = 3.0
         with pytest.raises(StoreError, match="behind"):
             await results.alive()
         with pytest.raises(TimeoutError):
