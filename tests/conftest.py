@@ -19,7 +19,7 @@ from tests.support import signal_stack
 # them on cores that other tests use as well took twenty times the processor.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-GRACE_S = 3.0  # what is on its way out when a test ends: a cancelled task, a closing process, an ending thread
+GRACE_S = 8.0  # what is on its way out when a test ends: a cancelled task, a closing process, an ending thread
 # The interpreter's own helpers live as long as it does; asyncio_N threads end with their loop, after us.
 HELPERS = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 LOOP_THREADS = "asyncio_"

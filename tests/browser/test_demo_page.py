@@ -40,8 +40,8 @@ async def test_the_page_shows_the_rendered_line_at_work(demo: str, open_page: Op
     )
     assert await page.locator("#verdict-word").text_content() in ("PASS", "FAIL", "FAULT")
     assert await page.locator("#simulated").is_visible(), "pictures are rendered: the page must say so"
-    await page.wait_for_function("() => document.querySelector('#picture-img').naturalWidth > 0", timeout=10_000)
-    await page.wait_for_function(EIGHT_PICTURES, timeout=10_000)
+    await page.wait_for_function("() => document.querySelector('#picture-img').naturalWidth > 0", timeout=60_000)
+    await page.wait_for_function(EIGHT_PICTURES, timeout=60_000)
     counts = await page.evaluate(
         "() => Object.fromEntries(['total', 'pass', 'fail', 'uncertain', 'not_inspected', 'test']"
         ".map(n => [n, Number(document.querySelector('#count-' + n).textContent)]))"

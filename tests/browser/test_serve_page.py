@@ -44,7 +44,7 @@ async def test_a_picture_that_is_chosen_is_judged_and_explained(
     page = watched.page
     for kind, seed, wanted in ((Kind.GOOD, 1, "PASS"), (Kind.SCRATCH, 2, "FAIL")):
         await page.set_input_files("#file", picture(tmp_path, kind, seed))
-        await page.wait_for_function(SHOWS, arg=wanted, timeout=10_000)
+        await page.wait_for_function(SHOWS, arg=wanted, timeout=60_000)
     assert await page.locator("li[data-class=scratch]").get_attribute("data-best") is not None
     assert (await page.locator("[data-time=infer] .value").text_content()).endswith("ms")
     wide = await page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
@@ -60,7 +60,7 @@ async def test_a_file_that_is_no_picture_says_what_to_send(origin: str, open_pag
     watched = await open_page(origin)
     (tmp_path / "a.png").write_text("hello")
     await watched.page.set_input_files("#file", str(tmp_path / "a.png"))
-    await watched.page.wait_for_function(SHOWS, arg="FAULT", timeout=10_000)
+    await watched.page.wait_for_function(SHOWS, arg="FAULT", timeout=60_000)
     assert "JPEG or PNG" in (await watched.page.locator("#verdict-hint").text_content())
     assert watched.foreign == []
 
@@ -70,7 +70,7 @@ async def test_a_picture_that_is_dropped_is_shown_and_judged(origin: str, open_p
     page = watched.page
     part = cv2.imencode(".png", render(1, Kind.GOOD).image[..., ::-1])[1]
     await page.evaluate(DROP, [part.ravel().tolist(), "part 1.png"])
-    await page.wait_for_function(SHOWS, arg="PASS", timeout=10_000)
+    await page.wait_for_function(SHOWS, arg="PASS", timeout=60_000)
     assert await page.locator("#picture-caption").text_content() == "part 1.png"
     drawn = await page.evaluate(
         "() => { const c = document.querySelector('#canvas'), pixel = c.getContext('2d').getImageData(160, 30, 1, 1);"
@@ -93,7 +93,7 @@ async def test_keys_alone_choose_a_picture_and_the_verdict_is_spoken(
     await page.keyboard.press("Enter")
     async with asyncio.timeout(20):
         await (await chooser).set_files(picture(tmp_path, Kind.SCRATCH, 2))
-    await page.wait_for_function(SHOWS, arg="FAIL", timeout=10_000)
+    await page.wait_for_function(SHOWS, arg="FAIL", timeout=60_000)
     assert await page.get_attribute("#verdict", "aria-live") == "polite"
     assert "scratch" in await page.inner_text("#verdict")
 
@@ -107,7 +107,7 @@ async def test_a_confidence_just_below_its_limit_does_not_read_as_the_limit(orig
     }  # fmt: skip
     await page.route("**/predict", lambda route: route.fulfill(json=answer))
     await page.set_input_files("#file", {"name": "a.png", "mimeType": "image/png", "buffer": b"x"})
-    await page.wait_for_function(SHOWS, arg="FAIL", timeout=10_000)
+    await page.wait_for_function(SHOWS, arg="FAIL", timeout=60_000)
     assert await page.inner_text("[data-score=confidence] .value") == "0.979"
     assert await page.inner_text("li[data-class=good] .value") == "97.9 %"
     assert await page.inner_text("[data-score=novelty_score] .value") == "1.844"

@@ -18,10 +18,10 @@ def c_plc(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if shutil.which("gcc") is None:
         pytest.skip("gcc is not installed")
     included = ("gcc", "-E", "-include", "modbus/modbus.h", "-x", "c", "/dev/null")
-    if subprocess.run(included, capture_output=True, timeout=60).returncode:
+    if subprocess.run(included, capture_output=True, timeout=240).returncode:
         pytest.skip("libmodbus-dev is not installed")
     program = tmp_path_factory.mktemp("plc") / "plc"
     command = ("gcc", "-std=c11", "-O1", *WARNINGS, "-o", program, SOURCE, "-lmodbus")
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     return program

@@ -32,7 +32,7 @@ def installed() -> Path:
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         pytest.skip("node or npm is not installed")
-    version = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=30).stdout.strip()
+    version = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=240).stdout.strip()
     if int(version.lstrip("v").split(".")[0]) < MIN_NODE:
         pytest.skip(f"Node-RED needs Node {MIN_NODE}, this is {version}")
     package = (HERE / "package.json").read_bytes()

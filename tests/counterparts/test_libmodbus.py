@@ -58,7 +58,7 @@ def serial_line(tmp_path: Path) -> Iterator[tuple[str, str]]:
     ports = str(tmp_path / "plc"), str(tmp_path / "appliance")
     process = subprocess.Popen(["socat", *(f"pty,raw,echo=0,link={port}" for port in ports)])
     try:
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while not all(Path(port).exists() for port in ports):
             assert time.monotonic() < end, "socat makes no ports"
             time.sleep(0.01)

@@ -21,7 +21,7 @@ from tests.counterparts.line import FIRST_PART, WordOrder, foreign_plc, station
 
 pytestmark = [pytest.mark.foreign, pytest.mark.system, pytest.mark.slow]
 
-START_S = 25.0
+START_S = 60.0
 DIAG_S = 1.5  # DIAG is of once a second
 FUNCTIONS: dict[Literal[3, 4], str] = {3: "4", 4: "3"}  # how mbpoll calls the tables of functions 3 and 4
 REFUSED = "Illegal data address"  # exception 2, as mbpoll says it
@@ -59,7 +59,7 @@ class Mbpoll:
 
     def _run(self, *options: str, values: tuple[int, ...] = ()) -> subprocess.CompletedProcess[str]:
         command = ["mbpoll", "-m", "tcp", "-0", "-1", "-p", str(self.port), *options, "127.0.0.1", *map(str, values)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL)
+        return subprocess.run(command, capture_output=True, text=True, timeout=240, stdin=subprocess.DEVNULL)
 
 
 def still(block: Block, words: list[int]) -> dict[str, list[int]]:
@@ -116,8 +116,10 @@ def test_function_3_and_4_read_the_same_words(mbpoll: Mbpoll, block: Block):
 def test_stat_shows_its_signature_and_a_heartbeat_that_moves(mbpoll: Mbpoll):
     stat = mbpoll.block(STAT)
     assert stat[STAT["STAT_SIGNATURE"].offset] == SIGNATURE + 1
-    time.sleep(0.25)
-    assert mbpoll.block(STAT)[STAT["HEARTBEAT"].offset] != stat[STAT["HEARTBEAT"].offset]
+    end = time.monotonic() + 60
+    while mbpoll.block(STAT)[STAT["HEARTBEAT"].offset] == stat[STAT["HEARTBEAT"].offset]:
+        assert time.monotonic() < end, "it stands still"
+        time.sleep(0.25)
 
 
 def test_device_shows_signature_version_stations_and_word_order(mbpoll: Mbpoll):
@@ -145,7 +147,7 @@ def test_ctrl_and_ident_take_a_write_and_lose_it_with_the_connection(mbpoll: Mbp
         assert f"Written {len(words)} references" in mbpoll.write(address, *words)
     assert mbpoll.block(CTRL) == [0] * CTRL.size, "what an owner wrote counts no longer than it is there"
     assert mbpoll.block(IDENT) == [0] * IDENT.size
-    end = time.monotonic() + 5
+    end = time.monotonic() + 60
     while mbpoll.counter("LINK_SESSIONS") < before + 2:
         assert time.monotonic() < end, "the station has not seen two owners come"
         time.sleep(0.2)

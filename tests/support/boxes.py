@@ -14,8 +14,8 @@ from plc.sim import SimConfig, SimPlc, SimResult
 from plc.station import SPAN
 from tests.support.live_line import signed_bundle
 
-START_S = 25.0
-PATIENT = {"ack_timeout_s": 2.0, "result_timeout_s": 5.0, "heartbeat_timeout_s": 2.0, "ready_timeout_s": START_S}
+START_S = 60.0
+PATIENT = {"ack_timeout_s": 2.0, "result_timeout_s": 5.0, "heartbeat_timeout_s": 2.0, "ready_timeout_s": 25.0}
 GOOD = [p for p in range(1, 200) if kind_of(p) is Kind.GOOD]
 EMPTY = [p for p in range(1, 2000) if kind_of(p) is Kind.EMPTY]
 BOX = """

@@ -51,12 +51,12 @@ async def page_process(site: Site) -> AsyncIterator[str]:
         await until(lambda: task.done() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL)
         if not task.done():
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
-        async with asyncio.timeout(3.0):
+        async with asyncio.timeout(60.0):
             await task
         sock.close()
 
 
-async def until(condition: Any, within_s: float = 5.0) -> None:
+async def until(condition: Any, within_s: float = 20.0) -> None:
     """Wait until `condition()` holds. Raises TimeoutError."""
     async with asyncio.timeout(within_s):
         while not condition():  # noqa: ASYNC110 - any condition, and only in tests

@@ -31,7 +31,7 @@ class SocatPair:
     def plug(self) -> None:
         ends = [f"pty,raw,echo=0,link={port}" for port in self.ports]
         self._process = subprocess.Popen(["socat", *ends])
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while not all(os.path.exists(port) for port in self.ports):
             assert time.monotonic() < end, "socat makes no ports"
             time.sleep(0.01)

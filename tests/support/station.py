@@ -6,8 +6,8 @@ from pathlib import Path
 
 from plc.sim import SimConfig
 
-START_S = 25.0
-PATIENT = SimConfig(ack_timeout_s=2, result_timeout_s=5, heartbeat_timeout_s=2, ready_timeout_s=START_S)
+START_S = 60.0
+PATIENT = SimConfig(ack_timeout_s=2, result_timeout_s=5, heartbeat_timeout_s=2, ready_timeout_s=25)
 PATIENT_LINK = "request_timeout_ms = 4000\nheartbeat_timeout_ms = 4000"
 RENDERED = 'kind = "rendered"'
 _STATION = """

@@ -26,7 +26,7 @@ COLLECT = Path("configs/collect.toml").read_text()
 
 def inspector(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "inspector", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=90)
+    return subprocess.run(command, capture_output=True, text=True, timeout=240)
 
 
 def write_part(file: Path, kind: Kind, seed: int) -> Path:

@@ -14,7 +14,7 @@ from inspector.control import ControlClient, ControlError, connect_control
 from inspector.web.control_views import changes_of, edges_of, state_view
 from plc.images import Image
 from plc.registers import STAT, OfflineReason, Status, Verdict
-from tests.support.live_line import LiveLine, live_line
+from tests.support.live_line import START_S, LiveLine, live_line
 
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 WORKING = Status.RESULTS_VALID | Status.PASS | Status.ONLINE
@@ -28,7 +28,7 @@ async def asked(line: LiveLine) -> AsyncIterator[ControlClient]:
 
 async def offline(line: LiveLine, control: ControlClient) -> None:
     await control.call("offline")
-    assert await line.until(lambda: line.sim.stat()["OFFLINE_REASON"] == OfflineReason.SET_OFFLINE, 3)
+    assert await line.until(lambda: line.sim.stat()["OFFLINE_REASON"] == OfflineReason.SET_OFFLINE, START_S)
 
 
 async def all_edges(control: ControlClient, name: str = "") -> list[tuple[str, str, str]]:
@@ -62,7 +62,7 @@ async def test_offline_force_and_online_again_as_plc_and_person_see_it(tmp_path:
             assert not line.sim.stat()["STATUS"] & (Status.ONLINE | Status.TRIGGER_READY)
             for name, value in (("STATUS.ERROR", "1"), ("PART_ID_ECHO", "0x12345678"), ("RESULT_CODE", "2")):
                 await control.call("force", {"name": name, "value": value})
-            assert await line.until(lambda: line.sim.stat()["RESULT_CODE"] == 2, 3)
+            assert await line.until(lambda: line.sim.stat()["RESULT_CODE"] == 2, START_S)
             assert line.sim.stat()["STATUS"] & Status.ERROR and line.sim.stat()["PART_ID_ECHO"] == 0x12345678
             for name in ("STATUS.PASS", "STATUS.RESULTS_VALID", "STATUS.ONLINE", "RES_TRIGGER_ID", "STAT_SIGNATURE"):
                 with pytest.raises(ControlError, match="never forced"):
@@ -84,7 +84,7 @@ async def test_offline_force_and_online_again_as_plc_and_person_see_it(tmp_path:
             await control.call("online")
             assert (await control.call("registers", {}))["forced"] == {}
             await line.ready(10)
-            assert await line.until(lambda: not line.sim.stat()["STATUS"] & Status.ERROR, 3)
+            assert await line.until(lambda: not line.sim.stat()["STATUS"] & Status.ERROR, START_S)
             assert (await line.good()).verdict == "good"
 
             steps = [e for e in await all_edges(control) if e[0].startswith("STAT.")]
@@ -100,7 +100,7 @@ async def killed_and_started(line: LiveLine) -> None:
     await line.process.wait()
     beat = line.sim.stat()["HEARTBEAT"]
     await line.start()
-    assert await line.until(lambda: line.sim.stat()["HEARTBEAT"] != beat, 10), line.words()
+    assert await line.until(lambda: line.sim.stat()["HEARTBEAT"] != beat, START_S), line.words()
 
 
 async def stays_offline(line: LiveLine) -> bool:
@@ -111,7 +111,7 @@ async def stays_offline(line: LiveLine) -> bool:
         seen.add(line.sim.stat()["STATUS"] & (Status.ONLINE | Status.TRIGGER_READY))
         return line.sim.stat()["OFFLINE_REASON"] == OfflineReason.SET_OFFLINE
 
-    assert await line.until(told, 10), line.words()
+    assert await line.until(told, START_S), line.words()
     await line.until(lambda: not told(), 1)
     return seen == {0} and told()
 
@@ -126,7 +126,7 @@ async def test_what_a_person_took_offline_is_so_after_kill_9_and_what_was_forced
         async with asked(line) as control:
             await offline(line, control)
             await control.call("force", {"name": "STATUS.ERROR", "value": "1"})
-        assert await line.until(lambda: bool(line.sim.stat()["STATUS"] & Status.ERROR), 3)
+        assert await line.until(lambda: bool(line.sim.stat()["STATUS"] & Status.ERROR), START_S)
         await killed_and_started(line)
         assert await stays_offline(line)
         assert (await line.listed("offline"))["params"]["actor"] == "Ida"

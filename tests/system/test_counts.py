@@ -17,7 +17,7 @@ from tests.support.counted import counted
 from tests.support.live_line import LiveLine, live_line, parts_of
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
-SHOWN_S, ALARM_S = 3.0, 12.0
+SHOWN_S, ALARM_S = 60.0, 60.0
 
 
 async def tally(line: LiveLine, scope: str) -> Mapping[str, Any]:

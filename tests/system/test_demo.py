@@ -139,7 +139,7 @@ def test_a_taken_port_is_said_in_words(tmp_path):
         port = taken.getsockname()[1]
         environment = {**os.environ, "TMPDIR": str(tmp_path)}
         command = [*DEMO, "--parts", "5", "--port", str(port)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment)
     assert done.returncode == 1
     assert f"cannot listen on 127.0.0.1:{port}" in done.stderr and "Traceback" not in done.stderr
     assert running_in(tmp_path) == []
@@ -150,6 +150,6 @@ def test_an_unreadable_configuration_is_one_clear_line(tmp_path):
     plc = "[[plc.links]]\nhost = '127.0.0.1'\nprt = 502\n"
     config.write_text(f"[paths]\nstate = 'a'\nrun = 'b'\n\n{plc}\n[[stations]]\nid = 'x'\n")
     command = [sys.executable, "-m", "inspector", "check", str(config)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 1
     assert f"{config}:7: plc.links[1].prt" in done.stderr and "Traceback" not in done.stderr

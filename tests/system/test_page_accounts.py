@@ -174,7 +174,7 @@ async def _nginx(folder: Path, port: int) -> AsyncIterator[None]:
     command = ("nginx", "-p", str(folder), "-c", str(folder / "nginx.conf"), "-g", "daemon off;")
     process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while True:
                 assert process.returncode is None, await process.stderr.read() if process.stderr else b""
                 with suppress(OSError):

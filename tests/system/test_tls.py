@@ -26,7 +26,7 @@ from tests.support.certificates import TestCa, make_test_ca
 from tests.support.links import inspecting, judging, place, wire_to
 
 pytestmark = pytest.mark.system
-TIMEOUT_S = 2.0
+TIMEOUT_S = 10.0
 PATIENT = {"ack_timeout_s": 1.0, "result_timeout_s": 2.0, "heartbeat_timeout_s": 1.0}
 
 
@@ -61,7 +61,7 @@ def to(server: RegisterServer, files: TlsFiles, **fields) -> TransportConfig:
 
 async def told(caplog: pytest.LogCaptureFixture, pattern: str) -> None:
     """The server has written so to its log, or does within seconds."""
-    end = time.monotonic() + 5
+    end = time.monotonic() + 60
     while not re.search(pattern, caplog.text):
         assert time.monotonic() < end, caplog.text
         await asyncio.sleep(0.01)
@@ -70,12 +70,15 @@ async def told(caplog: pytest.LogCaptureFixture, pattern: str) -> None:
 async def test_a_part_is_inspected_over_tls_and_a_bad_one_is_not_passed(ca):
     plc = SimPlc(SimConfig(**PATIENT))
     await plc.server.start(tls=ServerTls(ca.issue("plc")))
+    day = in_days(9.1)
     transport = TransportConfig("tls", port=plc.port, tls=ca.issue("appliance", days=9.1))
+    days = {day, in_days(9.1)}  # made around midnight it may be either
     try:
         async with inspecting(transport) as judge:
             results = await plc.play(range(100, 106))
             assert judge.port.status.faults == 0
-            assert judge.port.status.text.endswith("(TLS); certificate 'appliance' expires in 9 days " + in_days(9.1))
+            expires = "(TLS); certificate 'appliance' expires in 9 days "
+            assert judge.port.status.text.endswith(tuple(expires + day for day in days))
     finally:
         await plc.close()
     assert [r.verdict for r in results] == ["good", "reject"] * 3
@@ -171,7 +174,7 @@ async def test_a_tls_server_that_is_not_ours_says_why_it_refuses_and_its_words_a
 
 
 async def listens(port: int) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while True:
         with contextlib.suppress(ConnectionRefusedError):
             _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -382,7 +385,7 @@ async def test_a_client_link_tells_of_its_certificates_while_its_connection_stan
 
 
 async def plc_sees(plc: SimPlc, true) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while not true():
         assert time.monotonic() < end
         await plc.idle_for(0.02)

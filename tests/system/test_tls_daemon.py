@@ -64,7 +64,7 @@ grab_timeout_ms = 2000
 {bundle}
 """
 PATIENT = SimConfig(ack_timeout_s=2, result_timeout_s=5, heartbeat_timeout_s=2, ready_timeout_s=START_S)
-TOLD_S = 10.0  # the daemon looks at its files every 2 s
+TOLD_S = 60.0  # the daemon looks at its files every 2 s
 
 
 @dataclass(frozen=True)

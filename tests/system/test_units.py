@@ -21,7 +21,7 @@ pytestmark = [
 
 def analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = ["systemd-analyze", "--no-pager", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
 
 
 @pytest.fixture
@@ -82,6 +82,6 @@ def test_the_users_can_be_made(tmp_path: Path) -> None:
     if not shutil.which("systemd-sysusers"):
         pytest.skip("systemd-sysusers is not installed")
     command = ["systemd-sysusers", "--dry-run", f"--root={tmp_path}", str(SYSTEMD / "inspector.sysusers")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
     assert "inspector-web" in done.stdout + done.stderr

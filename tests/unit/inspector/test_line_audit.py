@@ -203,7 +203,7 @@ async def test_every_command_of_the_plc_is_on_record(box: Box, tmp_path: Path) -
             handshake._commands.see(ctrl, running.shared.clock.monotonic_s(), idle=True)
             running.port.queue_events()
             action, what = f"plc.{command.name.lower()}", f"st1: command {id_}, argument 1"
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while handshake._commands.running is not None or (action, what) not in told():  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
             outcome = OUTCOMES.get(command)

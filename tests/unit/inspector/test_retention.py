@@ -68,7 +68,7 @@ async def test_once_a_hold_is_answered_no_picture_of_the_lot_is_removed_any_more
     def slow(looks):
         found = look(looks)
         loop.call_soon_threadsafe(begun.set)
-        go_on.wait(5)
+        go_on.wait(60)
         return found
 
     shelf._next, shelf._is_short = slow, lambda coming: shelf.piles[Kind.REJECT].count > 3

@@ -33,7 +33,7 @@ def train(data: Path, out: Path, world: int, port: int, *more: str) -> list[str]
         processes.append(
             subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         )
-    told = [process.communicate(timeout=110)[1] for process in processes]
+    told = [process.communicate(timeout=300)[1] for process in processes]
     assert {process.returncode for process in processes} == {0}, "\n".join(told)
     return told
 

@@ -315,7 +315,7 @@ def _decode(body: bytes) -> np.ndarray:
     return np.asarray(cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_COLOR))
 
 
-def _until(condition: Callable[[], object], within_s: float = 5.0) -> None:
+def _until(condition: Callable[[], object], within_s: float = 60.0) -> None:
     end = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < end, "it did not happen"

@@ -260,7 +260,7 @@ async def test_a_reader_that_takes_nothing_gives_its_place_back(record: Path, mo
         await asyncio.sleep(60)
 
     answer = download.Download(b"first", rest(), "x.csv", "text/csv", exports.begin(known=True))  # type: ignore[arg-type]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(50):
         await answer({"type": "http"}, quiet, frozen)
     exports.begin(known=True)()
     assert all(message.get("more_body", True) for message in sent), "it was not ended as if it were whole"
@@ -284,7 +284,7 @@ async def test_a_reader_that_goes_ends_its_export(record: Path) -> None:
     async def takes(_: Any) -> None:
         await asyncio.sleep(0)
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(50):
         await download.Download(b"", rest(), "x.csv", "text/csv", exports.begin(known=True))(  # type: ignore[arg-type]
             {"type": "http"}, gone, takes
         )

@@ -79,7 +79,7 @@ async def test_who_asks_for_a_picture_and_does_not_take_it_is_cut_off(
             frozen.connect(_address(origin))
             frozen.sendall(b"GET /picture/1 HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")
             await until(_open_pictures)
-            await until(lambda: not _open_pictures(), within_s=3)
+            await until(lambda: not _open_pictures())
 
 
 async def test_of_those_who_wait_for_a_small_picture_none_holds_the_whole_one(

@@ -157,7 +157,7 @@ async def test_what_the_daemon_was_not_told_is_told_once_it_is_there(tmp_path, m
         await labels.add(said(1, "good"))
         telling = asyncio.create_task(ReviewTeller(labels, tmp_path / "control.sock").run_forever(), name="teller")
         await asyncio.sleep(0.05)
-        async with daemon_in(tmp_path) as box, asyncio.timeout(5):
+        async with daemon_in(tmp_path) as box, asyncio.timeout(60):
             while _reviewed(box) != [1]:  # noqa: ASYNC110 - another task commits it
                 await asyncio.sleep(0.01)
         telling.cancel()
