@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import apsw
@@ -21,6 +23,7 @@ from inspector.recipes import RecipeContent
 from inspector.store import regain
 from inspector.store.filing import Filing
 from inspector.store.history import SqliteHistory
+from inspector.store.months import month_files
 from inspector.store.results import SqliteResults
 from inspector.threads import DeviceThread
 from inspector.web.records import Filters
@@ -271,6 +274,21 @@ async def test_rows_of_a_broken_record_come_back_from_its_copy_and_numbers_go_on
     kept.unlink()
     async with store(path):
         assert regain.state_of(path) is None
+
+
+async def test_a_row_that_a_months_file_holds_already_is_newer_than_its_copy_and_stays(path):
+    first, _ = await copied(path, 8, 0)
+    scribble(path, 0)
+    async with store(path) as results:
+        await filed(results)
+        (month,) = month_files(path)
+        month.chmod(0o640)
+        with closing(apsw.Connection(str(month))) as db:
+            db.execute("UPDATE inspections SET image = 'reject/newer.png' WHERE no = ?", (first[0],))
+        path.with_suffix(".regain").write_text(json.dumps({"after_no": 0, "to_no": first[-1], "copied_utc_ms": 0}))
+        filing = await filed(results)
+        assert filing.regained is not None and filing.regained.done
+        assert {row["no"]: row["image"] for row in rows_of(month)}[first[0]] == "reject/newer.png"
 
 
 async def test_a_copy_of_another_record_is_not_taken_for_ours(path):
