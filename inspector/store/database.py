@@ -41,6 +41,7 @@ class Database:
 
     def open(self) -> None:
         """Open for writing, by one process at a time, and bring the schema up to date."""
+        self._broken = None  # of a file that was set aside meanwhile
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._lock_fd = take_lock(self.path)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 from inspector.core.details import Detail
-from inspector.core.errors import StoreError
+from inspector.core.errors import StoreBroken, StoreError
 from inspector.core.ports import Clock
 from inspector.store import regain
 from inspector.store.alarm_book import AlarmBook
@@ -26,7 +26,7 @@ from inspector.store.ledger import Ledger, Recovered
 from inspector.store.line_audit import LineAudit, told
 from inspector.store.offline_book import OfflineBook
 from inspector.store.recipe_book import RecipeBook
-from inspector.store.rescue import RESERVED, rescue, reserve, set_aside
+from inspector.store.rescue import MET, RESERVED, rescue, reserve, set_aside
 from inspector.store.rows import Filed, Late
 from inspector.store.wrong_accepts import WrongAccepts
 from inspector.threads import DeviceThread, ended
@@ -256,14 +256,24 @@ class Journal:
 
     def _start(self) -> Recovered:
         rescue(self._database, self._utc_ms())
-        self._database.open()
-        recovered = self.ledger.recover(self._utc_ms(), RECENT)
+        try:
+            recovered = self._open()
+        except StoreBroken as exc:
+            if not isinstance(exc.__cause__, MET):
+                raise
+            self._database.close()
+            rescue(self._database, self._utc_ms(), met=str(exc.__cause__))
+            recovered = self._open()
         self._reserved_no = reserve(self.path, recovered.next_no)
         self.broken = tuple(set_aside(self.path))
         self.holds.load()
         if not self.broken:
             regain.forget(self.path)
         return recovered
+
+    def _open(self) -> Recovered:
+        self._database.open()
+        return self.ledger.recover(self._utc_ms(), RECENT)
 
     def _commit_waiting(self) -> None:
         """All changes that wait now, in one transaction; each future ends as its own change or the commit did."""

@@ -20,7 +20,7 @@ import structlog
 
 from inspector.core.errors import StoreError
 from inspector.store import regain
-from inspector.store.database import Database, sync_directory, take_lock
+from inspector.store.database import UNREADABLE, Database, sync_directory, take_lock
 from inspector.store.migrations import STEPS, migrate
 from inspector.store.months import month_files
 
@@ -33,10 +33,13 @@ _ROWS = {"inspections", "earlier_deliveries"}  # stay in what was set aside: the
 _HOLDS = "lot_holds"  # one that is lost lets pictures go
 _HEAD = b"SQLite format 3\0"
 BROKEN = (apsw.NotADBError, apsw.CorruptError)
+MET = (*BROKEN, UnicodeDecodeError)  # the last: a flipped bit made a text none, and no look at the file finds it
 
 
-def rescue(database: Database, utc_ms: int) -> None:
+def rescue(database: Database, utc_ms: int, met: str | None = None) -> None:
     """Before `database` is opened: where its file is broken, begin a new one. Raises StoreError.
+
+    met: what a start came upon that the look had passed over; the look is spared.
 
     A disk that cannot be read is another matter: that is an error of the opening, and nothing is set aside.
     """
@@ -49,7 +52,7 @@ def rescue(database: Database, utc_ms: int) -> None:
         raise StoreError(f"{path} cannot be opened: {exc}") from exc
     try:
         what: str | None = "a start that had seen it was ended"
-        if begun(path) is None and (what := _fault(path, database.vfs)) is None:
+        if begun(path) is None and (what := met or _fault(path, database.vfs)) is None:
             return
         aside = move_aside(path, utc_ms)
         log.error("the record is broken and was set aside", file=aside.name, fault=what)
@@ -259,7 +262,7 @@ def _readable(file: Path, sql: str) -> Iterator[tuple[Any, ...]]:
     try:
         db = _opened_for_reading(file)
         yield from db.execute(sql)
-    except apsw.Error as exc:
+    except UNREADABLE as exc:
         log.warning("cannot be read any further", file=file.name, error=str(exc))
     finally:
         if db is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import shutil
 import subprocess
 import sys
@@ -19,14 +18,16 @@ from inspector.backup.pace import Pace
 from inspector.backup.snapshot import snapshot
 from inspector.core.clock import SystemClock
 from inspector.core.errors import StoreError
-from inspector.recipes import RecipeContent
 from inspector.store import regain
+from inspector.store.database import Database
 from inspector.store.filing import Filing
 from inspector.store.history import SqliteHistory
 from inspector.store.months import month_files
+from inspector.store.rescue import rescue
 from inspector.store.results import SqliteResults
 from inspector.threads import DeviceThread
 from inspector.web.records import Filters
+from tests.support.broken_record import as_killed, aside, scribble, write
 from tests.support.disks import quick_folder
 from tests.support.invariants import rows_of
 from tests.support.store import PASS, part, store
@@ -40,33 +41,6 @@ def path() -> Iterator[Path]:
     with quick_folder() as folder:
         (folder / "state").mkdir()
         yield folder / "state" / "results.db"
-
-
-async def write(path: Path, count: int) -> list[int]:
-    async with store(path) as results:
-        results.recipes.take(1, RecipeContent("disc"), actor="anna", reason="first", utc_ms=1)
-        return [(await part(results, seq)).no for seq in range(1, count + 1)]
-
-
-def as_killed(path: Path) -> None:
-    db = apsw.Connection(str(path))
-    db.execute("UPDATE boots SET ended_utc_ms = NULL")
-    db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-    db.close()
-
-
-def scribble(path: Path, first: int, blocks: int = 500) -> bytes:
-    """dd if=/dev/urandom over the pages from `first` on."""
-    luck = random.Random(1)
-    data = bytearray(path.read_bytes())
-    for page in range(first, min(len(data) // 4096, first + blocks)):
-        data[4096 * page : 4096 * (page + 1)] = luck.randbytes(4096)
-    path.write_bytes(data)
-    return bytes(data)
-
-
-def aside(path: Path) -> list[Path]:
-    return sorted(path.parent.glob("results.broken-*.db"))
 
 
 @pytest.mark.parametrize("first", [0, 30])
@@ -197,13 +171,16 @@ async def test_recipes_and_counts_that_can_be_read_are_taken_over(path):
 
 
 async def test_a_check_that_takes_too_long_sets_nothing_aside(path, monkeypatch):
-    monkeypatch.setattr("inspector.store.rescue.CHECK_S", -1.0)
-    monkeypatch.setattr("inspector.store.rescue._STEPS", 1)
-    given = await write(path, 5)
+    await write(path, 60)
     as_killed(path)
-    async with store(path):
-        pass
-    assert not aside(path) and [row["no"] for row in rows_of(path)] == given
+    scribble(path, 30, 1)
+    monkeypatch.setattr("inspector.store.rescue._STEPS", 1)
+    with monkeypatch.context() as patch:
+        patch.setattr("inspector.store.rescue.CHECK_S", -1.0)
+        rescue(Database(path), 1)
+        assert not aside(path)
+    rescue(Database(path), 1)
+    assert len(aside(path)) == 1
 
 
 async def test_a_record_that_is_whole_stays_after_a_kill(path):
