@@ -32,8 +32,16 @@ readable = partial(router.api_route, methods=["GET", "HEAD"])
 
 @readable("/alarms")
 async def alarms(request: Request) -> Response:
-    """The lists, which follow the stream; rates, shares and journal as they are now."""
-    return await _page(request)
+    """The lists, which follow the stream; rates, shares and journal as they are now.
+
+    ?shelve=ID also asks until when and why, for a browser without scripts.
+    """
+    wanted = request.query_params.get("shelve", "")
+    if not wanted or not visitor_of(request).may("POST", "/alarms/shelve"):
+        return await _page(request)
+    listed = alarms_view(site_of(request).feed.status)["alarms"]
+    asked = next((alarm for alarm in listed if alarm["id"] == wanted and alarm["may_shelve"]), None)
+    return await _page(request, asked=asked) if asked else await _page(request, 404, word("alarms.changed"))
 
 
 @readable("/alarms/list")
@@ -93,14 +101,15 @@ async def unshelve(request: Request) -> Response:
     return await _have_done(request, "alarm_unshelve", params)
 
 
-async def _page(request: Request, status: int = 200, problem: str = "") -> Response:
+async def _page(request: Request, status: int = 200, problem: str = "", asked: View | None = None) -> Response:
     site = site_of(request)
     readable_as, found = await _record(request)
     answer = readable_as if status == 200 else status
     seen = alarms_view(site.feed.status)
     return site.page(
-        "alarms.html", answer, here="alarms", record=found, listed=seen, list_link="/alarms/list", problem=problem
-    )
+        "alarms.html", answer, here="alarms", record=found, listed=seen, list_link="/alarms/list", problem=problem,
+        asked=asked,
+    )  # fmt: skip
 
 
 async def _record(request: Request) -> tuple[int, View | None]:

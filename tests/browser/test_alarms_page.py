@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,3 +71,38 @@ async def test_a_person_acknowledges_and_shelves_alarms_in_both_languages_and_a_
             assert await visitor.page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
             await visitor.page.screenshot(path=shots / "alarms-phone.png", full_page=True)
             assert visitor.errors == [] and visitor.foreign == []
+
+
+async def test_without_scripts_an_alarm_is_shelved_by_a_plain_form(tmp_path: Path, browser: Any, shots: Path) -> None:
+    async with alarming(tmp_path) as daemon:
+        daemon.look(Kind.GAP)
+        site = site_in(tmp_path)
+        async with page_process(site) as origin:
+            await until(lambda: site.feed.up)
+            token = await site.office.begin_first(await site.office.first_code() or "", "anna", PASSWORD, "setup")
+            for size in ((1280, 800), PHONE):
+                context = await browser.new_context(
+                    viewport={"width": size[0], "height": size[1]}, java_script_enabled=False
+                )
+                await context.add_cookies([{"name": "inspector-local", "value": token, "url": origin}])
+                page = await context.new_page()
+                await page.goto(f"{origin}/alarms")
+                await page.click("[data-do=shelve][data-id=gap]")
+                assert page.url == f"{origin}/alarms?shelve=gap"
+                assert "ids are missing: 3" in await page.inner_text("#shelve-what")
+                await page.screenshot(path=shots / f"alarms-shelve-plain-{size[0]}.png")
+                await page.click("#shelve-cancel")
+                assert await page.is_hidden("#shelve") and not daemon.alarm("gap")["shelved_by"]
+                await page.click("[data-do=shelve][data-id=gap]")
+                await page.fill("#shelve-why", "PLC is being changed")
+                await page.select_option("#shelve-minutes", "60")
+                await page.click("#shelve .main")
+                assert page.url == f"{origin}/alarms" and daemon.alarm("gap")["shelved_why"] == "PLC is being changed"
+                await until(lambda: any(alarm["shelved_by"] for alarm in site.feed.status["alarm_list"]))
+                await page.reload()  # it is drawn of the daemon's last word
+                await page.click("#shelved [data-do=unshelve][data-id=gap]")
+                assert not daemon.alarm("gap")["shelved_by"]
+                await until(lambda: not any(alarm["shelved_by"] for alarm in site.feed.status["alarm_list"]))
+                answer = await page.goto(f"{origin}/alarms?shelve=gone")
+                assert answer.status == 404 and "the alarm has changed" in await page.inner_text("#alarms-told")
+                await context.close()

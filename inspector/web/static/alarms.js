@@ -12,10 +12,15 @@ export function alarms(status) {
 document.addEventListener("click", (event) => {
   const asked = event.target.closest("[data-do=shelve]");
   if (!asked) return;
+  event.preventDefault(); // without us it leads to the page that asks
+  $("shelve").close(); // which may stand open
   $("shelve-form").elements.id.value = asked.dataset.id;
   $("shelve-what").textContent = asked.dataset.what;
   $("shelve-why").value = "";
   $("shelve").showModal();
 });
 $("shelve-form")?.addEventListener("submit", () => $("shelve").close());
-$("shelve-cancel")?.addEventListener("click", () => $("shelve").close());
+$("shelve-cancel")?.addEventListener("click", (event) => {
+  event.preventDefault();
+  $("shelve").close();
+});
