@@ -13,7 +13,6 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from inspector.config import AppConfig
 from inspector.core.errors import InspectorError
 from inspector.store.history import SqliteHistory
-from inspector.store.record_files import RecordFiles
 from inspector.threads import DeviceThread
 from inspector.web.export import csv_pages, keys, walk
 from inspector.web.filters import BadFilter, Form, filters_of
@@ -53,7 +52,7 @@ def export_rows(cfg: AppConfig, file: Path, form: Form, console: Console) -> int
     return rows
 
 
-async def _write(history: SqliteHistory, filters: Filters, file: Path, progress: Progress) -> tuple[int, list[str]]:
+async def _write(history: SqliteHistory, filters: Filters, file: Path, progress: Progress) -> tuple[int, Sequence[str]]:
     """How many rows, and which months' files were met that are damaged."""
     staged = file.with_name(f".{file.name}.new")
     seen = _Seen(progress)
@@ -66,7 +65,7 @@ async def _write(history: SqliteHistory, filters: Filters, file: Path, progress:
         os.replace(staged, file)
     finally:
         staged.unlink(missing_ok=True)
-    return seen.rows, sorted(await history.ask_all(RecordFiles.broken))
+    return seen.rows, await history.left_out()
 
 
 class _Seen:

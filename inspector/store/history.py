@@ -65,6 +65,10 @@ class SqliteHistory:
         """The numbers just before and just after `no`."""
         return await self._call(lambda: self._neighbours(no))
 
+    async def left_out(self) -> Sequence[str]:
+        """Names of the months' files that are damaged, as far as questions met them: no row of them is found."""
+        return sorted(await self.ask_all(RecordFiles.broken))
+
     async def ask(self, question: Callable[[apsw.Connection], R]) -> R:
         """A short question of another subject to results.db."""
         return await self._ask(question)

@@ -44,9 +44,13 @@ async def _rows(request: Request, make: Make, media_type: str, suffix: str) -> R
     site = site_of(request)
     try:
         filters = filters_of(form_of(request.query_params))
+        what = "rows-incomplete" if await site.records.left_out() else "rows"
     except BadFilter as exc:
         return site.page("error.html", 400, text=word("history.badfilter", what=exc), hint="")
-    return await download(site, make(request, walk(site.records, filters)), media_type, file_name("rows", suffix))
+    except Unreadable as exc:
+        status, text, hint = _refusal(exc)
+        return site.page("error.html", status, text=text, hint=hint)
+    return await download(site, make(request, walk(site.records, filters)), media_type, file_name(what, suffix))
 
 
 def file_name(what: str, suffix: str) -> str:

@@ -36,10 +36,12 @@ async def history(request: Request) -> Response:
     site = site_of(request)
     form = form_of(request.query_params)
     found = Found()
+    left_out: Sequence[str] = ()
     problem, hint, status, before = "", "", 200, None
     try:
         before = number(request.query_params, "before")
         found = await site.records.page(filters_of(form), before, PAGE_ROWS + 1)
+        left_out = await site.records.left_out()
     except BadFilter as exc:
         problem, status = word("history.badfilter", what=exc), 400
     except Unreadable:
@@ -54,7 +56,7 @@ async def history(request: Request) -> Response:
         "history.html", status, here="history", pieces={"found": "_found.html"}, rows=await _row_views(site, shown),
         form=form, stations=stations,
         more_open=any(key not in at_hand for key in form), zone=time_zone(), problem=problem, problem_hint=hint,
-        verdicts=[(str(n), word(f"verdict.{n}")) for n in range(1, 7)],
+        left_out=", ".join(left_out), verdicts=[(str(n), word(f"verdict.{n}")) for n in range(1, 7)],
         reasons=[(str(int(r)), reason_words(r, "…").text) for r in Reason],
         csv=link("/history.csv", form), xlsx=link("/history.xlsx", form),
         paged=before is not None, newest=link("/history", form),

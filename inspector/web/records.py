@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -64,6 +64,10 @@ class Records(Protocol):
 
     async def neighbours(self, no: int) -> tuple[int | None, int | None]:
         """The numbers just before and just after `no`."""
+        ...
+
+    async def left_out(self) -> Sequence[str]:
+        """Names of the months' files that are damaged, as far as questions met them: no row of them is found."""
         ...
 
     def export(self, filters: Filters) -> AsyncIterator[Row]:

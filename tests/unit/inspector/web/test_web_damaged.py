@@ -59,6 +59,29 @@ async def test_one_flipped_bit_in_a_month_hides_no_other_row_and_ends_no_screen(
         assert len(site.feed.strip("st1").parts) == 8
 
 
+@pytest.mark.parametrize("damaged", [False, True])
+async def test_who_looks_for_a_part_or_takes_rows_away_is_told_that_a_months_rows_are_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damaged: bool
+) -> None:
+    keep_few(monkeypatch)
+    clock = Calendar("2026-01-10")
+    async with keeping(tmp_path, clock=clock) as box:
+        await lived(box, clock)
+        await file_all(box.filing)
+    month = tmp_path / "results-2026-01.db"
+    if damaged:
+        month.chmod(0o640)
+        month.write_bytes(b"no database any more" * 1000)
+    async with client_of(site_in(tmp_path)) as client:
+        for asked in ("/history", f"/history?lot={LOT}"):
+            assert ("Parts are missing here" in (shown := (await client.get(asked)).text)) is damaged
+            assert ("results-2026-01.db" in shown) is damaged
+        for kind in ("csv", "xlsx"):
+            taken = await client.get(f"/history.{kind}")
+            name = taken.headers["content-disposition"]
+            assert taken.status_code == 200 and ("rows-incomplete" in name) is damaged, name
+
+
 async def test_a_row_with_a_flipped_bit_stays_in_the_record_and_what_would_file_it_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
