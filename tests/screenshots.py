@@ -31,6 +31,7 @@ PASSWORD = "a password for pictures"
 COLOURS = 128  # of the files; screens are grey
 SHOWN = (  # file, address, size, dark, language
     ("line", "/", PANEL, False, "en"),
+    ("line-fail", "/", PANEL, False, "en"),
     ("line-dark", "/", PANEL, True, "en"),
     ("line-phone", "/", PHONE, False, "en"),
     ("line-zh", "/", PANEL, False, "zh"),
@@ -47,6 +48,8 @@ SHOWN = (  # file, address, size, dark, language
     ("audit", "/admin/audit?of=line&check=1", PANEL, False, "en"),
     ("me", "/me", PANEL, False, "en"),
 )
+FAIL_WITH_ITS_HEAT = """() => document.querySelector('#verdict-word').textContent === 'FAIL'
+    && ['picture-img', 'picture-heat'].map(id => document.getElementById(id)).every(i => !i.hidden && i.complete)"""
 
 
 @asynccontextmanager
@@ -96,8 +99,14 @@ async def take(context: Any, origin: str, shot: tuple[Any, ...], out: Path) -> N
         await page.goto(origin + "/history?label=scratch")
         address = await page.locator("tbody a[href^='/part/']").first.get_attribute("href")
     await page.goto(origin + address)
+    if name in ("line-fail", "part"):  # the line's heat map stays off elsewhere, as it is at first
+        await page.click("#heat-toggle")
     await page.wait_for_timeout(2500)  # streams, traces and pictures come after the page
+    if name == "line-fail":
+        await page.wait_for_function(FAIL_WITH_ITS_HEAT, polling=20, timeout=60_000)
     await page.screenshot(path=out / f"{name}.png")
+    if name == "line-fail":
+        await page.click("#heat-toggle")  # this browser remembers it
     await page.close()
 
 

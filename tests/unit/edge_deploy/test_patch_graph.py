@@ -24,6 +24,7 @@ from edge_deploy.usual import usual_heat
 from inspector.core.types import Image
 from inspector.model import CompiledIr, load_ir, to_prediction
 from inspector.runtime import openvino
+from tests.support.isa import narrowed_to
 from tests.unit.edge_deploy.conftest import VIEW, Networks, picture
 from tests.unit.edge_deploy.test_patches import CONFIG, SIZES, fitted, part
 
@@ -208,6 +209,7 @@ def test_the_projected_patches_are_the_same_with_and_without_low_precision_trans
 
 
 @pytest.mark.parametrize(("projected_first", "faulty"), [(False, True), (True, False)])
+@narrowed_to("AVX512_CORE_VNNI", needs="avx512_vnni")  # with AVX2 alone, or with AMX, it is computed rightly
 def test_that_check_sees_the_plugins_fault_where_the_average_sits_on_a_residual_sum(
     projected_first: bool, faulty: bool
 ) -> None:
