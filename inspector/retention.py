@@ -39,7 +39,7 @@ from inspector.threads import DeviceThread
 log = structlog.get_logger(__name__)
 
 IDLE_S, BUSY_S = 1.0, 0.05  # between two turns of the archive, and while pictures give way
-GROWTH_EVERY_S = 600.0
+GROWTH_EVERY_S, NO_GROWTH_YET_S = 600.0, 20.0  # the latter: on a box without parts, whose first may come at any time
 FIRST_LOOK_S, LOOK_EVERY_S, LOOK_LATER_S = 900.0, 86_400.0, 3600.0  # for orphans; later: after one that failed
 ALARM_DAYS, SHORT_DAYS = 30, 7
 END_S = 1.0
@@ -102,8 +102,8 @@ class Retention:
             await self._tend()
             now = self._clock.monotonic_s()
             if now >= growth_s:
-                growth_s = now + GROWTH_EVERY_S
                 await self._measure()
+                growth_s = now + (GROWTH_EVERY_S if self._growth and self._growth.per_day_bytes else NO_GROWTH_YET_S)
             if now >= look_s:
                 look_s = now + (LOOK_EVERY_S if await self._look_again() else LOOK_LATER_S)
             await self._clock.sleep(BUSY_S if self._archive.stock.giving_way else IDLE_S)
