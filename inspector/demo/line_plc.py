@@ -17,6 +17,7 @@ from dataclasses import asdict
 from plc.registers import OfflineReason
 from plc.sim import SimConfig, SimPlc, SimResult
 
+PATIENCE_S = 3.0  # a busy machine is late, and its answer, a reject, is still read
 LOOKED_AT_S = 5.0  # an error stands so long that a person sees on the page what it is like
 PRESSED_S = 0.2
 LOOK_S = 0.1
@@ -63,7 +64,8 @@ async def _main(port: int, parts: int, rate: float, change_every: int) -> None:
     def stop() -> None:
         plc.stopping = True
 
-    plc = SimPlc(SimConfig(), on_result=tell)
+    patient = SimConfig(ack_timeout_s=PATIENCE_S, result_timeout_s=PATIENCE_S, heartbeat_timeout_s=PATIENCE_S)
+    plc = SimPlc(patient, on_result=tell)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop)
     await plc.start(port=port)
