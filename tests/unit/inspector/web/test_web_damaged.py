@@ -35,15 +35,20 @@ async def lived(box: Keeping, clock: Calendar) -> None:
     clock.date = "2026-02-10"
 
 
+async def filed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of a month in which a box has lived."""
+    keep_few(monkeypatch)
+    clock = Calendar("2026-01-10")
+    async with keeping(folder, clock=clock) as box:
+        await lived(box, clock)
+        await file_all(box.filing)
+    return folder / "results-2026-01.db"
+
+
 async def test_one_flipped_bit_in_a_month_hides_no_other_row_and_ends_no_screen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keep_few(monkeypatch)
-    clock = Calendar("2026-01-10")
-    async with keeping(tmp_path, clock=clock) as box:
-        await lived(box, clock)
-        await file_all(box.filing)
-    month = tmp_path / "results-2026-01.db"
+    month = await filed(tmp_path, monkeypatch)
     flip(month)
     assert fault_of(month) is None, "no look at the file finds it"
     site = site_in(tmp_path)
@@ -63,12 +68,7 @@ async def test_one_flipped_bit_in_a_month_hides_no_other_row_and_ends_no_screen(
 async def test_who_looks_for_a_part_or_takes_rows_away_is_told_that_a_months_rows_are_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damaged: bool
 ) -> None:
-    keep_few(monkeypatch)
-    clock = Calendar("2026-01-10")
-    async with keeping(tmp_path, clock=clock) as box:
-        await lived(box, clock)
-        await file_all(box.filing)
-    month = tmp_path / "results-2026-01.db"
+    month = await filed(tmp_path, monkeypatch)
     if damaged:
         month.chmod(0o640)
         month.write_bytes(b"no database any more" * 1000)
