@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
-import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -14,6 +13,7 @@ import psutil
 import pytest
 
 from tests.support import signal_stack
+from tests.support.ports import a_free_port
 
 # Before torch comes, and for processes that tests start: OpenMP's threads wait for each other asleep. Spinning, two of
 # them on cores that other tests use as well took twenty times the processor.
@@ -68,10 +68,7 @@ async def _no_task_left_behind() -> AsyncIterator[None]:
 @pytest.fixture
 def free_port() -> int:
     """A TCP port of the loopback interface that nobody listened on a moment ago."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+    return a_free_port()
 
 
 def _settled(left: Callable[[], set[object]]) -> set[object]:

@@ -13,7 +13,6 @@ import asyncio
 import http.client
 import os
 import platform
-import socket
 import subprocess
 import sys
 import tempfile
@@ -48,6 +47,7 @@ from tests.bench.models import (
 from tests.bench.rows import Row
 from tests.bench.stages import stages_s
 from tests.bench.trace_cost import trace_rows
+from tests.support.ports import a_free_port
 from tests.support.tiny_bundle import make_key, trusted_key
 from training.train import source_commit
 
@@ -169,9 +169,7 @@ class Measured:
 @contextmanager
 def tutorial_service(files: list[Path] | tuple[Path, ...]) -> Iterator[Callable[[], None]]:
     """The service as a process; yields a call that sends it the next picture and reads its answer."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = int(one.getsockname()[1])
+    port = a_free_port()
     command = [sys.executable, "-m", "tests.bench.tutorial", str(port), str(THREADS)]
     bodies = [_multipart(file.read_bytes()) for file in files]
     with subprocess.Popen(command) as process:

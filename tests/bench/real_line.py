@@ -6,7 +6,6 @@ import json
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections import Counter
@@ -19,6 +18,7 @@ import apsw
 import numpy as np
 
 from plc.registers import Reason, Verdict
+from tests.support.ports import a_free_port
 
 DAEMON = (sys.executable, "-m", "inspector", "run")
 PLC = (sys.executable, "-c", "from plc.cli import main; main()", "sim")
@@ -65,7 +65,7 @@ def replay(
     """
     shutil.rmtree(folder, ignore_errors=True)
     truths = _lay_out(data / "test", folder / "pictures")
-    port = _free_port()
+    port = a_free_port()
     config = folder / "station.toml"
     config.write_text(
         CONFIG.format(
@@ -156,12 +156,6 @@ def _play(port: int, parts: int, log: Path) -> list[dict[str, Any]]:
     if len(results) != parts:
         raise RuntimeError(f"the simulated PLC ended after {len(results)} of {parts} parts:\n{_last_words(log)}")
     return results
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def _last_words(log: Path) -> str:

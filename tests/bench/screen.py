@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import os
 import platform
 import random
 import shutil
-import socket
 import sys
 import tempfile
 import time
@@ -35,6 +33,7 @@ from tests.bench import rows
 from tests.bench.line import precise_loop
 from tests.bench.rows import Row
 from tests.bench.stages import WatchedPlc
+from tests.support.ports import a_free_port
 from training.train import source_commit
 
 PARTS, WARM_UP = 120, 10
@@ -115,7 +114,7 @@ async def _line(folder: Path) -> AsyncIterator[tuple[WatchedPlc, str]]:
     waits = {"ack_timeout_s": 1, "result_timeout_s": 3, "heartbeat_timeout_s": 2, "ready_timeout_s": 30}
     plc = WatchedPlc(SimConfig(scan_s=0.001, **waits))
     await plc.start()
-    page_port = _free_port()
+    page_port = a_free_port()
     config = folder / "station.toml"
     text = config_text(plc.port, folder, page_port=page_port).replace("deadline_ms = 300", "deadline_ms = 2000")
     config.write_text(text, encoding="utf-8")
@@ -187,12 +186,6 @@ async def _open(browser: Any, origin: str, results: int) -> list[float]:
         return found
     finally:
         await context.close()
-
-
-def _free_port() -> int:
-    with contextlib.closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _machine() -> list[Row]:

@@ -12,7 +12,6 @@ import argparse
 import asyncio
 import os
 import random
-import socket
 import subprocess
 import sys
 import tempfile
@@ -36,6 +35,7 @@ from tests.bench.line import READY_S, SCAN_S, UNEVEN_S, precise_loop
 from tests.bench.rows import Row
 from tests.bench.stages import WatchedPlc
 from tests.support.live_line import parts_of
+from tests.support.ports import a_free_port
 from training.train import source_commit
 
 HALVES, SCREENS = 500, 64
@@ -90,9 +90,7 @@ async def running(folder: Path) -> AsyncIterator[tuple[WatchedPlc, int, int]]:
     }
     sim = WatchedPlc(SimConfig(scan_s=SCAN_S, **waits))
     await sim.start()
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = int(one.getsockname()[1])
+    port = a_free_port()
     text = config_text(sim.port, folder, page_port=port).replace("deadline_ms = 300", f"deadline_ms = {DEADLINE_MS}")
     text = text.replace("grab_timeout_ms = 200", f"grab_timeout_ms = {DEADLINE_MS // 2}")
     config = folder / "station.toml"

@@ -18,6 +18,7 @@ import pytest
 from inspector.demo.processes import last_words
 from plc.registers import BLOCKS, CTRL, DEVICE, DIAG, IDENT, MAP_VERSION, SIGNATURE, STAT, Block
 from tests.counterparts.line import FIRST_PART, WordOrder, foreign_plc, station
+from tests.support.ports import a_free_port
 
 pytestmark = [pytest.mark.foreign, pytest.mark.system, pytest.mark.slow]
 
@@ -70,9 +71,7 @@ def still(block: Block, words: list[int]) -> dict[str, list[int]]:
 @contextlib.contextmanager
 def serving(folder: Path, word_order: WordOrder = "big") -> Iterator[Mbpoll]:
     """The daemon, listening; its log is in the folder."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = int(sock.getsockname()[1])
+    port = a_free_port()
     config = station(folder, "server", port, word_order)
     with (folder / "daemon.log").open("ab") as log:
         process = subprocess.Popen([sys.executable, "-m", "inspector", "run", str(config)], stdout=log, stderr=log)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import AsyncIterator, Mapping
 
 import pytest
 import pytest_asyncio
 
+from tests.support.ports import a_free_port
 from tests.support.traffic import Traffic, traffic
 from tests.support.traffic_cases import BEFORE_IT_WAS_TOLD, PASSED, Outcome, assert_goes_on, assert_true, outcome
 
@@ -19,10 +19,7 @@ POINTS = ("acknowledged", "judged", "flags", "result ack")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Traffic]:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
-    async with traffic(tmp_path_factory.mktemp("server"), server_port=port) as found:
+    async with traffic(tmp_path_factory.mktemp("server"), server_port=a_free_port()) as found:
         yield found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 import time
@@ -12,15 +11,15 @@ from pathlib import Path
 
 import httpx
 
+from tests.support.ports import a_free_port
+
 Service = tuple[subprocess.Popen[bytes], httpx.Client]
 
 
 @contextmanager
 def serving(folder: Path) -> Iterator[Service]:
     """The service, ready, and a client of it that keeps no connection open."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1]
+    port = a_free_port()
     command = [sys.executable, "-m", "inspector", "serve", "--bundle", "demo", "--port", str(port), "--max-mb", "1"]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, stderr=log)

@@ -6,7 +6,6 @@ import asyncio
 import json
 import re
 import shutil
-import socket
 import ssl
 import sys
 from collections.abc import AsyncIterator
@@ -22,6 +21,7 @@ from inspector.demo.processes import child, config_text
 from inspector.office.certificate import ensure_own, own_pair
 from inspector.web.server import HANDSHAKE_S, HEADERS_S
 from tests.support.office import PASSWORD
+from tests.support.ports import a_free_port
 from tests.support.visitors import HTML, Browser
 
 pytestmark = pytest.mark.system
@@ -129,7 +129,7 @@ async def test_500_half_sent_headers_and_silent_connections_are_closed_within_te
 @pytest.mark.skipif(not shutil.which("nginx"), reason="nginx is not installed (apt: nginx)")
 async def test_the_page_behind_the_nginx_that_we_ship(tmp_path: Path, free_port: int) -> None:
     pair = ensure_own(tmp_path / "nginx", ["box7.plant"], datetime.now(UTC))
-    ports = {port: _free_port() for port in ("80", "443")}
+    ports = {port: a_free_port() for port in ("80", "443")}
     text = NGINX_CONF.read_text()
     for was, now in (
         ("listen 80;", f"listen 127.0.0.1:{ports['80']};"),
@@ -219,9 +219,3 @@ async def _command(*arguments: str) -> str:
     )
     told, _ = await process.communicate()
     return told.decode()
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])

@@ -30,6 +30,7 @@ from plc.transport import TransportConfig, connect_wire
 from plc.wire import ExceptionReply, LinkFault
 from tests.support.certificates import TestCa, make_test_ca
 from tests.support.live_line import START_S, parts_of, signed_bundle
+from tests.support.ports import a_free_port
 
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 STATION = """
@@ -139,9 +140,7 @@ async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Serv
     files = ca.issue("appliance")
     own = TlsFiles(*(folder / f"own.{kind}" for kind in ("ca", "pem", "key")))
     install(files, own)
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
+    port = a_free_port()
     config = folder / "station.toml"
     bundle = signed_bundle(folder / "tiny.bundle")
     config.write_text(STATION.format(folder=folder, port=port, tls=own, bundle=bundle))

@@ -83,15 +83,20 @@ def failing_bundle(folder: Path) -> dict[str, object]:
 
 
 async def test_a_failed_inference_is_500_and_not_ready_until_the_golden_pictures_are_right(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    go, replay = threading.Event(), judge_module.replay
     async with serving_here(settings_in(tmp_path, **failing_bundle(tmp_path))) as here:
-        failed = await ask(here, np.full_like(GOOD, 255))
-        assert failed.status_code == 500 and "novelty_score is not finite" in failed.json()["error"]
-        unready = await here.client.get("/readyz")
-        assert unready.status_code == 503 and "the last inference failed" in unready.json()["error"]
-        assert (await ask(here)).status_code == 503
-        assert (await here.client.get("/healthz")).status_code == 200
+        monkeypatch.setattr(judge_module, "replay", lambda *a: (go.wait(60), replay(*a))[1])
+        try:
+            failed = await ask(here, np.full_like(GOOD, 255))
+            assert failed.status_code == 500 and "novelty_score is not finite" in failed.json()["error"]
+            unready = await here.client.get("/readyz")
+            assert unready.status_code == 503 and "the last inference failed" in unready.json()["error"]
+            assert (await ask(here)).status_code == 503
+            assert (await here.client.get("/healthz")).status_code == 200
+        finally:
+            go.set()
         await until(lambda: not here.service.not_ready)
         assert (await ask(here)).json()["verdict"] == "PASS"
 
