@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 import psutil
 import pytest
+from hypothesis import settings
 
 from tests.support import signal_stack
 from tests.support.ports import a_free_port
@@ -18,6 +19,11 @@ from tests.support.ports import a_free_port
 # Before torch comes, and for processes that tests start: OpenMP's threads wait for each other asleep. Spinning, two of
 # them on cores that other tests use as well took twenty times the processor.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+# Hypothesis gives each example 200 ms, and calls a test flaky that took longer once and not again: on cores that others
+# use as well any example may. What hangs is for pytest's timeout.
+settings.register_profile("busy cores", deadline=None)
+settings.load_profile("busy cores")
 
 GRACE_S = 8.0  # what is on its way out when a test ends: a cancelled task, a closing process, an ending thread
 # The interpreter's own helpers live as long as it does; asyncio_N threads end with their loop, after us.

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 
 from plc.client import ClientLink, LinkConfig
+from plc.conformance.raw import RawModbus
 from plc.handshake import Handshake, HandshakeConfig, HealthInput, Record
 from plc.registers import OfflineReason, Reason, Verdict
 from plc.station import Link, StationPlace, StationPort, Told
@@ -64,6 +65,13 @@ async def arrived() -> None:
     """All that was on its way between sockets of this process is there: turns of the loop, and not time, bring it."""
     for _ in range(50):
         await asyncio.sleep(0.001)
+
+
+class PatientModbus(RawModbus):
+    """Waits for replies as long as `until` does: for tests that are not about how long one takes."""
+
+    async def receive(self, timeout_s: float = LONG_S) -> tuple[int, int, bytes]:
+        return await super().receive(max(timeout_s, LONG_S))
 
 
 @contextlib.asynccontextmanager

@@ -11,14 +11,14 @@ import pytest
 from plc.conformance import cases_soak
 from plc.conformance.checker import Checker, Violation
 from plc.conformance.ports import MemoryPort
-from plc.conformance.raw import RawModbus, frame, read_pdu, write_pdu
+from plc.conformance.raw import frame, read_pdu, write_pdu
 from plc.conformance.tape import AFTER, BEFORE, MAX_TRACES, Tape, frame_text
 from plc.fault_lane import Passage, Side
 from plc.fault_proxy import FaultProxy
 from plc.images import Image, seal_record
 from plc.registers import CTRL, SIGNATURE, STAT, Control, Status
 from plc.server import Memory, RegisterServer
-from tests.support.links import arrived
+from tests.support.links import PatientModbus, until
 
 RULE = Violation("P6", "flags first")
 
@@ -95,18 +95,18 @@ async def test_both_sides_and_every_fate_at_the_proxy_are_on_the_tape():
     proxy.watch = tape
     await proxy.start()
     try:
-        raw = await RawModbus.connect("127.0.0.1", proxy.port)
+        raw = await PatientModbus.connect("127.0.0.1", proxy.port)
         await raw.read(0, 20)
         proxy.replies.delay_s = 0.05
         await raw.read(20, 44)
         proxy.replies.delay_s, proxy.requests.duplicate = 0.0, 1
         await raw.read(0, 20)
-        await arrived()
+        await until(lambda: proxy.counts["vanished"])  # the second answer to the doubled request
         proxy.requests.hold = True
         await raw.send(frame(77, read_pdu(100, 40)))
-        await arrived()
+        await until(lambda: proxy.counts["held"])
         proxy.reset()
-        await arrived()
+        await until(lambda: not proxy.live)
         tape.broken(RULE)
         raw.reset()
     finally:
@@ -136,7 +136,7 @@ async def test_the_checker_learns_by_which_connection_an_image_came_and_which_is
         seal_record(image, 1)
     flagged["STATUS"] |= Status.RESULTS_VALID | Status.PASS
     checker.trigger(5, good=True).ready = True
-    old, new = [await RawModbus.connect("127.0.0.1", port.server.port) for _ in range(2)]
+    old, new = [await PatientModbus.connect("127.0.0.1", port.server.port) for _ in range(2)]
     try:
         await old.write(STAT.base, record.words)
         await new.write(STAT.base, other.words)
