@@ -15,6 +15,7 @@ import pytest_asyncio
 from inspector.demo.parts import Kind
 from tests.support.browser import Open, Watched
 from tests.support.fake_daemon import FakeDaemon
+from tests.support.shown import LONG_MS
 
 CHROMIUM = next((p for name in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(name))), None)
 
@@ -46,6 +47,7 @@ async def open_page(browser: Any) -> AsyncIterator[Open]:
                 viewport={"width": size[0], "height": size[1]}, color_scheme="dark" if dark else "light"
             )
             stack.push_async_callback(context.close)
+            context.set_default_timeout(LONG_MS)
             seen = Watched(await context.new_page())
             seen.page.on("console", lambda m: seen.errors.append(m.text) if m.type in ("error", "warning") else None)
             seen.page.on("pageerror", lambda e: seen.errors.append(str(e)))

@@ -20,6 +20,12 @@ from tests.support.reviewing import REJECT, SAMPLE, Part, write_parts
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
 SHOWN = "no => document.querySelector('#stage').dataset.shown === no"
+# The one after this number, all of it, or that there is none: only then may a wait for a number be believed.
+NEXT = """no => {
+    const { dataset } = document.querySelector('#stage'), shot = document.querySelector('#shot');
+    const drawn = shot.complete && shot.naturalWidth > 0 && dataset.shown === dataset.no;
+    return !document.querySelector('#none').hidden || (dataset.no !== no && drawn);
+}"""
 LOOKED = "() => { const { no, shown } = document.querySelector('#stage').dataset; return no && no === shown; }"
 TOLD = "text => document.querySelector('#told').textContent.includes(text)"
 NOTE = "dust on the lens: it was there on the part before, too"
@@ -47,11 +53,12 @@ async def press(seen: Watched, *keys: str) -> None:
 
 
 async def label(seen: Watched, no: int, key: str, told: str) -> None:
-    """Label what is shown, which must be of this number, and wait for what the page says to it."""
+    """Label what is shown, which must be of this number; wait for what the page says to it, and for the next one."""
     await seen.page.wait_for_function(SHOWN, arg=str(no))
     await press(seen, key)
     await seen.page.wait_for_function(TOLD, arg=f"Record {no}:")
     assert told in await seen.page.inner_text("#told")
+    await seen.page.wait_for_function(NEXT, arg=str(no))
 
 
 def by_sql(run: Path) -> dict[str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -75,21 +74,16 @@ async def test_five_pictures_are_labelled_by_keyboard_though_the_page_is_killed(
         await page.screenshot(path=shots / "review.png")
         assert "Model: stain" in await page.inner_text("#said"), "what the model said of it"
 
-        began = time.monotonic()
-        await page.keyboard.press("g")  # 6
+        await page.keyboard.press("g")  # 6; how soon the next one is there: make bench-screen
         await page.wait_for_function(SHOWN, arg="5")
-        took_s = [time.monotonic() - began]
         key = await page.get_attribute("[data-label=dent]", "data-key")
         await page.keyboard.press("n")
         await page.keyboard.type("g u 1")  # a note is no command
         await page.keyboard.press("Enter")
         for pressed in ("b", "ArrowRight", "Shift+ArrowDown", "Enter"):
             await page.keyboard.press(pressed)
-        began = time.monotonic()
         await page.keyboard.press(key)  # 5
         await page.wait_for_function(SHOWN, arg="4")
-        took_s.append(time.monotonic() - began)
-        assert min(took_s) < 2.0, "one of two, where others use the cores as well"
         assert [row[0] for row in kept(tmp_path)] == [6, 5], "on the disk when it is shown as kept"
         assert watched.errors == []
 
@@ -111,7 +105,7 @@ async def test_five_pictures_are_labelled_by_keyboard_though_the_page_is_killed(
         await page.keyboard.type("rust")
         await page.keyboard.press("Enter")
         await page.wait_for_function(SHOWN, arg="1")
-        assert await page.inner_text("#count") == "5 of 6 done"
+        await page.wait_for_function("() => document.querySelector('#count').innerText === '5 of 6 done'")
         await page.wait_for_function("() => document.querySelector('#figures b').textContent === '25.00 %'")  # 1 of 4
         await page.screenshot(path=shots / "review-after.png")
 
@@ -124,7 +118,8 @@ async def test_five_pictures_are_labelled_by_keyboard_though_the_page_is_killed(
 
         elsewhere = await page.context.new_page()  # the same person logs in anew beside it
         await elsewhere.goto(f"http://127.0.0.1:{free_port}/me")
-        await elsewhere.click("form[action='/log-out'] button")
+        async with elsewhere.expect_navigation():
+            await elsewhere.click("form[action='/log-out'] button")
         await elsewhere.goto(f"http://127.0.0.1:{free_port}/log-in")
         await elsewhere.fill("[name=name]", "anna")
         await elsewhere.fill("[name=password]", PASSWORD)
@@ -143,7 +138,7 @@ async def test_five_pictures_are_labelled_by_keyboard_though_the_page_is_killed(
             await route.continue_()
 
         await phone.page.route("**/picture/1", late)
-        await phone.page.reload()
+        await phone.page.reload(wait_until="domcontentloaded")  # "load" may want the picture, too
         await phone.page.wait_for_selector("#stage[data-no='1']")
         await phone.page.click("[data-label=good]")
         assert "not shown yet" in await phone.page.inner_text("#told") and len(kept(tmp_path)) == len(found)

@@ -56,7 +56,7 @@ async def page_process(site: Site) -> AsyncIterator[str]:
         sock.close()
 
 
-async def until(condition: Any, within_s: float = 20.0) -> None:
+async def until(condition: Any, within_s: float = 60.0) -> None:
     """Wait until `condition()` holds. Raises TimeoutError."""
     async with asyncio.timeout(within_s):
         while not condition():  # noqa: ASYNC110 - any condition, and only in tests
@@ -67,6 +67,6 @@ async def until(condition: Any, within_s: float = 20.0) -> None:
 async def reached(run: Path) -> AsyncIterator[tuple[Site, httpx.AsyncClient]]:
     """The page on the files of `run`, once it hears the daemon there, and a browser at it."""
     site = site_in(run)
-    async with page_process(site) as origin, httpx.AsyncClient(base_url=origin) as client:
+    async with page_process(site) as origin, httpx.AsyncClient(base_url=origin, timeout=60) as client:
         await until(lambda: site.feed.up)
         yield site, client
