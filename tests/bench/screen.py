@@ -1,4 +1,5 @@
-"""`make bench-screen`: how soon a result is on the line screen, and how soon the filmstrip of a hundred is open.
+"""`make bench-screen`: how soon a result is on the line screen, how soon the screen says STALE when the daemon stops,
+how soon the filmstrip of a hundred is open, and how soon a reviewer has the next picture.
 
 The real daemon on the demo's bundle and the page are processes of their own, chromium shows the page, the simulated PLC
 is in this process; all on this machine's cores. Writes docs/bench/screen.json; exit status 1 if a bar is missed.
@@ -14,6 +15,7 @@ import os
 import platform
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -31,6 +33,7 @@ from inspector.runtime import cpu_model, instruction_sets
 from plc.sim import SimConfig
 from tests.bench import rows
 from tests.bench.line import precise_loop
+from tests.bench.review_screen import review_ms
 from tests.bench.rows import Row
 from tests.bench.stages import WatchedPlc
 from tests.support.ports import a_free_port
@@ -40,6 +43,8 @@ PARTS, WARM_UP = 120, 10
 PERIOD_S = 0.3  # of the parts, unevenly
 READY_S, SHOWN_S = 120.0, 3.0
 RESULT_BAR_MS, FILMSTRIP_BAR_MS = 300.0, 200.0
+STALE_BAR_MS, REVIEW_BAR_MS = 2000.0, 2000.0
+STOPS = 5  # of the daemon
 OPENINGS, STRIP = 15, 100
 SIZE = {"width": 1280, "height": 800}
 FLAGS = ("avx2", "avx512_vnni", "avx_vnni")
@@ -55,6 +60,13 @@ WATCH = """() => { // part id -> when word, reason and filmstrip showed it, and 
             painted.port2.postMessage(0);
         });
     }).observe(document.querySelector('#verdict'), {subtree: true, childList: true, characterData: true});
+}"""
+STALE = """() => { // when the big word became STALE
+    window.staleAt = null;
+    const word = document.querySelector('#verdict-word');
+    window.isStale = () => word.textContent === 'STALE';
+    new MutationObserver(() => { if (window.isStale()) window.staleAt ??= performance.now(); })
+        .observe(word, {childList: true, characterData: true, subtree: true});
 }"""
 OPENED = """() => { // from the beginning of the navigation, by the browser's own clock; from the first result, too
     window.opened = null;
@@ -74,7 +86,16 @@ OPENED = """() => { // from the beginning of the navigation, by the browser's ow
 
 async def measure(parts: int, folder: Path) -> list[Row]:
     """Raises RuntimeError: the line or the screen did not do its work."""
-    async with _line(folder) as (plc, origin), _browser() as browser:
+    async with _browser() as browser:
+        found = await _of_the_line(parts, folder, browser)
+        review = folder / "review"
+        review.mkdir()
+        next_ms = await review_ms(browser, SIZE, review)
+    return [*found, *_spread("review: from the key to the next picture, painted", next_ms, REVIEW_BAR_MS), *_machine()]
+
+
+async def _of_the_line(parts: int, folder: Path, browser: Any) -> list[Row]:
+    async with _line(folder) as (plc, process, origin):
         page = await (await browser.new_context(viewport=SIZE)).new_page()
         await page.goto(origin)
         await page.evaluate(WATCH)
@@ -85,16 +106,18 @@ async def measure(parts: int, folder: Path) -> list[Row]:
         shown = [_ms(seen[str(p)][0], zero_s, valid_s[p]) for p in told]
         painted = [_ms(seen[str(p)][1], zero_s, valid_s[p]) for p in told]
         openings = [await _open(browser, origin, min(STRIP, WARM_UP + parts)) for _ in range(OPENINGS)]
-    found = [
+        stale = [await _stale_ms(plc, page, process, zero_s) for _ in range(STOPS)]
+    return [
         Row("parts whose result was on the screen", len(told), "parts", f"all {parts}", len(told) == parts),
         *_spread("RESULTS_VALID to the text in the page", shown),
         *_spread("RESULTS_VALID to painted", painted, RESULT_BAR_MS),
         Row("the two clocks agree within", doubt_ms, "ms"),
+        rows.at_most(f"the daemon stops: until STALE is in the page, the longest of {STOPS}", max(stale), "ms",
+                     STALE_BAR_MS),
         *_spread("filmstrip of 100: from its first result in the page to drawn", [one[1] for one in openings]),
         *_spread("filmstrip of 100: from the click to drawn, page and all", [one[0] for one in openings],
                  FILMSTRIP_BAR_MS),
     ]  # fmt: skip
-    return [*found, *_machine()]
 
 
 def _ms(in_page_ms: float | None, zero_s: float, valid_s: float) -> float:
@@ -109,8 +132,8 @@ def _spread(name: str, values_ms: list[float], bar_ms: float | None = None) -> l
 
 
 @asynccontextmanager
-async def _line(folder: Path) -> AsyncIterator[tuple[WatchedPlc, str]]:
-    """The simulated PLC, and the origin of the page; READY."""
+async def _line(folder: Path) -> AsyncIterator[tuple[WatchedPlc, asyncio.subprocess.Process, str]]:
+    """The simulated PLC, the daemon, and the origin of the page; READY."""
     waits = {"ack_timeout_s": 1, "result_timeout_s": 3, "heartbeat_timeout_s": 2, "ready_timeout_s": 30}
     plc = WatchedPlc(SimConfig(scan_s=0.001, **waits))
     await plc.start()
@@ -121,10 +144,10 @@ async def _line(folder: Path) -> AsyncIterator[tuple[WatchedPlc, str]]:
     try:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(child("inspector", "web", str(config), log=folder / "page.log"))
-            await stack.enter_async_context(daemon(config))
+            process = await stack.enter_async_context(daemon(config))
             if not await plc.wait_ready(READY_S):
                 raise RuntimeError(f"not READY within {READY_S:.0f} s:\n{last_words(folder / 'daemon.log')}")
-            yield plc, f"http://127.0.0.1:{page_port}"
+            yield plc, process, f"http://127.0.0.1:{page_port}"
     finally:
         await plc.close()
 
@@ -156,6 +179,23 @@ async def _play(plc: WatchedPlc, page: Any, parts: int) -> dict[int, float]:
     while not await page.evaluate(ask) and time.monotonic() < end_s:
         await plc.idle_for(0.05)
     return valid_s
+
+
+async def _stale_ms(plc: WatchedPlc, page: Any, process: asyncio.subprocess.Process, zero_s: float) -> float:
+    """From the moment at which the daemon was stopped; it goes on after that."""
+    await page.evaluate(STALE)
+    await plc.idle_for(random.uniform(0.0, 1.0))  # its word comes once a second
+    stopped_s = time.monotonic()
+    process.send_signal(signal.SIGSTOP)
+    try:
+        await page.wait_for_function("() => window.staleAt", timeout=10_000)
+    finally:
+        process.send_signal(signal.SIGCONT)
+    found = _ms(await page.evaluate("window.staleAt"), zero_s, stopped_s)
+    await page.wait_for_function("() => !window.isStale()", timeout=20_000)
+    if not await plc.wait_ready(READY_S):
+        raise RuntimeError("not READY again after it was stopped")
+    return found
 
 
 async def _clock_of(page: Any) -> tuple[float, float]:
