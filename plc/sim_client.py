@@ -23,12 +23,13 @@ class SimClientPlc(SimPlc):
 
     STAT keeps its last words while the connection is down, as an I/O scanner that holds its inputs does; the program
     takes a heartbeat that stands still for silence. refused: writes that were answered by an exception. With `wired`
-    False the cable is pulled.
+    False the cable is pulled. request_timeout_s: what is not answered by then ends the connection.
     """
 
     refused: int = 0
     faults: int = 0
     wired: bool = True
+    request_timeout_s: float = REQUEST_TIMEOUT_S
     rtt_s: deque[float] = field(default_factory=lambda: deque(maxlen=1000))
     _wire: Wire | None = None
     transport: TransportConfig | None = None  # None: TCP to where `start` says
@@ -78,7 +79,7 @@ class SimClientPlc(SimPlc):
                     return
                 host, port = self._where
                 transport = self.transport or TransportConfig(host=host, port=port, unit_id=self.unit_id)
-                self._wire = await connect_wire(transport, REQUEST_TIMEOUT_S, time.monotonic, self.rtt_s)
+                self._wire = await connect_wire(transport, self.request_timeout_s, time.monotonic, self.rtt_s)
                 self._ident = []
             await exchange(self._wire)
         except ExceptionReply:

@@ -27,7 +27,7 @@ from plc.sim.belt import BeltConfig
 from plc.sim.parts import SimConfig, SimResult, TrackConfig, part_ids
 from plc.sim.plc import SimPlc
 from plc.sim.script import ScriptError, parse, usage
-from plc.sim_client import SimClientPlc
+from plc.sim_client import REQUEST_TIMEOUT_S, SimClientPlc
 from plc.target import OrderOption, TargetProblem, parse_target
 from plc.tls import ServerTls, TlsError
 from plc.transport import TransportConfig
@@ -64,7 +64,8 @@ def sim(
     station: Annotated[int, typer.Option(help="station number, shown in the signature", min=1, max=8)] = 1,
     belt: Annotated[bool, typer.Option("--belt", help="a belt that waits for nobody; needs --rate")] = False,
     gate_ms: Annotated[int, typer.Option(help="with --belt: travel time from camera to reject gate", min=50)] = 600,
-    ack_ms: Annotated[float, typer.Option(help="T_ack: later than that, the part is a reject", min=1)] = 100.0,
+    ack_ms: Annotated[float, typer.Option(help="T_ack: later than that, the part is a reject; above 500 also the limit "
+                                          "for a heartbeat and for an answer", min=1)] = 100.0,
     result_ms: Annotated[float, typer.Option(help="T_result: later than that, it is a reject", min=1)] = 500.0,
     ready_s: Annotated[float, typer.Option(help="without --belt: a part waits that long for READY", min=0)] = 15.0,
     recipe: Annotated[int, typer.Option(help="RECIPE_EXPECTED; 0 = no check", min=0, max=65535)] = 0,
@@ -122,8 +123,9 @@ def sim(
         _refuse(f"{faults or '--fault'}, {exc}")
     except (OSError, UnicodeError, ValueError, TargetProblem, TlsError) as exc:
         _refuse(str(exc))
+    patience_s = max(REQUEST_TIMEOUT_S, ack_ms / 1000)
     cfg = SimConfig(
-        station, not production, scan_ms / 1000, ack_ms / 1000, result_ms / 1000, ready_timeout_s=ready_s,
+        station, not production, scan_ms / 1000, ack_ms / 1000, result_ms / 1000, patience_s, ready_timeout_s=ready_s,
         recipe=recipe, lot=lot, word_order=word_order, track=TrackConfig(gate_ms) if moving is not None else None,
     )  # fmt: skip
     json_wanted = not sys.stdout.isatty() if as_json is None else as_json
@@ -131,7 +133,8 @@ def sim(
     told: dict[str, Any] = {"on_result": teller.part, "on_event": teller.event, "script": script}
     line: SimPlc
     if isinstance(carried, TransportConfig):
-        line, host, port = SimClientPlc(cfg, **told, transport=carried), carried.host, carried.port
+        line = SimClientPlc(cfg, **told, transport=carried, request_timeout_s=patience_s)
+        host, port = carried.host, carried.port
     else:
         line, host = SimPlc(cfg, **told, unit_id=unit_id, **carried), "127.0.0.1"
     asyncio.run(_play(line, Job(host, port, ids, rate, moving, teller.event)))

@@ -13,6 +13,7 @@ from plc.handshake import Handshake, HandshakeConfig, HealthInput, Record
 from plc.registers import CommandResult, OfflineReason, Reason, Verdict
 from plc.sim import SimConfig, SimPlc
 from plc.station import StationPlace, Told
+from tests.support.links import PATIENT, UNHURRIED, UNHURRIED_S
 
 READY = HealthInput(True, OfflineReason.NONE)
 RECIPES = (1, 2)
@@ -26,12 +27,12 @@ def is_good(part_id: int) -> bool:
 
 
 class Judging:
-    """Client direction: PASS to good parts and FAIL to bad ones, each after `delay_s`."""
+    """Client direction: PASS to good parts and FAIL to bad ones, each after `delay_s`. timed: of the handshake."""
 
-    def __init__(self, port: int, number: int = 1, **link: float) -> None:
-        config = HandshakeConfig(number, active_recipe=1, deadline_s=0.3, max_trigger_age_s=0.2, ack_timeout_s=1.0)
+    def __init__(self, port: int, number: int = 1, **timed: float) -> None:
+        config = HandshakeConfig(number, active_recipe=1, **{**UNHURRIED, "ack_timeout_s": UNHURRIED_S, **timed})
         self.handshake = Handshake(config, known=lambda id_: False)
-        self.link = ClientLink(LinkConfig(port=port, **link), [StationPlace(self.handshake)])
+        self.link = ClientLink(LinkConfig(port=port, request_timeout_s=UNHURRIED_S), [StationPlace(self.handshake)])
         (self.client,) = self.link.stations
         self.client.set_health(READY)
         self.told: list[Told] = []
@@ -73,12 +74,12 @@ class Judging:
 
 
 @contextlib.asynccontextmanager
-async def judged(sim: SimPlc | None = None) -> AsyncIterator[tuple[SimPlc, Judging]]:
+async def judged(sim: SimPlc | None = None, **timed: float) -> AsyncIterator[tuple[SimPlc, Judging]]:
     """A simulated PLC and the appliance that serves it."""
-    sim = sim or SimPlc(SimConfig())
+    sim = sim or SimPlc(SimConfig(**PATIENT))
     await sim.start()
     try:
-        async with Judging(sim.port).running() as appliance:
+        async with Judging(sim.port, **timed).running() as appliance:
             yield sim, appliance
     finally:
         await sim.close()

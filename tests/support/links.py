@@ -18,11 +18,18 @@ from plc.wire import Wire
 
 READY = HealthInput(True, OfflineReason.NONE)
 LONG_S = 60.0  # for what comes by itself, on cores that others use as well
+# Limits that a test is not about: a machine that holds up appliance and PLC for a moment must reach none of them.
+UNHURRIED_S = 20.0
+UNHURRIED = {"deadline_s": UNHURRIED_S, "max_trigger_age_s": UNHURRIED_S, "heartbeat_timeout_s": UNHURRIED_S}
+PATIENT = {  # the PLC's side
+    "ack_timeout_s": UNHURRIED_S, "result_timeout_s": UNHURRIED_S, "heartbeat_timeout_s": UNHURRIED_S,
+    "ready_timeout_s": LONG_S,
+}  # fmt: skip
 
 
 def handshake(number: int = 1, **changed: float) -> Handshake:
     """With generous times: two busy cores."""
-    config = {"active_recipe": 1, "deadline_s": 0.5, "max_trigger_age_s": 0.3, **changed}
+    config = {"active_recipe": 1, **UNHURRIED, **changed}
     return Handshake(HandshakeConfig(number=number, **config), known=lambda id_: False)
 
 
@@ -31,19 +38,25 @@ def place(number: int = 1, **changed: float) -> StationPlace:
 
 
 class Judge:
-    """The line of one station: PASS to even parts, FAIL to odd ones, after `delay_s`. told: by trigger and part id."""
+    """The line of one station: PASS to even parts, FAIL to odd ones, after `delay_s`. told: by trigger and part id.
+
+    may_tell: cleared, it holds what it judged until it is set again.
+    """
 
     def __init__(self, port: StationPort) -> None:
         self.port = port
         self.told: dict[tuple[int, int], Told] = {}
         self.lots: dict[int, tuple[str, str]] = {}
         self.delay_s = 0.0
+        self.may_tell = asyncio.Event()
+        self.may_tell.set()
         port.set_health(READY)
 
     async def forever(self) -> None:
         while True:
             part = await self.port.next()
             await asyncio.sleep(self.delay_s)
+            await self.may_tell.wait()
             if part.refused is not None:
                 record = Record(int(Verdict.NOT_INSPECTED), part.refused, recipe_used=1)
             elif part.part_id % 2 == 0:
@@ -93,10 +106,10 @@ async def judging(link: Link) -> AsyncIterator[list[Judge]]:
 
 
 @contextlib.asynccontextmanager
-async def inspecting(transport: TransportConfig) -> AsyncIterator[Judge]:
+async def inspecting(transport: TransportConfig, **link: float) -> AsyncIterator[Judge]:
     """The appliance as a client over `transport`."""
-    link = ClientLink(LinkConfig(transport=transport, reconnect_max_s=0.2), [place()])
-    async with judging(link) as (judge,):
+    client = ClientLink(LinkConfig(transport=transport, reconnect_max_s=0.2, **link), [place()])
+    async with judging(client) as (judge,):
         yield judge
 
 

@@ -24,7 +24,6 @@ from tests.support.serial_line import (
 
 UNIT = 7
 TIMEOUT_S, QUIET_S = 0.25, 0.3
-PATIENT = {"ack_timeout_s": 1.0, "result_timeout_s": 2.0, "heartbeat_timeout_s": 1.0, "ready_timeout_s": 20.0}
 # A pulled plug, a wrong bit ... of one answer; never may anything but the true registers come out of it.
 FAULTS = [
     lost, wrong_crc, flipped_bit, lost_byte,

@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
+from collections.abc import Mapping
 
 import pytest
 
@@ -17,19 +17,24 @@ from plc.server_link import ServerConfig, ServerLink
 from plc.sim import BeltConfig, SimConfig, SimPlc, SimResult, TrackConfig, parse
 from plc.sim.parts import BYPASSED, GOOD, NOT_INSPECTED, REJECT
 from tests.support.judging import judged
-from tests.support.links import judging, place
+from tests.support.links import LONG_S, PATIENT, UNHURRIED_S, judging, place
 
 pytestmark = pytest.mark.system
-PATIENT = {"ack_timeout_s": 1.0, "heartbeat_timeout_s": 1.0, "result_timeout_s": 1.0}  # two busy cores
+SHORT_S = 2.0  # a limit that a test waits for, and yet does not reach where the machine holds the line up for a moment
 SIM = (sys.executable, "-m", "plc.cli", "sim")
 
 
-async def played(*script: str, parts: int = 4, delay_s: float = 0.0, **config: float) -> list[SimResult]:
-    """Even (good) parts 2, 4, 6 ... past an appliance that would pass all of them, under a fault script."""
-    sim = SimPlc(SimConfig(**{**PATIENT, "ready_timeout_s": 5.0, **config}), script=parse("\n".join(script)))  # type: ignore[arg-type]
-    async with judged(sim) as (line, appliance):
+async def played(
+    *script: str, parts: int = 4, delay_s: float = 0.0, timed: Mapping[str, float] | None = None, **config: float
+) -> list[SimResult]:
+    """Even (good) parts 2, 4, 6 ... past an appliance that would pass all of them, under a fault script.
+
+    timed: limits of the appliance.
+    """
+    sim = SimPlc(SimConfig(**{**PATIENT, **config}), script=parse("\n".join(script)))  # type: ignore[arg-type]
+    async with judged(sim, **timed or {}) as (line, appliance):
         appliance.delay_s = delay_s
-        assert await line.wait_ready(5)
+        assert await line.wait_ready(LONG_S)
         return await line.play(range(2, 2 * parts + 2, 2))
 
 
@@ -54,7 +59,7 @@ async def test_frozen_ids_pass_nothing_until_they_move_again():
 
 
 async def test_a_result_that_is_never_acknowledged_is_taken_away_and_the_next_part_is_fine():
-    results = await played("at part 2: never ack")
+    results = await played("at part 2: never ack", timed={"ack_timeout_s": SHORT_S})
     assert [r.plc_verdict for r in results] == [GOOD] * 4
 
 
@@ -71,37 +76,38 @@ async def test_a_restarted_plc_counts_from_1_and_is_a_new_session():
 
 
 async def test_a_trigger_that_falls_after_one_scan_still_has_one_verdict():
-    results = await played("at part 2: drop trigger after 1 scan for 2 parts", scan_s=0.02)
+    results = await played("at part 2: drop trigger after 1 scan for 2 parts", scan_s=0.02, result_timeout_s=SHORT_S)
     assert len(results) == 4
     assert all(r.code in (0, Verdict.PASS) for r in results)
 
 
 async def test_torn_skipped_and_early_acknowledged_ids_confuse_nobody():
-    results = await played("at 2: tear ids", "at 3: skip 3 ids", "at 4: ack early", parts=5)
+    script = "at 2: tear ids", "at 3: skip 3 ids", "at 4: ack early"
+    results = await played(*script, parts=5, result_timeout_s=SHORT_S)
     assert [r.trigger_id for r in results] == [1, 2, 6, 7, 8]
     assert results[1].code in (0, Verdict.PASS), "it depends on the poll whether the id came in time"
     assert codes(results)[2] == codes(results)[4] == PASS
 
 
 async def test_id_0_is_never_answered():
-    results = await played("at 2: zero ids", parts=3, result_timeout_s=0.4)
+    results = await played("at 2: zero ids", parts=3, result_timeout_s=SHORT_S)
     assert [r.code for r in results] == [Verdict.PASS, 0, Verdict.PASS]
 
 
 async def test_an_unplugged_cable_rejects_and_the_line_comes_back():
-    results = await played("at part 2 + 5 ms: unplug 300 ms", "at 4: cut link", parts=5, delay_s=0.1)
+    results = await played("at part 2 + 5 ms: unplug 300 ms", "at 4: cut link", parts=5, delay_s=0.5)
     assert results[1].plc_verdict in (REJECT, NOT_INSPECTED)
     assert results[3].plc_verdict == NOT_INSPECTED, "READY still stood in the memory, but nobody was there"
     assert results[2].plc_verdict == results[4].plc_verdict == GOOD
 
 
 async def test_a_held_memory_is_no_news():
-    results = await played("at part 2 + 5 ms: hold memory 1.5 s", parts=3, heartbeat_timeout_s=0.5, delay_s=0.1)
+    results = await played("at part 2 + 5 ms: hold memory 4 s", parts=3, heartbeat_timeout_s=SHORT_S, delay_s=0.5)
     assert [r.verdict for r in results] == ["good", "reject", "good"]
 
 
 async def test_a_bouncing_sensor_and_a_part_that_dwells_never_shift_a_verdict():
-    results = await played("at 2: bounce", "at 3: dwell 300 ms", parts=4, delay_s=0.1)
+    results = await played("at 2: bounce", "at 3: dwell 300 ms", parts=4, delay_s=0.5)
     by_part = [(r.part_id, r.verdict) for r in results]
     assert [v for p, v in by_part if p == 4].count("good") == 0, "two pictures of one part: neither counts"
     assert by_part[-2:] == [(6, "good"), (8, "good")]
@@ -109,14 +115,14 @@ async def test_a_bouncing_sensor_and_a_part_that_dwells_never_shift_a_verdict():
 
 
 async def test_a_challenge_part_a_wrong_recipe_and_a_missing_signature_never_pass():
-    results = await played("at 2: test part 900", "at 3: expect recipe 9", "at 4: hide signature for 200 ms", parts=5)
+    results = await played("at 2: test part 900", "at 3: expect recipe 9", "at 4: hide signature for 2 s", parts=5)
     assert [r.plc_verdict for r in results] == [GOOD, REJECT, NOT_INSPECTED, NOT_INSPECTED, GOOD]
     assert (results[1].part_id, results[1].code) == (900, 6), "it would have passed: the test missed"
     assert codes(results)[2] == (Verdict.NOT_INSPECTED, Reason.RECIPE_MISMATCH)
 
 
 async def test_set_offline_and_disable_are_rejects_and_end_by_themselves():
-    results = await played("at 2: set offline", "at 3: disable", parts=4, ready_timeout_s=0.3)
+    results = await played("at 2: set offline", "at 3: disable", parts=4, ready_timeout_s=SHORT_S)
     assert [r.plc_verdict for r in results] == [GOOD, NOT_INSPECTED, NOT_INSPECTED, GOOD]
 
 
@@ -126,9 +132,9 @@ async def test_a_by_pass_is_told_as_4():
 
 
 async def test_a_program_that_claims_good_is_found_out():
-    sim = SimPlc(SimConfig(ready_timeout_s=0.3, **PATIENT), script=parse("at 2: claim good"))
+    sim = SimPlc(SimConfig(**{**PATIENT, "ready_timeout_s": SHORT_S}), script=parse("at 2: claim good"))
     async with judged(sim) as (line, appliance):
-        assert await line.wait_ready(5)
+        assert await line.wait_ready(LONG_S)
         results = await line.play([2, 3, 4])
     assert [(r.verdict, r.plc_verdict) for r in results] == [("good", 1), ("reject", 1), ("reject", 3)]
     assert list(appliance.handshake.wrong_accepts) == [results[1].trigger_id]
@@ -137,7 +143,7 @@ async def test_a_program_that_claims_good_is_found_out():
 async def test_a_moving_belt_sorts_parts_by_their_own_verdicts():
     cfg = SimConfig(lot="LOT7", track=TrackConfig(gate=500), **PATIENT)
     async with judged(SimPlc(cfg)) as (line, appliance):
-        assert await line.wait_ready(5)
+        assert await line.wait_ready(LONG_S)
         belt = await line.run_belt(BeltConfig(pitch=250, gate=500), range(1, 9))
     assert appliance.handshake.counts["TRIGGERS"] == 8
     assert [r.part_id for r in line.results] == list(range(1, 9))
@@ -149,9 +155,9 @@ async def test_a_moving_belt_sorts_parts_by_their_own_verdicts():
 async def test_a_belt_whose_ejector_is_stuck_stands_and_says_why():
     told: list[str] = []
     cfg = SimConfig(track=TrackConfig(gate=300), **PATIENT)
-    sim = SimPlc(cfg, on_event=told.append, script=parse("at 1: stick ejector for 2 s"))
+    sim = SimPlc(cfg, on_event=told.append, script=parse("at 1: stick ejector for 4 s"))
     async with judged(sim) as (line, _):
-        assert await line.wait_ready(5)
+        assert await line.wait_ready(LONG_S)
         await line.run_belt(BeltConfig(pitch=300, gate=300), [1])
     assert any("ejector stuck?" in text for text in told), told
 
@@ -165,7 +171,7 @@ async def test_a_change_over_by_the_plc_is_prepared_and_the_next_part_is_judged_
     told: list[str] = []
     sim = SimPlc(SimConfig(recipe=1, **PATIENT), on_event=told.append, script=parse("at 2: recipe 2\nat 4: recipe 1"))
     async with judged(sim) as (line, appliance):
-        assert await line.wait_ready(5)
+        assert await line.wait_ready(LONG_S)
         results = await line.play([2, 4, 5, 6])
         assert line.stat()["RECIPE_USED"] == line.ctrl["RECIPE_EXPECTED"] == 1
     assert [r.plc_verdict for r in results] == [GOOD, GOOD, REJECT, GOOD]
@@ -179,7 +185,7 @@ async def test_after_a_change_over_that_was_refused_nothing_passes_until_one_suc
     told: list[str] = []
     sim = SimPlc(SimConfig(**PATIENT), on_event=told.append, script=parse("at 2: recipe 77\nat 3: recipe 1"))
     async with judged(sim) as (line, _):
-        assert await line.wait_ready(5)
+        assert await line.wait_ready(LONG_S)
         results = await line.play([2, 4, 6])
     assert [r.plc_verdict for r in results] == [GOOD, NOT_INSPECTED, GOOD]
     assert any("CHANGE-OVER FAILED to recipe 77" in text and "unknown recipe" in text for text in told), told
@@ -188,7 +194,7 @@ async def test_after_a_change_over_that_was_refused_nothing_passes_until_one_suc
 async def test_a_belt_stands_while_a_recipe_is_changed_over_and_no_part_is_lost():
     cfg = SimConfig(track=TrackConfig(gate=400), **PATIENT)
     async with judged(SimPlc(cfg, script=parse("at 3: recipe 2"))) as (line, _):
-        assert await line.wait_ready(5)
+        assert await line.wait_ready(LONG_S)
         belt = await line.run_belt(BeltConfig(pitch=250, gate=400), [2, 4, 6, 8])
     assert [r.part_id for r in line.results] == [2, 4, 6, 8]
     assert belt.went_on and belt.went_on[-1].part_id == 8
@@ -261,12 +267,12 @@ def test_a_taken_port_is_said_in_words():
 
 async def test_the_command_plays_the_plc_of_an_appliance_that_serves():
     """Server direction: the simulated PLC is the client, with the same program."""
-    link = ServerLink(ServerConfig(port=0), [place(deadline_s=2, max_trigger_age_s=1)])
+    link = ServerLink(ServerConfig(port=0, comm_timeout_s=UNHURRIED_S), [place()])
     async with judging(link):
         await link.listening.wait()
         process = await asyncio.create_subprocess_exec(
             *SIM, "--connect", f"127.0.0.1:{link.server.port}", "--parts", "4", "--json",
-            "--ack-ms", "1000", "--result-ms", "2000", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            "--ack-ms", "20000", "--result-ms", "20000", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         async with asyncio.timeout(60):
             out, err = await process.communicate()
@@ -277,7 +283,7 @@ async def test_the_command_plays_the_plc_of_an_appliance_that_serves():
 async def test_who_scans_beside_a_part_at_the_camera_makes_no_second_part_of_it():
     async with judged() as (line, appliance):
         appliance.delay_s = 0.1
-        assert await line.wait_ready(5)
+        assert await line.wait_ready(LONG_S)
         playing = asyncio.create_task(line.play([2]))
         while not playing.done():
             await line.idle_for(0.01)
@@ -286,11 +292,9 @@ async def test_who_scans_beside_a_part_at_the_camera_makes_no_second_part_of_it(
 
 
 def test_sigterm_ends_a_line_that_waits_for_an_appliance_at_once(free_port):
-    command = [*SIM, "--port", str(free_port), "--parts", "0"]
+    command = [*SIM, "--port", str(free_port), "--parts", "0", "--ready-s", "600"]  # no part could end it
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None and "Ctrl-C ends it" in process.stderr.readline()
         process.send_signal(signal.SIGTERM)
-        began = time.monotonic()
         out, err = process.communicate(timeout=240)
     assert (process.returncode, out, err) == (0, "", "")
-    assert time.monotonic() - began < 10, "a part would have waited 15 s for READY"

@@ -12,7 +12,7 @@ from plc.server_link import ServerConfig, ServerLink
 from plc.sim import SimConfig, SimPlc
 from plc.sim_client import SimClientPlc
 from tests.support.judging import judged
-from tests.support.links import judging, place
+from tests.support.links import LONG_S, PATIENT, judging, place
 from tests.support.plc_command import plc_command
 
 pytestmark = pytest.mark.system
@@ -65,7 +65,7 @@ async def test_32_bit_values_follow_the_word_order(appliance, word_order):
 
 async def test_it_is_refused_while_the_appliance_is_online(appliance):
     async with judged() as (sim, _):
-        assert await sim.wait_ready(5)
+        assert await sim.wait_ready(LONG_S)
         scanning = asyncio.create_task(sim.idle_for(60))
         before = sim.ctrl.words[1]
         code, said = await poke(sim.port, "STAT.RESULT_CODE=1")
@@ -143,14 +143,14 @@ async def test_a_value_that_somebody_else_overwrites_is_told_with_status_1(appli
 
 
 async def test_the_registers_of_a_real_serving_appliance_may_be_poked_until_its_plc_is_there():
-    link = ServerLink(ServerConfig(port=0), [place()])
+    link = ServerLink(ServerConfig(port=0, comm_timeout_s=LONG_S), [place()])
     async with judging(link):
         await link.listening.wait()
         code, said = await poke(link.server.port, "CTRL.RECIPE_EXPECTED=1")
         assert code == 0 and "an appliance that serves" in said, said
-        plc = SimClientPlc(SimConfig())
+        plc = SimClientPlc(SimConfig(**PATIENT), request_timeout_s=LONG_S)
         await plc.start(port=link.server.port)
-        assert await plc.wait_ready(10)
+        assert await plc.wait_ready(LONG_S)
         poking = asyncio.create_task(poke(link.server.port, "CTRL.RECIPE_EXPECTED=9"))
         while not poking.done():  # a request of the PLC is never cut short
             await plc.idle_for(0.05)

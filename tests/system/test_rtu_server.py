@@ -16,8 +16,8 @@ from plc.server_link import ServerConfig, ServerLink
 from plc.sim import SimConfig
 from plc.sim_client import SimClientPlc
 from tests.support import serial_line as line_faults
-from tests.support.links import Judge, judging, place, until
-from tests.support.rtu import FAULTS, PATIENT, UNIT, ports, serving, wrong_accepts
+from tests.support.links import PATIENT, UNHURRIED_S, Judge, judging, place, until
+from tests.support.rtu import FAULTS, UNIT, ports, serving, wrong_accepts
 from tests.support.serial_line import FaultyLine, needs_socat, socat_pair
 
 pytestmark = pytest.mark.system
@@ -47,11 +47,14 @@ async def test_a_modbus_client_that_is_not_ours_reads_and_writes_our_rtu_server(
 
 
 @contextlib.asynccontextmanager
-async def asked(our_port: str, plc_port: str) -> AsyncIterator[tuple[SimClientPlc, Judge]]:
+async def asked(
+    our_port: str, plc_port: str, request_timeout_s: float = UNHURRIED_S
+) -> AsyncIterator[tuple[SimClientPlc, Judge]]:
     """The appliance listens on one end, a PLC that is a master scans it from the other."""
     ours, transport = ports(our_port, plc_port)
-    link = ServerLink(ServerConfig(serial=ours, unit_id=UNIT), [place()])
-    plc = SimClientPlc(SimConfig(**PATIENT), transport=transport)
+    config = ServerConfig(serial=ours, unit_id=UNIT, comm_timeout_s=UNHURRIED_S)
+    link = ServerLink(config, [place()])
+    plc = SimClientPlc(SimConfig(**PATIENT), transport=transport, request_timeout_s=request_timeout_s)
     async with judging(link) as (judge,):
         try:
             yield plc, judge
@@ -65,14 +68,14 @@ async def test_a_plc_that_is_the_master_gets_a_result_for_each_part_and_an_unplu
         async with asked(*pair.ports) as (plc, judge):
             results = await plc.play(range(100, 108))
             assert judge.port.status.connected
-            judge.delay_s = 0.15
+            judge.may_tell.clear()
             cut = asyncio.create_task(plc.play([110]))
-            while judge.port.handshake.current is None:  # noqa: ASYNC110 - a state without an event
-                await asyncio.sleep(0.005)
+            await until(lambda: judge.port.handshake.current is not None)
             pair.unplug()
-            (during,) = await cut
-            judge.delay_s = 0.0
+            await until(lambda: not judge.port.status.connected)
+            judge.may_tell.set()
             pair.plug()
+            (during,) = await cut
             (after,) = await plc.play([112])
     assert [r.verdict for r in results] == ["good", "reject"] * 4
     assert (during.verdict, after.verdict) == ("reject", "good")
@@ -82,7 +85,7 @@ async def test_a_plc_that_is_the_master_gets_a_result_for_each_part_and_an_unplu
 async def test_a_master_on_a_line_with_every_kind_of_fault_passes_no_part_that_was_judged_bad():
     dice = random.Random(62)
     with FaultyLine() as line:
-        async with asked(line.server_port, line.client_port) as (plc, _):
+        async with asked(line.server_port, line.client_port, 0.5) as (plc, _):
             await plc.play([100])
             for _ in range(6):
                 line.faults.extend([line_faults.none] * dice.randrange(30, 90))
@@ -91,7 +94,10 @@ async def test_a_master_on_a_line_with_every_kind_of_fault_passes_no_part_that_w
                 await plc.play([plc.next_id])
             assert plc.faults >= 4
             await plc.play([200])
-            (after,) = await plc.play([202])
+            for _ in range(5):  # an answer may be late because the machine is
+                (after,) = await plc.play([202])
+                if after.verdict == "good":
+                    break
     assert after.verdict == "good"
     assert wrong_accepts(plc) == []
 

@@ -16,7 +16,7 @@ from pymodbus.pdu.mei_message import ReadDeviceInformationRequest
 from plc.registers import DEVICE, DIAG, STAT
 from plc.server import Access
 from plc.server_link import ServerConfig, ServerLink
-from tests.support.links import judging, place, until
+from tests.support.links import LONG_S, judging, place, until
 
 SIGNED_CTRL = [0] * 15 + [0x51A1] + [0] * 4
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -36,7 +36,7 @@ def write(address: int, words: list[int]) -> bytes:
 
 async def receive(reader: asyncio.StreamReader) -> tuple[int, int, bytes]:
     """Transaction, unit, body."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(LONG_S):
         transaction, _, length, unit = struct.unpack(">HHHB", await reader.readexactly(7))
         return transaction, unit, await reader.readexactly(length - 1)
 
@@ -76,7 +76,8 @@ class Server:
 
 @contextlib.asynccontextmanager
 async def serving(**config: object) -> AsyncIterator[Server]:
-    link = ServerLink(ServerConfig(**{"port": 0, "max_connections": 20, **config}), [place(1), place(2)])
+    patient = {"comm_timeout_s": LONG_S, "idle_timeout_s": LONG_S}  # where a test is not about them
+    link = ServerLink(ServerConfig(**{"port": 0, "max_connections": 20, **patient, **config}), [place(1), place(2)])
     async with judging(link):
         await link.listening.wait()
         server = Server(link)
@@ -101,7 +102,8 @@ async def test_pipelined_requests_in_one_segment_are_all_answered_in_order(toget
     ]
 
 
-async def test_a_request_split_over_segments_is_answered_once_it_is_whole():
+async def test_a_request_split_over_segments_is_answered_once_it_is_whole(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("plc.server_connection.HALF_FRAME_S", LONG_S)
     async with serving() as server:
         reader, writer = await server.connect()
         for byte in frame(write(0, SIGNED_CTRL)) + frame(read(15, 1)):
@@ -140,13 +142,13 @@ async def test_half_a_frame_closes_its_connection_within_two_seconds():
 
 
 async def test_an_idle_connection_is_closed_and_a_busy_one_is_not():
-    async with serving(idle_timeout_s=0.4) as server:
+    async with serving(idle_timeout_s=3.0) as server:
         idle, busy = await server.connect(), await server.connect()
         ends = asyncio.create_task(server.ends(idle))
         while not ends.done():
             await server.ask(read(20, 44), busy)
             await asyncio.sleep(0.05)
-        assert 0.3 < ends.result() < 8.0  # by default an idle one may stay for 10 s
+        assert 2.5 < ends.result() < LONG_S / 2
         assert await server.ask(read(61, 1), busy) == b"\3\2\xa1\1"
 
 
@@ -322,7 +324,7 @@ async def test_a_second_writer_is_logged_once_in_a_while_and_not_each_time(caplo
 
 
 async def test_an_owner_whose_connection_ends_frees_the_lock_at_once():
-    async with serving(comm_timeout_s=30.0) as server:
+    async with serving(comm_timeout_s=600.0) as server:
         owner, other = await server.connect(), await server.connect()
         await server.ask(write(0, SIGNED_CTRL), owner)
         owner[1].transport.abort()

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import struct
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
 from pymodbus.pdu import ModbusPDU
@@ -18,11 +18,10 @@ from plc.registers import IDENT, SIGNATURE, STAT, OfflineReason, Status
 from plc.sim import SimConfig, SimPlc
 from plc.station import SPAN, StationPlace
 from plc.wire import READ, WRITE
-from tests.support.links import Judge, handshake, judging
+from tests.support.links import LONG_S, PATIENT, UNHURRIED_S, Judge, handshake, judging
 
 pytestmark = pytest.mark.system
-PATIENT = {"ack_timeout_s": 1.0, "result_timeout_s": 2.0, "heartbeat_timeout_s": 1.0}
-QUICK = {"ready_timeout_s": 0.7, **PATIENT}
+QUICK = {**PATIENT, "ready_timeout_s": 0.7}  # a line whose parts shall go by uninspected
 
 
 def place(number: int, *, ctrl_of: int = 0, stat_of: int = 0) -> StationPlace:
@@ -41,10 +40,21 @@ async def plc_with(places: Sequence[StationPlace], **sim: float) -> AsyncIterato
     ]
     await first.start()
     try:
-        async with judging(ClientLink(LinkConfig(port=first.port), places)) as judges:
+        async with judging(client(first.port, places)) as judges:
             yield plcs, judges
     finally:
         await first.close()
+
+
+def client(port: int, places: Sequence[StationPlace]) -> ClientLink:
+    return ClientLink(LinkConfig(port=port, request_timeout_s=UNHURRIED_S), places)
+
+
+async def scanned(plcs: Sequence[SimPlc], true: Callable[[], object]) -> None:
+    """The PLC's programs scan on until it is so. Raises TimeoutError."""
+    async with asyncio.timeout(LONG_S):
+        while not true():
+            await asyncio.gather(*(plc.idle_for(0.005) for plc in plcs))
 
 
 async def play_all(plcs: Sequence[SimPlc], parts: int) -> list[list[str]]:
@@ -108,7 +118,7 @@ async def test_a_station_without_its_signature_is_never_written_to_and_the_other
     async with plc_with([place(1), place(2)]) as (plcs, judges):
         plcs[1].ctrl["SIGNATURE"] = SIGNATURE + 7
         plcs[1]._write()
-        await plcs[1].idle_for(0.05)
+        await scanned(plcs, lambda: "signature of station 2" in judges[1].port.status.text)
         seen = asked(plcs[0])
         ready_2 = await plcs[1].wait_ready(0.3)
         verdicts = await play_all(plcs[:1], 4)
@@ -128,20 +138,19 @@ async def test_not_one_write_reaches_a_plc_that_never_shows_a_signature():
         plc._write()
     seen = asked(first)
     await first.start()
-    async with judging(ClientLink(LinkConfig(port=first.port), [place(1), place(2)])):
-        await asyncio.gather(first.idle_for(0.5), second.idle_for(0.5))
+    async with judging(client(first.port, [place(1), place(2)])):
+        await scanned((first, second), lambda: len(seen) > 40)
     await first.close()
-    assert len(seen) > 20
     assert {function for function, _ in seen} == {READ}
 
 
 async def test_another_signature_in_our_result_area_stops_the_writing_to_it():
     async with plc_with([place(1), place(2)], **QUICK) as (plcs, judges):
-        assert await plcs[0].wait_ready(5)
-        end = asyncio.get_running_loop().time() + 1.0
-        while asyncio.get_running_loop().time() < end:
-            plcs[0].memory.words[STAT.base + STAT["STAT_SIGNATURE"].offset] = SIGNATURE + 2
-            await asyncio.sleep(0.001)
+        assert await plcs[0].wait_ready(LONG_S)
+        async with asyncio.timeout(LONG_S):
+            while not judges[0].port.handshake.owner_doubted:
+                plcs[0].memory.words[STAT.base + STAT["STAT_SIGNATURE"].offset] = SIGNATURE + 2
+                await asyncio.sleep(0.001)
         assert [judge.port.handshake.owner_doubted for judge in judges] == [True, False]
         seen = asked(plcs[0])
         await plcs[0].idle_for(0.3)
@@ -164,6 +173,7 @@ async def test_two_stations_with_swapped_addresses_both_refuse(swapped: str):
         "both": [place(1, ctrl_of=2, stat_of=2), place(2, ctrl_of=1, stat_of=1)],
     }[swapped]
     async with plc_with(crossed, **QUICK) as (plcs, judges):
+        await scanned(plcs, lambda: all(judge.port.handshake.stat["OFFLINE_REASON"] for judge in judges))
         ready = await asyncio.gather(*(plc.wait_ready(0.7) for plc in plcs))
         verdicts = await play_all(plcs, 2)
         offline = [judge.port.handshake.stat["OFFLINE_REASON"] for judge in judges]
@@ -185,7 +195,8 @@ async def test_a_result_area_that_shows_another_station_is_not_written():
     first.memory.words[:] = retained
     first.server._on_write = lambda address, words: written.append(address)
     await first.start()
-    async with judging(ClientLink(LinkConfig(port=first.port), both)) as judges:
+    async with judging(client(first.port, both)) as judges:
+        await scanned((first, second), lambda: all("shows the result" in j.port.status.text for j in judges))
         ready = await asyncio.gather(first.wait_ready(0.5), second.wait_ready(0.5))
         texts = [judge.port.status.text for judge in judges]
     await first.close()
@@ -199,16 +210,15 @@ async def test_a_station_that_is_configured_onto_the_result_area_of_another_refu
     async with plc_with(same) as (plcs, judges):
         assert await play_all(plcs[:1], 2) == [["good", "reject"]]
         assert await plcs[1].wait_ready(0.2) is False
+        await scanned(plcs, lambda: judges[1].port.status.text)
         assert "shows the result of station 1" in judges[1].port.status.text
 
 
 async def test_of_two_appliances_on_one_area_one_at_least_stops_writing():
     async with plc_with([place(1)], **QUICK) as (plcs, (first,)):
-        assert await plcs[0].wait_ready(5)
-        async with judging(ClientLink(LinkConfig(port=plcs[0].port), [place(1)])) as (second,):
-            await plcs[0].idle_for(1.5)
-            doubts = [judge.port.handshake.owner_doubted for judge in (first, second)]
-            assert any(doubts)
+        assert await plcs[0].wait_ready(LONG_S)
+        async with judging(client(plcs[0].port, [place(1)])) as (second,):
+            await scanned(plcs, lambda: any(judge.port.handshake.owner_doubted for judge in (first, second)))
 
 
 def test_stations_of_one_link_have_different_numbers_and_are_at_most_eight():
