@@ -8,6 +8,7 @@ from typing import Any
 
 from inspector.web.speech import COOKIE
 from tests.support.screens import Screen
+from tests.support.shown import LONG_MS
 
 AXE = (Path(__file__).parents[1] / "browser" / "axe" / "axe.min.js").read_text("utf-8")
 SETTLE_MS = 150  # what a screen's own script asks for has come
@@ -70,6 +71,7 @@ async def opened(browser: Any, origin: str, token: str, language: str) -> tuple[
     """A page of a browser of its own, and what goes wrong in it."""
     context = await browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme="light")
     cookies = {"inspector-local": token, COOKIE: language}
+    context.set_default_timeout(LONG_MS)
     await context.add_cookies([{"name": k, "value": v, "url": origin} for k, v in cookies.items() if v])
     await context.add_init_script(AXE)
     page, wrong = await context.new_page(), list[str]()
