@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import zipfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -25,6 +24,10 @@ PANEL, PHONE = (1280, 800), (390, 844)
 SHOWN = "no => document.querySelector('#stage').dataset.shown === no"
 FITS = "() => document.documentElement.scrollWidth <= window.innerWidth"
 COUNTS = "text => [...document.querySelectorAll('#progress .num')].map((e) => e.textContent).join(', ') === text"
+# Presses G in the very task in which the next picture comes: after the page's own ear for it.
+PRESSED_AS_IT_COMES = """() => document.querySelector('#shot').addEventListener('load', () => {
+    document.body.dispatchEvent(new KeyboardEvent('keydown', {key: 'g', bubbles: true, cancelable: true}));
+}, {once: true})"""
 STATE = "state => document.querySelector('#eye').dataset.state === state"
 
 
@@ -37,13 +40,12 @@ async def open_collect(open_page: Open, origin: str, **more: Any) -> Watched:
 @asynccontextmanager
 async def scanning(box: EmptyBox) -> AsyncIterator[None]:
     """The PLC's program runs between the parts, too."""
-    run = asyncio.create_task(box.sim.idle_for(60), name="plc")
+    run = asyncio.create_task(box.sim.idle_for(600), name="plc")
     try:
         yield
     finally:
         run.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await run
+        await asyncio.gather(run, return_exceptions=True)
 
 
 async def want(page: Any, label: str, wanted: int) -> None:
@@ -71,11 +73,11 @@ async def parts_that_come_quickly(box: EmptyBox, page: Any, good: Iterator[int])
     await box.sim.play([NewPart(next(good), lot="L1", serial="S7")])
     async with scanning(box):
         await page.wait_for_function(SHOWN, arg="7")
+    await page.evaluate(PRESSED_AS_IT_COMES)  # for the one that was there until then
     await box.sim.play([NewPart(next(good), lot="L1", serial="S8")])
     async with scanning(box):
-        await page.wait_for_function(SHOWN, arg="8")
-        await page.keyboard.press("g")  # for the one that was there until just now
         await page.wait_for_selector("#told[data-bad]")
+        await page.wait_for_function(SHOWN, arg="8")
         assert await page.text_content("#waiting") == "2 waiting"
         await page.wait_for_timeout(800)
         asked, let = asyncio.Event(), asyncio.Event()

@@ -16,13 +16,14 @@ from plc.registers import Status
 from tests.support.browser import Open, Watched, log_in
 from tests.support.live_line import LiveLine, live_line
 from tests.support.office import PASSWORD, make_hashes_cheap
-from tests.support.page import page_process, site_in
+from tests.support.page import page_process, site_in, until
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 PHONE = (390, 844)
 STATE = "wanted => document.querySelector('#state').dataset.state === wanted"
 OUTCOME = "wanted => document.querySelector('#outcome').dataset.state === wanted"
+BEGUN = "() => ['starting', 'running'].includes(document.querySelector('#outcome').dataset.state)"
 FITS = "() => document.documentElement.scrollWidth <= window.innerWidth"
 POST = """what => fetch(`/controls/${what}`, {
   method: 'POST', body: '{"name": "STATUS.ERROR", "value": "1"}',
@@ -93,7 +94,7 @@ async def test_an_engineer_finds_a_wire_and_plays_a_line_without_a_plc(
                 assert "FORCED" in await page.inner_text("#forced") and await page.is_visible("#forced .sign")
                 assert "ida" in await page.inner_text("#forced-text")
                 await page.wait_for_selector("[data-name=STATUS] [data-bit=ERROR][data-on][data-forced]")
-                assert line.sim.stat()["STATUS"] & Status.ERROR
+                await until(lambda: line.sim.stat()["STATUS"] & Status.ERROR)
                 await page.fill("#edges-name", "status.error")
                 await page.wait_for_function("() => document.querySelectorAll('#edges-body tr').length >= 1")
                 cells = await page.locator("#edges-body tr").first.locator("td").all_inner_texts()
@@ -122,13 +123,13 @@ async def test_an_engineer_finds_a_wire_and_plays_a_line_without_a_plc(
 
                 await page.select_option("#run select", "1000")
                 await page.click("#run-start")
-                await page.wait_for_function(OUTCOME, arg="starting")
+                await page.wait_for_function(BEGUN)
                 await page.click("#online")
                 await page.wait_for_function(OUTCOME, arg="aborted")
                 await page.wait_for_function(STATE, arg="online")
-                assert await page.is_hidden("#forced")
-                assert not line.sim.stat()["STATUS"] & Status.ERROR
-            await line.ready(10)
+                await page.wait_for_selector("#forced", state="hidden")
+                await until(lambda: not line.sim.stat()["STATUS"] & Status.ERROR)
+            await line.ready()
             assert (await line.good()).verdict == "good"
             assert len(line.checked()) == 2
             assert [e for e in watched.errors if "409" not in e] == [] and watched.foreign == []

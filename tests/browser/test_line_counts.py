@@ -14,7 +14,7 @@ from inspector.web.site import Site
 from plc.sim import NewPart
 from tests.support.browser import Open
 from tests.support.counted import counted
-from tests.support.live_line import LiveLine, live_line, parts_of
+from tests.support.live_line import START_S, LiveLine, live_line, parts_of
 from tests.support.office import PASSWORD, make_hashes_cheap
 from tests.support.page import page_process, site_in
 
@@ -30,6 +30,8 @@ async def line(tmp_path: Path) -> AsyncIterator[LiveLine]:
         good, bad = parts_of(Kind.GOOD), parts_of(Kind.EMPTY)
         lots = ["A", "A", "B", "B", "B"]
         await line.sim.play([NewPart(next(bad if n % 2 else good), lot=lot) for n, lot in enumerate(lots)])
+        # What the PLC was told of the last one is committed after it has its result.
+        assert await line.until(lambda: counted(line.db, lambda r: True)["triggers"] == len(lots), START_S)
         yield line
 
 
