@@ -146,8 +146,10 @@ async def test_a_filter_and_older_parts_come_without_a_new_page_and_the_way_back
     await page.focus("#older")
     await page.keyboard.press("Enter")
     await page.wait_for_url("**/history?before=*")
-    await page.wait_for_function("document.activeElement.id === 'found'")  # nothing is older, and focus has a place
-    await page.wait_for_function("document.querySelector('#announced').innerText === 'Parts shown: 11'")
+    await page.wait_for_function(
+        "() => document.activeElement.id === 'found'"
+    )  # nothing is older, and focus has a place
+    await page.wait_for_function("() => document.querySelector('#announced').innerText === 'Parts shown: 11'")
     await page.go_back()
     await page.wait_for_function("(no) => document.querySelector('tbody td a')?.innerText === no", arg=newest)
     await page.wait_for_load_state()  # it is a new page, whose scripts come after its rows
@@ -155,9 +157,9 @@ async def test_a_filter_and_older_parts_come_without_a_new_page_and_the_way_back
     await page.fill("[name=serial]", "SN-000500")
     await page.press("[name=serial]", "Enter")
     await page.wait_for_url("**/history?serial=SN-000500")
-    await page.wait_for_function("document.querySelectorAll('tbody tr').length === 1")
+    await page.wait_for_function("() => document.querySelectorAll('tbody tr').length === 1")
     assert await page.evaluate("window.same")
-    await page.wait_for_function("document.activeElement.name === 'serial'")
+    await page.wait_for_function("() => document.activeElement.name === 'serial'")
     assert "serial=SN-000500" in str(await page.get_attribute("text=CSV", "href"))
     kept = await page.evaluate("[...Object.keys(sessionStorage), ...Object.keys(localStorage)]")
     assert kept == ["htmx-current-path-for-history"], "an address, and no page"

@@ -70,7 +70,7 @@ async def test_a_log_in_that_ended_and_a_page_that_does_not_answer_are_told_in_p
         await page.wait_for_timeout(100)
         assert await page.evaluate("window.done") is None and seen.foreign == []
         await page.click("#notice a")
-        assert page.url == f"{origin}/log-in?next=/maintenance%3Ftrend%3Dcpu_temp"
+        await page.wait_for_url(f"{origin}/log-in?next=/maintenance%3Ftrend%3Dcpu_temp")
 
 
 async def test_figures_that_are_not_told_any_more_turn_pale_until_they_are_again(

@@ -91,7 +91,7 @@ async def test_keys_alone_choose_a_picture_and_the_verdict_is_spoken(
     outline = await page.evaluate("() => getComputedStyle(document.querySelector('#drop')).outlineStyle")
     assert outline == "solid", "one sees where the keys go"
     await page.keyboard.press("Enter")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await (await chooser).set_files(picture(tmp_path, Kind.SCRATCH, 2))
     await page.wait_for_function(SHOWS, arg="FAIL", timeout=60_000)
     assert await page.get_attribute("#verdict", "aria-live") == "polite"

@@ -45,7 +45,7 @@ async def test_a_lot_is_put_on_hold_and_released_and_all_fits_a_panel_and_a_phon
         await page.click(".fields button")
         await page.wait_for_selector("text=dents after the tool change")
         await page.screenshot(path=shots / "storage.png", full_page=True)
-        assert await page.locator(".holds tbody tr").count() == 2
+        await page.wait_for_function("() => document.querySelectorAll('.holds tbody tr').length === 2")
         await page.goto(origin + "/part/1")
         assert "by Quinn: dents" in await page.inner_text("main")
         await page.goto(origin + "/storage")

@@ -84,7 +84,9 @@ async def test_a_fail_at_one_station_never_changes_the_word_of_the_other_which_s
             (good,) = await scanned([two], boxes.play(one, [boxes.GOOD[2]]))
             assert good.verdict == "good", good
             await scanned(both, shows(right.page, "FAIL", ["PASS", "FAIL"]))
-            await scanned(both, left.page.wait_for_function("document.querySelectorAll('#strip li').length === 3"))
+            await scanned(
+                both, left.page.wait_for_function("() => document.querySelectorAll('#strip li').length === 3")
+            )
             words = await scanned(both, left.page.evaluate("[...window.words]"))
             assert not {"FAIL", "FAULT"} & set(words), "nothing of station 2 was ever said here"
             numbers = "[...document.querySelectorAll('#strip li')].map(li => Number(li.dataset.no))"
@@ -147,7 +149,7 @@ async def test_tabs_fit_every_screen_say_what_the_others_show_and_lead_there(
         await shows(seen.page, "FAIL", tabs)
         assert await seen.page.text_content("#station") == names[1]
         await seen.page.check("input[value=reset]")
-        await seen.page.wait_for_function("document.querySelector('#count-total').textContent === '41'")
+        await seen.page.wait_for_function("() => document.querySelector('#count-total').textContent === '41'")
         await seen.page.click("#reset")
         await seen.page.click("#reset-form .main")
         await seen.page.wait_for_selector("#reset-dialog", state="hidden")

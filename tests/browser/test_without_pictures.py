@@ -25,7 +25,7 @@ async def test_a_stranger_is_told_to_log_in_for_pictures_and_sees_all_else(
         seen = await open_page(origin)
         page = seen.page
         daemon.part(Kind.SCRATCH, heat="00000001.jpg")
-        await page.wait_for_function("document.querySelector('#verdict-word').textContent === 'FAIL'")
+        await page.wait_for_function("() => document.querySelector('#verdict-word').textContent === 'FAIL'")
         assert await page.inner_text("#picture-none") == "Log in to see pictures"
         assert await page.locator("#strip img, #pinned img").count() == 0
         assert await page.locator("#strip li").count() >= 15
