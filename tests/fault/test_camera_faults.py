@@ -6,6 +6,7 @@ import random
 import zlib
 from collections.abc import AsyncIterator
 from io import BytesIO
+from itertools import repeat
 from pathlib import Path
 
 import cv2
@@ -49,7 +50,7 @@ async def test_a_camera_unplugged_while_idle_is_one_alarm_in_time_and_comes_back
         assert line.sim.stat()["ERROR_CODE"] == Reason.CAMERA
         assert await line.answer(line.raise_trigger(line.next_good())) == CAMERA, "a part that comes all the same"
     await line.ready(READY_AGAIN_S)
-    assert (await line.status())["alarms"] == []
+    await line.no_alarm()
     await line.good()
 
 
@@ -106,7 +107,7 @@ async def test_a_frame_after_the_deadline_rejects_its_part_and_is_not_taken_for_
     with line.fault(Fault.LATE):
         late = await line.play(line.next_good())
     assert (late.code, late.reason) == DEADLINE
-    stained = await line.play(next(STAINS))
+    stained = await line.fairly(STAINS)
     assert (stained.code, stained.reason) == (Verdict.FAIL, Reason.CLASS), "judged by its own picture"
     assert line.row(late)["confidence"] is None
     await line.good()
@@ -129,7 +130,7 @@ async def test_a_bad_frame_rejects_its_part_says_why_and_the_next_part_is_fine(l
     """Rows 3 to 10. The part is good, and the one before it passed: only the frame is wrong."""
     await line.good()
     with line.fault(fault):
-        result = await line.play(line.next_good())
+        result = await line.fairly(line.goods)
     assert (result.code, result.reason) == told
     row = line.row(result)
     assert row["confidence"] is None, "the model was asked about a picture that must not be judged"
@@ -218,7 +219,7 @@ async def files(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LiveL
 async def shows(line: LiveLine, name: str) -> tuple[int, int]:
     """What the PLC reads for the part whose picture is this file."""
     names = sorted(p.stem for p in (line.folder / "pictures").iterdir())
-    result = await line.play(names.index(name) + 1)
+    result = await line.fairly(repeat(names.index(name) + 1))
     return result.code, result.reason
 
 

@@ -6,7 +6,7 @@ Numbers are those of the fault campaign.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
 
 import cv2
@@ -37,7 +37,7 @@ QUALITY, NO_PART, SIMULATED = (
     (Verdict.NOT_INSPECTED, reason) for reason in (Reason.IMAGE_QUALITY, Reason.NO_PART, Reason.SIMULATED)
 )
 AT_A_REAL_PLC = SimConfig(
-    simulator=False, ack_timeout_s=2, result_timeout_s=5, heartbeat_timeout_s=2, ready_timeout_s=START_S
+    simulator=False, ack_timeout_s=8, result_timeout_s=10, heartbeat_timeout_s=4, ready_timeout_s=START_S
 )
 
 
@@ -56,7 +56,7 @@ async def line(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LiveLi
 async def test_an_empty_belt_half_a_part_and_a_wrong_part_are_not_inspected_and_never_pass(line, kind):
     """Row 61."""
     for part_id in islice(parts_of(kind), 5):
-        result = await line.play(part_id)
+        result = await line.fairly(repeat(part_id))
         assert (result.code, result.reason) in (QUALITY, NO_PART)
         assert (await line.told_row(result))["published_code"] == Verdict.NOT_INSPECTED
     await line.good()
@@ -73,7 +73,7 @@ async def test_a_picture_without_light_or_with_too_much_is_no_verdict_of_the_mod
     """Rows 6 and 7, I6. A defect would be a FAIL of the model: here it is none either."""
     with line.fault(fault):
         for part_id in (line.next_good(), next(parts_of(Kind.STAIN))):
-            result = await line.play(part_id)
+            result = await line.fairly(repeat(part_id))
             assert (result.code, result.reason) == QUALITY
             assert line.row(result)["confidence"] is None
         alarm = await line.alarm("picture not fit to be judged")
@@ -82,13 +82,13 @@ async def test_a_picture_without_light_or_with_too_much_is_no_verdict_of_the_mod
     assert len(told) >= 2 and text in told[0] and text in told[1], "the screen says what was measured in each"
     await line.good()
     assert (await line.act("recent", station="st1"))[0]["measured"] == ""
-    assert (await line.status())["alarms"] == [], "one good picture ends it"
+    await line.no_alarm()  # one good picture ends it
 
 
 async def test_a_dead_lamp_of_several_refuses_pictures_raises_an_alarm_and_lets_no_defect_pass(line):
     """Row 62. Contrast falls, and scores may look better: the limits of each zone have two sides."""
     with line.fault(Fault.LAMP_DEAD):
-        good = [await line.play(line.next_good()) for _ in range(10)]
+        good = [await line.fairly(line.goods) for _ in range(10)]
         refused = [result for result in good if (result.code, result.reason) == QUALITY]
         assert len(refused) >= 8, "single lamps scatter: a picture now and then is still inside all limits"
         defects = [next(parts_of(k)) for k in (Kind.SCRATCH, Kind.DENT, Kind.MISSING_HOLE, Kind.STAIN)]
@@ -128,13 +128,13 @@ async def test_lamps_that_decay_are_an_alarm_before_the_first_picture_is_refused
     async with live_line(tmp_path) as line:
         line.configure(bundle=DEMO, camera=f'kind = "folder"\nfolder = "{pictures}"\npick = "part_id"')
         await line.start()
-        as_qualified = [await line.play(number) for number in range(1, 13)]
+        as_qualified = [await line.fairly(repeat(number)) for number in range(1, 13)]
         await line.sim.idle_for(0.6)
-        assert (await line.status())["alarms"] == []
-        weaker = [await line.play(number) for number in range(13, 35)]
+        await line.no_alarm()
+        weaker = [await line.fairly(repeat(number)) for number in range(13, 35)]
         alarm = await line.alarm("nears its lower limit")
         assert "zone" in alarm["cause"] and "lamps" in action_of(alarm) and (await line.status())["ready"]
-        dark = [await line.play(number) for number in range(35, 38)]
+        dark = [await line.fairly(repeat(number)) for number in range(35, 38)]
         line.checked()
     assert QUALITY not in [(r.code, r.reason) for r in (*as_qualified, *weaker)]
     assert [(r.code, r.reason) for r in dark] == [QUALITY] * 3
@@ -147,7 +147,7 @@ async def test_pictures_that_are_not_of_this_moment_never_pass_at_a_real_plc(tmp
         line.configure(camera=RENDERED if camera == "rendered" else replayed(tmp_path / "pictures"))
         await line.start()
         for part_id in (1, 2):
-            result = await line.play(part_id)
+            result = await line.fairly(repeat(part_id))
             assert (result.verdict, (result.code, result.reason)) == ("reject", SIMULATED)
             assert line.codes_told(result.trigger_id) == [SIMULATED]
             assert line.row(result)["published_reason"] == Reason.SIMULATED

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import signal
 import socket
+import struct
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,11 +24,11 @@ from inspector.health import EXIT_HUNG
 from plc.registers import OfflineReason, Reason, Status, Verdict, VisionState
 from plc.sim import SimConfig, SimResult
 from tests.support.invariants import Row
-from tests.support.live_line import READY_AGAIN_S, START_S, LiveLine, broken, live_line, standing
+from tests.support.live_line import LOOK_S, READY_AGAIN_S, START_S, LiveLine, broken, live_line, standing
 
 pytestmark = [pytest.mark.fault, pytest.mark.slow]
 
-QUICK = SimConfig(ack_timeout_s=2, result_timeout_s=3, heartbeat_timeout_s=1, ready_timeout_s=START_S)
+QUICK = SimConfig(ack_timeout_s=8, result_timeout_s=10, heartbeat_timeout_s=3, ready_timeout_s=START_S)
 OFFLINE, STALE, RESTARTED = (
     (Verdict.NOT_INSPECTED, reason) for reason in (Reason.OFFLINE, Reason.STALE_TRIGGER, Reason.RESTARTED)
 )
@@ -34,6 +36,7 @@ UNDECIDED = ("accepted", "opening", "grabbed", "checked", "predicted", "judged")
 UNTOLD = (*UNDECIDED, "decided", "loaded", "refused")  # stages at which the PLC had no result yet
 PATIENT_HANG = "\n[health]\nhang_after_s = 10\n"
 END_S = 2.0  # SIGTERM to the process' end
+SO_TIMESTAMPNS, _STAMP = 35, struct.Struct("@ll")  # Linux, where Python does not name it
 
 
 # -- row 31 ------------------------------------------------------------------------------------------------------------
@@ -75,12 +78,14 @@ async def killed_at(line: LiveLine, stage: str, following: str | None) -> Killed
     assert line.process is not None
     async with asyncio.timeout(START_S):
         assert await line.process.wait() == -signal.SIGKILL, f"stage {stage} was never reached\n{line.words()}"
-    died_s = time.monotonic()
+    dead = line.fair()
     arm(line, following)
     await line.start()
+    while not playing.done():
+        await asyncio.sleep(LOOK_S)
+        dead.s()
     hit = await playing
-    await line.ready()
-    ready_again_s = time.monotonic() - died_s
+    ready_again_s = await line.ready(since=dead)
     after = await line.play(line.next_good())
     rows = [r for r in line.checked() if r["trigger_id"] == hit.trigger_id]
     return Killed(hit, line.codes_told(hit.trigger_id), rows, after, ready_again_s)
@@ -124,12 +129,15 @@ def decided(row: Row) -> tuple[int, int]:
 
 @dataclass
 class Notified:
-    """What a service manager hears (sd_notify), with the time."""
+    """What a service manager hears (sd_notify), and when it was said."""
 
-    heard: list[tuple[float, str]] = field(default_factory=list)
+    heard: list[tuple[float, str]] = field(default_factory=list)  # UTC seconds at which it was sent
 
     def pings(self) -> list[float]:
         return [at for at, text in self.heard if text == "WATCHDOG=1"]
+
+    def longest_gap_s(self) -> float:
+        return max((b - a for a, b in itertools.pairwise(self.pings())), default=0.0)
 
 
 @pytest.fixture
@@ -142,9 +150,16 @@ def notified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Notified:
 def listening(folder: Path, notified: Notified) -> Iterator[None]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(str(folder / "notify"))
+        sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)  # the kernel's: we may read it late
         sock.setblocking(False)
+
+        def hear() -> None:
+            text, ((_, _, stamp),), *_ = sock.recvmsg(4096, socket.CMSG_SPACE(_STAMP.size))
+            seconds, ns = _STAMP.unpack(stamp)
+            notified.heard.append((seconds + ns / 1e9, text.decode()))
+
         loop = asyncio.get_running_loop()
-        loop.add_reader(sock, lambda: notified.heard.append((time.monotonic(), sock.recv(4096).decode())))
+        loop.add_reader(sock, hear)
         try:
             yield
         finally:
@@ -166,27 +181,28 @@ async def test_a_daemon_stopped_mid_cycle_is_a_reject_and_never_passes_that_part
 
     The pause ends while the link still stands: nothing but its age makes that result a reject.
     """
-    async with live_line(tmp_path, replace(QUICK, result_timeout_s=1.5)) as line:
+    async with live_line(tmp_path, replace(QUICK, result_timeout_s=2.5, heartbeat_timeout_s=1.5)) as line:
         stops = broken({"decided": "stop@2", "judged": "stop@4"})
-        line.configure(deadline_ms=1500, ack_timeout_ms=1000, more=stops + PATIENT_HANG)
+        patient = "request_timeout_ms = 5000\nheartbeat_timeout_ms = 8000"
+        line.configure(deadline_ms=2500, ack_timeout_ms=1000, more=stops + PATIENT_HANG, link=patient)
         with listening(tmp_path, notified):
             await line.start()
             await line.good()
             for reason in (Reason.DEADLINE, Reason.STORAGE):  # the second one's commit was not done in time either
                 playing = asyncio.create_task(line.play(line.next_good()))
-                process, stopped_s = await stopped(line), time.monotonic()
+                process, stopped_s, stopped_utc_s = await stopped(line), time.monotonic(), time.time()
                 result = await playing
                 assert (result.verdict, result.code) == ("reject", 0)
                 assert not await line.sim.wait_ready(0.2), "the heartbeat is gone"
-                await line.sim.idle_for(stopped_s + 1.7 - time.monotonic())  # beyond its deadline
-                assert [at for at in notified.pings() if at > stopped_s + 0.2] == []
+                await line.sim.idle_for(stopped_s + 2.7 - time.monotonic())  # beyond its deadline
+                assert [at for at in notified.pings() if at > stopped_utc_s] == []
                 process.resume()
                 await line.ready()
                 assert all(code == Verdict.NOT_INSPECTED for code, _ in line.codes_told(result.trigger_id))
                 row = line.row(result)
                 assert (row["published_code"], row["published_reason"]) == (Verdict.NOT_INSPECTED, reason)
                 await line.good()
-            assert notified.heard[0][1] == "READY=1" and notified.pings()[-1] > stopped_s
+            assert notified.heard[0][1] == "READY=1" and notified.pings()[-1] > stopped_utc_s
         assert len(line.checked()) == len(line.sim.results)
 
 
@@ -198,7 +214,7 @@ async def test_a_trigger_that_came_while_the_daemon_was_stopped_is_stale(tmp_pat
         await line.good()
         await line.ready()
         process.suspend()
-        await line.sim.idle_for(0.2)
+        await stopped(line)
         assert line.sim.stat()["STATUS"] & Status.TRIGGER_READY
         late = line.raise_trigger(line.next_good())
         await line.sim.idle_for(2)  # longer than a trigger may be old
@@ -218,23 +234,19 @@ async def test_a_hung_driver_stops_the_pings_and_ends_the_process_and_its_part_i
         with listening(tmp_path, notified):
             process = await line.start()
             await line.play(line.next_good())
-            await line.sim.idle_for(0.3)
-            gaps = [b - a for a, b in zip(notified.pings(), notified.pings()[1:], strict=False)]
-            assert max(gaps) >= 0.9, "pings went on while the loop stood still"
+            await line.until(lambda: notified.longest_gap_s() >= 0.9, START_S)
+            assert notified.longest_gap_s() >= 0.9, "pings went on while the loop stood still"
             with line.fault(Fault.HANG):
                 await line.ready()
-                hung, begun_s = line.raise_trigger(line.next_good()), time.monotonic()
-                while process.returncode is None:
-                    await line.sim.idle_for(0.02)
-                    assert time.monotonic() - begun_s < 10
-            ended_s = time.monotonic()
+                hung = line.raise_trigger(line.next_good())
+                assert await line.until(lambda: process.returncode is not None, 10)
+            ended_utc_s, ended = time.time(), line.fair()
             assert process.returncode == EXIT_HUNG
-            assert notified.pings()[-1] < ended_s - 0.2, "systemd was fed until the end"
+            assert notified.pings()[-1] < ended_utc_s - 0.2, "systemd was fed until the end"
             assert line.codes_told(hung.trigger_id) == []
             await line.start()
             assert await line.answer(hung) == RESTARTED
-            await line.ready()
-            assert time.monotonic() - ended_s <= READY_AGAIN_S
+            await line.ready(READY_AGAIN_S, ended)
         row = line.row(hung)
         assert row["kind"] == "accepted" and decided(row) == RESTARTED
         await line.good()
@@ -272,11 +284,8 @@ async def test_sigterm_answers_the_part_in_flight_with_4_110_before_it_ends(tmp_
 
 
 async def terminated(line: LiveLine, process: asyncio.subprocess.Process) -> None:
-    begun_s = time.monotonic()
     process.terminate()
-    while process.returncode is None:
-        await line.sim.idle_for(0.01)
-        assert time.monotonic() - begun_s < END_S, line.words()
+    assert await line.until(lambda: process.returncode is not None, END_S), line.words()
     assert process.returncode == 0, line.words()
     stat = line.sim.stat()
     assert not stat["STATUS"] & (Status.ONLINE | Status.TRIGGER_READY | Status.PASS)

@@ -77,7 +77,7 @@ async def test_a_commit_that_stalls_after_inference_is_a_reject_and_the_row_says
         process = await line.start()
         await line.good()
         async with failing_syncs(process, STALL, tmp_path / "syncs"):
-            results = [await line.play(line.next_good()) for _ in range(3)]
+            results = [await line.fairly(line.goods) for _ in range(3)]
             for result in results:
                 assert (result.code, result.reason) in LATE
                 assert line.codes_told(result.trigger_id) == [(result.code, result.reason)]

@@ -36,12 +36,12 @@ async def client(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Traf
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=SEVERING)
 async def severed(request: Request, client: Traffic) -> Outcomes:
-    return {point: await outcome(client, request.param, point) for point in POINTS}
+    return {point: await outcome(client, request.param, point, held_when_severed) for point in POINTS}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=DISTURBING)
 async def disturbed(request: Request, client: Traffic) -> tuple[str, Outcomes]:
-    return request.param, {point: await outcome(client, request.param, point) for point in POINTS}
+    return request.param, {point: await outcome(client, request.param, point, held_when_disturbed) for point in POINTS}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -52,7 +52,10 @@ async def counted(client: Traffic) -> tuple[int, int]:
 
 @pytest.mark.parametrize("point", POINTS)
 def test_a_connection_that_breaks_passes_no_part_that_was_not_told_before(severed: Outcomes, point: str):
-    found = severed[point]
+    held_when_severed(severed[point], "", point)
+
+
+def held_when_severed(found: Outcome, _: str, point: str) -> None:
     assert_true(found)
     assert found.hit.broken and PASSED not in found.hit.told_anew, "no PASS crosses a session"
     if point in BEFORE_IT_WAS_TOLD:
@@ -66,7 +69,10 @@ def test_a_connection_that_breaks_passes_no_part_that_was_not_told_before(severe
 def test_traffic_that_comes_twice_or_late_gives_each_part_its_own_verdict_or_a_reject(
     disturbed: tuple[str, Outcomes], point: str
 ):
-    fault, found = disturbed[0], disturbed[1][point]
+    held_when_disturbed(disturbed[1][point], disturbed[0], point)
+
+
+def held_when_disturbed(found: Outcome, fault: str, point: str) -> None:
     assert_true(found)
     if fault == "duplicated":
         assert found.hit.broken and found.hit.result.code != 0

@@ -25,7 +25,7 @@ async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Traf
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=FAULTS)
 async def broken(request: pytest.FixtureRequest, server: Traffic) -> tuple[str, Mapping[str, Outcome]]:
-    return request.param, {point: await outcome(server, request.param, point) for point in POINTS}
+    return request.param, {point: await outcome(server, request.param, point, held) for point in POINTS}
 
 
 @pytest.mark.parametrize("point", POINTS)
@@ -33,7 +33,10 @@ def test_a_plc_whose_connection_breaks_takes_no_part_as_good_that_was_not_told_b
     broken: tuple[str, Mapping[str, Outcome]], point: str
 ):
     """Half-open: its owner's lock stands until it was silent for too long, and a result in time is still its own."""
-    fault, found = broken[0], broken[1][point]
+    held(broken[1][point], broken[0], point)
+
+
+def held(found: Outcome, fault: str, point: str) -> None:
     assert_true(found)
     assert found.hit.broken
     if fault != "half-open":

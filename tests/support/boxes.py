@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from inspector.demo.parts import Kind, kind_of
 from inspector.demo.processes import daemon
@@ -15,7 +16,7 @@ from plc.station import SPAN
 from tests.support.live_line import signed_bundle
 
 START_S = 60.0
-PATIENT = {"ack_timeout_s": 2.0, "result_timeout_s": 5.0, "heartbeat_timeout_s": 2.0, "ready_timeout_s": 25.0}
+PATIENT = {"ack_timeout_s": 8.0, "result_timeout_s": 10.0, "heartbeat_timeout_s": 4.0, "ready_timeout_s": START_S}
 GOOD = [p for p in range(1, 200) if kind_of(p) is Kind.GOOD]
 EMPTY = [p for p in range(1, 2000) if kind_of(p) is Kind.EMPTY]
 BOX = """
@@ -97,6 +98,14 @@ async def two_stations(folder: Path, stations: Sequence[str], more: str = "") ->
 async def play(plc: SimPlc, parts: Sequence[int]) -> list[SimResult]:
     await plc.idle_for(0.05)
     return await plc.play(parts)
+
+
+async def beside(plc: SimPlc, work: Coroutine[Any, Any, list[SimResult]]) -> list[SimResult]:
+    """This one scans on meanwhile."""
+    task = asyncio.create_task(work)
+    while not task.done():
+        await plc.idle_for(0.02)
+    return await task
 
 
 async def until(plcs: Sequence[SimPlc], true: object, within_s: float = START_S) -> bool:

@@ -112,7 +112,7 @@ class Traffic:
             slow.touch()
         playing = asyncio.create_task(line.play(part_id))
         try:
-            await asyncio.wait_for(self._there.wait(), 10)
+            await asyncio.wait_for(self._there.wait(), START_S)
             if point == "judged":
                 await asyncio.sleep(JUDGED_AFTER_S)
                 self._break(fault)
