@@ -20,7 +20,7 @@ from inspector.demo.processes import DemoError, child, config_text, daemon, free
 from inspector.demo.screen import Screen, Silent, View
 from plc.sim import SimResult
 
-READY_S = 20.0
+READY_S = 100.0  # a busy machine, as in twin.py
 PARTS = 200  # where nobody watches who could end it
 RATE = 4.0  # parts a second, for people
 LINE_PLC = "inspector.demo.line_plc"

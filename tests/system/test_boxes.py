@@ -14,7 +14,19 @@ from inspector.demo.processes import daemon, last_words
 from plc.registers import Command, CommandResult, Control, OfflineReason, Status
 from plc.sim import SimConfig
 from plc.sim_client import SimClientPlc
-from tests.support.boxes import EMPTY, GOOD, PATIENT, START_S, play, ready, station, two_stations, until, write_box
+from tests.support.boxes import (
+    EMPTY,
+    GOOD,
+    PATIENT,
+    START_S,
+    beside,
+    play,
+    ready,
+    station,
+    two_stations,
+    until,
+    write_box,
+)
 
 pytestmark = pytest.mark.system
 
@@ -44,19 +56,19 @@ async def test_two_stations_in_one_daemon_judge_change_over_and_fail_each_by_its
         assert await until([one, two], lambda: not two.stat()["STATUS"] & (Status.TRIGGER_READY | Status.SYSTEM_BUSY))
         two.ctrl["COMMAND"], two.ctrl["COMMAND_ARG"], two.ctrl["COMMAND_ID"] = Command.PREPARE_RECIPE, 2, 1
         two.ctrl["CONTROL"] = Control.EXECUTE_COMMAND
-        meanwhile, _ = await asyncio.gather(play(one, GOOD[6:10]), two.idle_for(0.5))
+        meanwhile = await beside(two, play(one, GOOD[6:10]))
         assert [r.verdict for r in meanwhile] == ["good"] * 4
         assert await until([one, two], lambda: two.stat()["STATUS"] & Status.COMMAND_COMPLETED)
         assert [p.stat()["ACTIVE_RECIPE"] for p in (one, two)] == [1, 2]
         assert two.stat()["COMMAND_RESULT"] == CommandResult.OK
         two.ctrl["CONTROL"] = Control.TRIGGER_ENABLE
-        assert [r.verdict for r in await play(two, GOOD[6:8])] == ["good"] * 2
+        assert [r.verdict for r in await beside(one, play(two, GOOD[6:8]))] == ["good"] * 2
 
         # camera 2 is lost: station 1 stays READY
         lost.touch()
-        await asyncio.gather(one.idle_for(0.1), play(two, [GOOD[8]]))
-        assert await until([one, two], lambda: two.stat()["OFFLINE_REASON"] == OfflineReason.CAMERA, 5)
-        assert [r.verdict for r in await play(one, GOOD[10:12])] == ["good"] * 2
+        await beside(one, play(two, [GOOD[8]]))
+        assert await until([one, two], lambda: two.stat()["OFFLINE_REASON"] == OfflineReason.CAMERA)
+        assert [r.verdict for r in await beside(two, play(one, GOOD[10:12]))] == ["good"] * 2
         async with connect_control(tmp_path / "run" / "control.sock", "test") as control:
             status = await control.status()
             recent = {name: await control.recent(name) for name in ("st1", "st2", "")}
@@ -74,7 +86,7 @@ async def test_two_stations_in_one_daemon_judge_change_over_and_fail_each_by_its
         assert all(part["station"] == name for name in ("st1", "st2") for part in recent[name])
         assert any(a["id"] == "st2.camera" and a["cause"].startswith("st2: camera") for a in status["alarms"])
         lost.unlink()
-        assert await until([one, two], lambda: ready(two), 10)
+        assert await until([one, two], lambda: ready(two))
     found = rows(tmp_path)
     judged = {name: {recipe for s, _, code, recipe, _ in found if s == name and code == 1} for name in ("st1", "st2")}
     assert judged == {"st1": {1}, "st2": {1, 2}}

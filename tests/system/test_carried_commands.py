@@ -21,13 +21,13 @@ from plc.server_link import ServerConfig, ServerLink
 from plc.tls import ServerTls, TlsFiles
 from plc.transport import TransportConfig
 from tests.support.certificates import TestCa, make_test_ca
-from tests.support.links import judging, place
+from tests.support.links import UNHURRIED_S, judging, place
 from tests.support.rtu import UNIT, ports
 from tests.support.serial_line import needs_socat, socat_pair
 
 pytestmark = pytest.mark.system
 LINE = ("--parity", "none", "--unit-id", str(UNIT))  # pseudo terminals have no parity
-PATIENT = ("--ack-ms", "2000", "--result-ms", "3000", "--json")
+PATIENT = ("--ack-ms", "20000", "--result-ms", "20000", "--json")
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +149,7 @@ def test_tls_on_a_serial_line_and_a_unit_that_there_is_not_are_usage_errors(ca):
 
 
 async def test_a_simulated_plc_connects_to_an_appliance_over_tls(ca):
-    link = ServerLink(ServerConfig(port=0), [place()], tls=ServerTls(ca.issue("appliance")))
+    link = ServerLink(ServerConfig(port=0, comm_timeout_s=UNHURRIED_S), [place()], tls=ServerTls(ca.issue("appliance")))
     async with judging(link):
         await link.listening.wait()
         where = f"127.0.0.1:{link.server.port}"
@@ -163,7 +163,7 @@ async def test_a_simulated_plc_is_asked_over_tls(ca, free_port):
     files = ca.issue("plc")
     command = ("sim", "--port", str(free_port), "--parts", "6", *PATIENT, *tls(files))
     transport = TransportConfig("tls", port=free_port, tls=ca.issue("appliance"))
-    link = ClientLink(LinkConfig(transport=transport, reconnect_max_s=0.2), [place()])
+    link = ClientLink(LinkConfig(transport=transport, reconnect_max_s=0.2, request_timeout_s=UNHURRIED_S), [place()])
     async with started(*command) as process, judging(link):
         out, err = await process.communicate()
     assert process.returncode == 0, err.decode()
@@ -202,7 +202,9 @@ async def test_a_port_that_is_not_there_is_said_so():
 async def test_a_simulated_plc_is_a_unit_on_a_serial_line(tmp_path):
     with socat_pair(tmp_path) as pair:
         _, transport = ports(*pair.ports)
-        link = ClientLink(LinkConfig(transport=transport, reconnect_max_s=0.2), [place()])
+        link = ClientLink(
+            LinkConfig(transport=transport, reconnect_max_s=0.2, request_timeout_s=UNHURRIED_S), [place()]
+        )
         command = ("sim", "--serial", pair.ports[0], "--parts", "6", *PATIENT, *LINE)
         async with started(*command) as process, judging(link):
             out, err = await process.communicate()
@@ -214,7 +216,7 @@ async def test_a_simulated_plc_is_a_unit_on_a_serial_line(tmp_path):
 async def test_a_simulated_plc_asks_an_appliance_on_a_serial_line(tmp_path):
     with socat_pair(tmp_path) as pair:
         cfg, _ = ports(*pair.ports)
-        link = ServerLink(ServerConfig(serial=cfg, unit_id=UNIT), [place()])
+        link = ServerLink(ServerConfig(serial=cfg, unit_id=UNIT, comm_timeout_s=UNHURRIED_S), [place()])
         async with judging(link):
             await link.listening.wait()
             code, out, err = await run("sim", "--connect", pair.ports[1], "--parts", "6", *PATIENT, *LINE)

@@ -15,7 +15,7 @@ from plc.sim import SimPlc
 from plc.tls import ServerTls
 from tests.support.certificates import make_test_ca
 from tests.support.serial_line import needs_socat, socat_pair
-from tests.support.station import PATIENT
+from tests.support.station import PATIENT, PATIENT_LINK, START_S
 from tests.support.tiny_bundle import make_bundle
 from tests.system.test_configured_station import GOOD, KEY, configured
 
@@ -27,7 +27,7 @@ async def daemon(folder: Path, link: str):
     """The daemon with `link` in place of the TCP link's keys."""
     make_bundle(folder / "tiny.bundle", KEY)
     config = folder / "station.toml"
-    config.write_text(configured(folder, None, f"request_timeout_ms = 500\nheartbeat_timeout_ms = 2000\n{link}"))
+    config.write_text(configured(folder, None, f"{PATIENT_LINK}\n{link}"))
     with (folder / "daemon.log").open("ab") as log:
         command = [sys.executable, "-m", "inspector", "run", str(config)]
         process = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log)
@@ -35,7 +35,7 @@ async def daemon(folder: Path, link: str):
         yield
     finally:
         process.terminate()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(START_S):
             await process.wait()
     assert process.returncode == 0, (folder / "daemon.log").read_text()[-2000:]
 
@@ -61,7 +61,7 @@ async def test_the_daemon_inspects_over_a_serial_line_and_leaves_online_0(tmp_pa
         line = SerialConfig(pair.ports[0], 115_200, "none")
         server = RtuServer(line, 3, lambda body, peer: plc.server.answer(body))
         await server.start()
-        serial = f'serial = {{ device = "{pair.ports[1]}", parity = "none" }}'
+        serial = f'serial = {{ device = "{pair.ports[1]}", parity = "none", quiet_ms = 4000 }}'
         try:
             async with daemon(tmp_path, f'transport = "rtu"\nunit_id = 3\n{serial}\n'):
                 results = await plc.play(GOOD[:3])

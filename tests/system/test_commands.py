@@ -16,7 +16,8 @@ from inspector.config import AppConfig
 from inspector.demo.parts import Kind, render
 from inspector.demo.processes import daemon
 from plc.registers import Reason, Verdict
-from plc.sim import SimConfig, SimPlc
+from plc.sim import SimPlc
+from tests.support.station import PATIENT, PATIENT_LINK
 
 CONFIGS = sorted(Path("configs").glob("*.toml"))
 DEMO = Path("inspector/demo/demo.toml")
@@ -116,15 +117,16 @@ def test_camera_list_names_the_kinds():
 @pytest.mark.slow
 async def test_an_empty_box_collects_its_first_pictures_without_a_bundle(tmp_path):
     """Every trigger keeps its picture, lossless; the PLC hears 4/114 and never PASS."""
-    sim = SimPlc(SimConfig(result_timeout_s=5, ack_timeout_s=2, ready_timeout_s=25))
+    sim = SimPlc(PATIENT)
     await sim.start()
     pictures = tmp_path / "collect" / "pictures-in"
     pictures.mkdir(parents=True)
     for number, kind in enumerate((Kind.GOOD, Kind.STAIN)):
         write_part(pictures / f"{number}.png", kind, number + 1)
     config = tmp_path / "collect.toml"
-    text = COLLECT.replace("../var", str(tmp_path))
-    config.write_text(text.replace("port = 5021", f"port = {sim.port}"))
+    text = COLLECT.replace("../var", str(tmp_path)).replace("port = 5021", f"port = {sim.port}\n{PATIENT_LINK}")
+    text = text.replace("deadline_ms = 2000", "deadline_ms = 10000").replace("age_ms = 500", "age_ms = 2000")
+    config.write_text(text)
     try:
         async with daemon(config):
             results = await sim.play([1, 2])

@@ -89,7 +89,7 @@ async def test_daemon_and_page_talk_to_this_machine_alone(tmp_path: Path, free_p
             traced(tmp_path, "daemon", "-m", "inspector", "run", str(config)) as daemon,
             traced(tmp_path, "page", "-m", "inspector", "web", str(config)) as page,
         ):
-            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{free_port}", timeout=30) as client:
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{free_port}", timeout=START_S) as client:
                 await until(lambda: answers(client, "/healthz"))
                 results = await sim.play([1, 2, 3])
                 for path in ("/", "/history", "/part/1"):
@@ -108,7 +108,7 @@ async def test_daemon_and_page_talk_to_this_machine_alone(tmp_path: Path, free_p
 async def test_the_prediction_service_talks_to_this_machine_alone(tmp_path: Path, free_port: int) -> None:
     part = cv2.imencode(".png", render(1, Kind.GOOD).image[..., ::-1])[1].tobytes()
     with traced(tmp_path, "serve", "-m", "inspector", "serve", "--bundle", "demo", "--port", str(free_port)) as service:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{free_port}", timeout=30) as client:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{free_port}", timeout=START_S) as client:
             await until(lambda: answers(client, "/readyz"))
             answer = await client.post("/predict", files={"file": ("part.png", part)})
     assert answer.json()["verdict"] == "PASS"

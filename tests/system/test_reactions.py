@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,9 +13,8 @@ import pytest
 from inspector.web.reactions import disagrees
 from inspector.web.stages import AGREE_WITHIN_MS, ends_of, sum_ms
 from plc.registers import Verdict
-from plc.sim import SimConfig
 from tests.support.invariants import Row, rows_of
-from tests.support.live_line import LiveLine, live_line
+from tests.support.live_line import START_S, LiveLine, live_line
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 F7 = {
@@ -35,15 +35,16 @@ async def comes(line: LiveLine, trigger_id: int, true: Callable[[Row], bool]) ->
 
 
 async def test_what_the_plc_did_with_each_part_stands_on_its_row_and_not_known_where_the_daemon_died(tmp_path: Path):
-    async with live_line(tmp_path, SimConfig(result_timeout_s=6)) as line:
+    async with live_line(tmp_path) as line:
         line.configure()
         await line.start()
         await line.ready()
 
-        passed = await line.good()
+        began_s, passed = time.monotonic(), await line.good()
         row = await comes(line, passed.trigger_id, lambda row: None not in (row["ack"], row["plc_verdict"]))
         assert (row["ack"], row["plc_verdict"], disagrees(row)) == ("acknowledged", 1, False)
-        assert 0 < row["ack_ms"] < 4000 and 0 < row["plc_verdict_ms"] < 4000
+        took_ms = 1000 * (time.monotonic() - began_s)
+        assert 0 < row["ack_ms"] < took_ms and 0 < row["plc_verdict_ms"] < took_ms
         stages = json.loads(row["stages"])
         assert set(stages) >= F7 and abs((sum_ms(ends_of(row)) or 0.0) - row["elapsed_ms"]) <= AGREE_WITHIN_MS
         assert stages["publishing"] <= stages["published"] and "acknowledged" in ends_of(row)
@@ -56,9 +57,9 @@ async def test_what_the_plc_did_with_each_part_stands_on_its_row_and_not_known_w
         assert row["published_code"] == Verdict.PASS and disagrees(row)
 
         # killed between result and acknowledge
-        await line.sim.wait_ready(5)
+        await line.ready()
         held = line.raise_trigger(line.next_good())
-        assert await line.until(lambda: line.sim.stat()["RES_TRIGGER_ID"] == held.trigger_id, 6)
+        assert await line.until(lambda: line.sim.stat()["RES_TRIGGER_ID"] == held.trigger_id, START_S)
         assert line.process is not None
         line.process.send_signal(signal.SIGKILL)
         await line.process.wait()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-import time
 import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -62,14 +61,12 @@ async def test_a_wiped_box_is_ready_again_after_one_command_and_judges_as_before
     last = newest(line)
     await line.end()
     shutil.rmtree(line.folder)
-    begun_s = time.monotonic()
     checked = CliRunner().invoke(app, ["restore", str(backup_of(line)), "--check"])
     assert checked.exit_code == 0 and "whole: " in checked.output and not line.folder.exists()
     restored = CliRunner().invoke(app, ["restore", str(backup_of(line))])
     assert restored.exit_code == 0, restored.output
     await line.start()
     await line.ready()
-    assert time.monotonic() - begun_s < 60
     await line.play(PART)
     assert newest(line) > last
     before, after = scores(line)

@@ -21,7 +21,7 @@ from plc.registers import STAT
 from plc.server_link import ServerConfig, ServerLink
 from plc.sim import SimConfig
 from plc.sim_client import SimClientPlc
-from tests.support.links import judging, place
+from tests.support.links import LONG_S, PATIENT, UNHURRIED_S, judging, place
 
 ROOT = Path(__file__).parents[2]
 FRAMES = int(os.environ.get("PLC_FUZZ_FRAMES", "100000"))
@@ -29,6 +29,7 @@ SEED = int(os.environ.get("PLC_FUZZ_SEED", "1"))
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 BURST = 40  # frames that are sent before their answers are read
 PERIOD_S = 0.05  # of the owner's parts
+LATE_S = 1.0  # so long none of them takes, but for the machine's sake
 LIMIT_S = 120 + FRAMES / 1000
 
 
@@ -106,12 +107,12 @@ def main(port: int, seed: int, frames: int) -> None:
 
 @pytest.mark.timeout(LIMIT_S)
 async def test_malformed_frames_leave_the_owners_cycle_undisturbed_and_the_log_short():
-    link = ServerLink(ServerConfig(port=0, max_connections=6), [place(deadline_s=2.0, max_trigger_age_s=1.0)])
+    link = ServerLink(ServerConfig(port=0, max_connections=6, comm_timeout_s=UNHURRIED_S), [place()])
     async with judging(link) as (judge,):
         await link.listening.wait()
-        plc = SimClientPlc(SimConfig(ack_timeout_s=2.0, result_timeout_s=4.0, heartbeat_timeout_s=2.0))
+        plc = SimClientPlc(SimConfig(**PATIENT), request_timeout_s=UNHURRIED_S)
         await plc.start(port=link.server.port)
-        assert await plc.wait_ready(5)
+        assert await plc.wait_ready(LONG_S)
         fuzz = asyncio.create_task(attack_from_outside(link.server.port, SEED, FRAMES))
         results, part = [], 100
         while not fuzz.done():
@@ -121,6 +122,8 @@ async def test_malformed_frames_leave_the_owners_cycle_undisturbed_and_the_log_s
         await plc.close()
     assert len(results) >= 10
     assert [r.verdict for r in results] == (["good", "reject"] * len(results))[: len(results)]
+    late = [r for r in results if r.valid_s is None or r.valid_s - r.edge_s > LATE_S]
+    assert len(late) <= len(results) / 10, "the machine may hold up some of them, by rule it would be each"
     assert [r.part_id for r in results] == [part_id for _, part_id in judge.told]
     assert plc.refused == plc.faults == 0
     assert judge.port.handshake.counts["LINK_SESSIONS"] == 1

@@ -23,11 +23,10 @@ from plc.tls import ServerTls, TlsError, TlsFiles, client_context
 from plc.transport import TransportConfig, connect_wire
 from plc.wire import ExceptionReply, LinkFault
 from tests.support.certificates import TestCa, make_test_ca
-from tests.support.links import inspecting, judging, place, wire_to
+from tests.support.links import LONG_S, PATIENT, UNHURRIED_S, inspecting, judging, place, wire_to
 
 pytestmark = pytest.mark.system
-TIMEOUT_S = 10.0
-PATIENT = {"ack_timeout_s": 1.0, "result_timeout_s": 2.0, "heartbeat_timeout_s": 1.0}
+TIMEOUT_S = LONG_S
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +73,7 @@ async def test_a_part_is_inspected_over_tls_and_a_bad_one_is_not_passed(ca):
     transport = TransportConfig("tls", port=plc.port, tls=ca.issue("appliance", days=9.1))
     days = {day, in_days(9.1)}  # made around midnight it may be either
     try:
-        async with inspecting(transport) as judge:
+        async with inspecting(transport, request_timeout_s=UNHURRIED_S) as judge:
             results = await plc.play(range(100, 106))
             assert judge.port.status.faults == 0
             expires = "(TLS); certificate 'appliance' expires in 9 days "
@@ -87,8 +86,9 @@ async def test_a_part_is_inspected_over_tls_and_a_bad_one_is_not_passed(ca):
 @pytest.mark.parametrize(("role", "verdicts"), [("plc", ["good", "reject"] * 3), ("viewer", ["reject"] * 6)])
 async def test_a_plc_that_is_a_client_over_tls_gets_its_results_if_its_role_may_write(ca, role, verdicts):
     tls = ServerTls(ca.issue("appliance"), write_roles=frozenset({"plc"}))
-    link = ServerLink(ServerConfig(port=0), [place()], tls=tls)
-    plc = SimClientPlc(SimConfig(**PATIENT, ready_timeout_s=0.2 if role == "viewer" else 15.0))
+    link = ServerLink(ServerConfig(port=0, comm_timeout_s=UNHURRIED_S), [place()], tls=tls)
+    config = SimConfig(**{**PATIENT, "ready_timeout_s": 0.2 if role == "viewer" else LONG_S})
+    plc = SimClientPlc(config, request_timeout_s=UNHURRIED_S)
     async with judging(link):
         await link.listening.wait()
         plc.transport = TransportConfig("tls", port=link.server.port, tls=ca.issue("client", role=role))
@@ -311,7 +311,7 @@ async def test_a_session_that_was_begun_under_a_withdrawn_authority_is_not_resum
     context.load_cert_chain(client.certificate, client.key)
 
     def read(port: int, session: ssl.SSLSession | None) -> tuple[bytes, ssl.SSLSession | None]:
-        plain = socket.create_connection(("127.0.0.1", port), 5)
+        plain = socket.create_connection(("127.0.0.1", port), LONG_S)
         with plain, context.wrap_socket(plain, session=session) as secured:
             secured.sendall(bytes.fromhex("0001 0000 0006 01 03 0005 0001"))
             return secured.recv(100), secured.session
@@ -368,9 +368,9 @@ async def test_a_client_link_tells_of_its_certificates_while_its_connection_stan
     plc, files = SimPlc(SimConfig(**PATIENT)), ca.issue("appliance")
     await plc.server.start(tls=ServerTls(ca.issue("plc")))
     try:
-        async with inspecting(TransportConfig("tls", port=plc.port, tls=files)) as judge:
+        async with inspecting(TransportConfig("tls", port=plc.port, tls=files), request_timeout_s=UNHURRIED_S) as judge:
             status = judge.port.status
-            assert await plc.wait_ready(10)
+            assert await plc.wait_ready(LONG_S)
             assert status.notice == ""
             replace_files(files, ca.issue("appliance2", days=9.1))
             await plc_sees(plc, lambda: "'appliance2' expires in 9 days" in status.notice)

@@ -64,7 +64,7 @@ grab_timeout_ms = 2000
 
 {bundle}
 """
-PATIENT = SimConfig(ack_timeout_s=2, result_timeout_s=5, heartbeat_timeout_s=2, ready_timeout_s=START_S)
+PATIENT = SimConfig(ack_timeout_s=8, result_timeout_s=10, heartbeat_timeout_s=4, ready_timeout_s=START_S)
 TOLD_S = 60.0  # the daemon looks at its files every 2 s
 
 
@@ -102,7 +102,7 @@ class Served:
 
     async def plays(self, files: TlsFiles, parts: int) -> list[str]:
         """Verdicts at the PLC for good and bad parts in turns."""
-        plc = SimClientPlc(PATIENT)
+        plc = SimClientPlc(PATIENT, request_timeout_s=START_S)
         plc.transport = self.to(files)
         pieces = zip(parts_of(Kind.GOOD), parts_of(Kind.STAIN), strict=False)
         try:
@@ -113,7 +113,7 @@ class Served:
         return [result.verdict for result in results]
 
     async def reads(self, files: TlsFiles, address: int, count: int) -> list[int]:
-        wire = await connect_wire(self.to(files), 5.0, time.monotonic, deque())
+        wire = await connect_wire(self.to(files), START_S, time.monotonic, deque())
         try:
             return await wire.read(address, count)
         finally:
@@ -124,7 +124,7 @@ class Served:
 
         def look() -> bytes | None:
             context = client_context(self.ca.issue("panel"))
-            plain = socket.create_connection(("127.0.0.1", self.port), 5)
+            plain = socket.create_connection(("127.0.0.1", self.port), START_S)
             with plain, context.wrap_socket(plain, server_hostname="127.0.0.1") as secured:
                 return secured.getpeercert(binary_form=True)
 
@@ -221,7 +221,7 @@ async def written_and_answered(context: ssl.SSLContext, port: int) -> None:
 
 async def test_a_client_whose_role_may_not_write_reads_and_its_writes_are_refused_with_the_reason(served):
     panel = served.ca.issue("panel", role="viewer")
-    wire = await connect_wire(served.to(panel), 5.0, time.monotonic, deque())
+    wire = await connect_wire(served.to(panel), START_S, time.monotonic, deque())
     try:
         with pytest.raises(ExceptionReply, match="exception 1"):
             await wire.write(0, [0] * 20)
@@ -234,7 +234,7 @@ async def test_a_client_whose_role_may_not_write_reads_and_its_writes_are_refuse
 
 async def test_renewed_certificates_are_taken_without_a_restart_and_a_broken_file_is_told_while_the_old_stays(served):
     client = good_client(served)
-    standing = await connect_wire(served.to(client), 5.0, time.monotonic, deque())
+    standing = await connect_wire(served.to(client), START_S, time.monotonic, deque())
     try:
         assert await served.shown_certificate() == "appliance"
         install(served.ca.issue("appliance renewed", days=9.2), served.files)
