@@ -25,7 +25,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 settings.register_profile("busy cores", deadline=None)
 settings.load_profile("busy cores")
 
-GRACE_S = 8.0  # what is on its way out when a test ends: a cancelled task, a closing process, an ending thread
+GRACE_S = 30.0  # what is on its way out when a test ends: a cancelled task, a closing process, an ending thread
 # The interpreter's own helpers live as long as it does; asyncio_N threads end with their loop, after us.
 HELPERS = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 LOOP_THREADS = "asyncio_"

@@ -33,6 +33,7 @@ from inspector.web.words import has_word, word
 log = structlog.get_logger(__name__)
 
 PREDICT = "/predict"
+END_S = 1  # so long may what is being answered still take at the end
 STATIC = Path(__file__).parent / "static"
 
 
@@ -114,7 +115,7 @@ async def serve(service: Service, sock: socket.socket) -> None:
     """Answer at once, with 503 until the bundle is open. Raises what keeps it from opening."""
     config = uvicorn.Config(
         create_app(service), log_config=None, access_log=False, server_header=False, lifespan="off", ws="none",
-        timeout_keep_alive=10, timeout_graceful_shutdown=1, limit_concurrency=256, http=Impatient,
+        timeout_keep_alive=10, timeout_graceful_shutdown=END_S, limit_concurrency=256, http=Impatient,
     )  # fmt: skip
     server = Server(config)
     with tempfile.TemporaryDirectory(prefix="inspector-serve-", ignore_cleanup_errors=True) as folder:

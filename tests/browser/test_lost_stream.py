@@ -30,7 +30,7 @@ class Cable:
 
     def __init__(self, to_port: int) -> None:
         self._to_port, self._open = to_port, list[asyncio.Event]()
-        self._carrying = set[asyncio.Task[None]]()
+        self._carrying, self._writers = set[asyncio.Task[None]](), list[asyncio.StreamWriter]()
 
     def pull(self) -> None:
         """Of all that is connected now; who connects anew gets through."""
@@ -38,7 +38,9 @@ class Cable:
             pulled.set()
 
     async def connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.append(writer)
         there = await asyncio.open_connection("127.0.0.1", self._to_port)
+        self._writers.append(there[1])
         self._open.append(pulled := asyncio.Event())
         for source, sink in ((reader, there[1]), (there[0], writer)):
             self._carrying.add(asyncio.create_task(self._carry(source, sink, pulled), name="cable"))
@@ -58,6 +60,8 @@ class Cable:
         for task in self._carrying:
             task.cancel()
         await asyncio.gather(*self._carrying, return_exceptions=True)
+        for writer in self._writers:  # one that was ended before it began has closed nothing
+            writer.transport.abort()
 
 
 @asynccontextmanager

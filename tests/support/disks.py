@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import tempfile
-import time
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +14,7 @@ import apsw
 
 SECTOR = 512
 SHM = Path("/dev/shm")
+HANGS_S = 600.0
 Name = apsw.URIFilename | str | None  # the journal's is a str, a temporary file has none
 
 
@@ -23,18 +24,29 @@ class _StallingFile(apsw.VFSFile):
         super().__init__("", name, flags)
 
     def xSync(self, flags: int) -> None:
-        time.sleep(self._disk.stall_s)
+        if not self._disk.goes_on.wait(HANGS_S):
+            raise AssertionError("the test has forgotten the disk that it held up")
         if self._disk.error is not None:
             raise self._disk.error
         super().xSync(flags)
 
 
 class StallingDisk(apsw.VFS):
-    """Every fsync takes `stall_s` longer, or fails with `error`."""
+    """Every fsync waits while `stalled`, or fails with `error`."""
 
     def __init__(self, name: str = "stalling") -> None:
-        self.name, self.stall_s, self.error = name, 0.0, None
+        self.name, self.error, self.goes_on = name, None, threading.Event()
+        self.goes_on.set()
         super().__init__(name, "")
+
+    @contextmanager
+    def stalled(self) -> Iterator[None]:
+        """No fsync ends in here: who comes back has not waited for one."""
+        self.goes_on.clear()
+        try:
+            yield
+        finally:
+            self.goes_on.set()
 
     def xOpen(self, name: Name, flags: list[int]) -> apsw.VFSFile:
         return _StallingFile(self, name, flags)

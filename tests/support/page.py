@@ -15,6 +15,7 @@ import httpx
 from inspector.web.app import create_app, listen, serve, site_of
 from inspector.web.settings import WebSettings
 from inspector.web.site import Site
+from tests.support.patience import LONG_S
 
 
 def settings_in(run: Path, **changes: Any) -> WebSettings:
@@ -36,6 +37,11 @@ async def client_of(site: Site) -> AsyncIterator[httpx.AsyncClient]:
             yield client
     finally:
         site.close()
+
+
+def browser_at(origin: str, **how: Any) -> httpx.AsyncClient:
+    """A browser that waits for its answers for as long as a test may take: httpx's own 5 s are for idle cores."""
+    return httpx.AsyncClient(base_url=origin, timeout=LONG_S, **how)
 
 
 @asynccontextmanager
@@ -67,6 +73,6 @@ async def until(condition: Any, within_s: float = 60.0) -> None:
 async def reached(run: Path) -> AsyncIterator[tuple[Site, httpx.AsyncClient]]:
     """The page on the files of `run`, once it hears the daemon there, and a browser at it."""
     site = site_in(run)
-    async with page_process(site) as origin, httpx.AsyncClient(base_url=origin, timeout=60) as client:
+    async with page_process(site) as origin, browser_at(origin) as client:
         await until(lambda: site.feed.up)
         yield site, client

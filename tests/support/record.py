@@ -24,6 +24,7 @@ from inspector.threads import DeviceThread
 from plc.reactions import Acknowledged, Reported
 from plc.registers import Reason, Verdict
 from tests.support.fake_daemon import KINDS
+from tests.support.patience import LONG_S, patient
 
 JUDGED_BY = JudgedBy("turned_disc-3-9f2c41aa", 1, 2, 4)
 
@@ -79,6 +80,11 @@ def write_settings(run: Path) -> str:
 
 async def write_record(run: Path, entries: Sequence[Entry], pictures: bool = True, station: str = "st1") -> None:
     """Write `results.db` and the pictures of rejects as the daemon does."""
+    with patient("inspector.store."):
+        await _write(run, entries, pictures, station)
+
+
+async def _write(run: Path, entries: Sequence[Entry], pictures: bool, station: str) -> None:
     clock, thread = SystemClock(), DeviceThread("store")
     results = SqliteResults.of_file(run / "results.db", station, clock, thread)
     await results.start()
@@ -91,7 +97,7 @@ async def write_record(run: Path, entries: Sequence[Entry], pictures: bool = Tru
             trigger = Trigger(
                 seq,
                 entry.part_id,
-                accepted + 5,
+                accepted + LONG_S,
                 accepted,
                 encoder=1000 * seq,
                 lot=entry.lot,

@@ -23,6 +23,7 @@ from inspector.web.app import listen, serve, site_of
 from tests.support.fake_daemon import KINDS
 from tests.support.labels import open_labels
 from tests.support.page import settings_in
+from tests.support.patience import LONG_S, patient
 
 REJECT, NEAR, SAMPLE, TEST = shelf.Kind.REJECT, shelf.Kind.NEAR, shelf.Kind.PASS, shelf.Kind.TEST
 COLLECT = shelf.Kind.COLLECT
@@ -44,6 +45,11 @@ class Part:
 
 async def write_parts(run: Path, parts: Sequence[Part], station: str = "st1") -> None:
     """Numbers count from 1, or go on where there are parts already."""
+    with patient("inspector.store."):
+        await _write(run, parts, station)
+
+
+async def _write(run: Path, parts: Sequence[Part], station: str) -> None:
     clock, thread = SystemClock(), DeviceThread("store")
     results = SqliteResults.of_file(run / "results.db", station, clock, thread, min_free_bytes=0)
     await results.start()
@@ -51,7 +57,7 @@ async def write_parts(run: Path, parts: Sequence[Part], station: str = "st1") ->
         verdict, reason, label = KINDS[part.kind]
         now = clock.monotonic_s()
         trigger = Trigger(
-            seq, 100 + seq, now + 5, now, lot=part.lot, serial=part.serial, test_part=part.test_part
+            seq, 100 + seq, now + LONG_S, now, lot=part.lot, serial=part.serial, test_part=part.test_part
         )  # fmt: skip
         seen = Prediction(label or "good", 0, part.confidence, (part.confidence,), 1.2)
         by = JudgedBy("disc-1-abc", 1, 1, 1)

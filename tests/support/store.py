@@ -13,6 +13,7 @@ from inspector.core.types import Delivery, DeliveryState, Inspection, JudgedBy, 
 from inspector.store.results import SqliteResults
 from inspector.threads import DeviceThread
 from plc.registers import Reason, Verdict
+from tests.support.patience import LONG_S
 
 PASS = Outcome(Verdict.PASS, Reason.NONE)
 FAIL = Outcome(Verdict.FAIL, Reason.CLASS)
@@ -22,7 +23,7 @@ BY = JudgedBy("disc-1-abc", 1, 1, 1)
 STAGES = ("grabbed", "checked", "cropped", "predicted", "judged")
 
 
-def trigger(seq: int, budget_s: float = 5.0, **changes: Any) -> Trigger:
+def trigger(seq: int, budget_s: float = LONG_S, **changes: Any) -> Trigger:
     now = time.monotonic()
     return Trigger(seq, 1000 + seq, now + budget_s, now, **changes)
 

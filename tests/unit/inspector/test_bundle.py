@@ -104,7 +104,7 @@ thread.close()
 def test_golden_pictures_give_their_expected_answers_on_this_cpu_and_on_lesser_ones(tmp_path, isa):
     env = {**os.environ, "ONEDNN_MAX_CPU_ISA": isa} if isa else dict(os.environ)
     command = [sys.executable, "-c", _REPLAY, str(BUNDLE), KEY, str(tmp_path / "b")]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) >= 8
 

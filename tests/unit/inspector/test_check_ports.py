@@ -14,7 +14,7 @@ from inspector.config import AppConfig
 from inspector.control import ControlServer
 from inspector.core.errors import ConfigError
 from tests.support.fake_daemon import unrecorded
-from tests.support.page import page_process, site_in
+from tests.support.page import browser_at, page_process, site_in
 
 
 def station(folder: Path, *, web: int = 8080, plc: int = 5020, host: str = "127.0.0.1") -> AppConfig:
@@ -67,7 +67,7 @@ async def test_a_station_that_runs_is_not_told_that_its_own_ports_are_taken(tmp_
     control = ControlServer(tmp_path / "run" / "control.sock", {}, unrecorded)
     await control.start()
     async with page_process(site_in(tmp_path)) as origin:
-        async with httpx.AsyncClient(base_url=origin, transport=httpx.AsyncHTTPTransport(retries=5)) as client:
+        async with browser_at(origin, transport=httpx.AsyncHTTPTransport(retries=5)) as client:
             assert (await client.get("/healthz")).status_code == 200
         cfg = station(tmp_path, web=int(origin.rpartition(":")[2]), plc=taken)
         assert "inspector web answers there now" in await asyncio.to_thread(look_at_page, cfg)

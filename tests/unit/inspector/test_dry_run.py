@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 
+import psutil
 import pytest
 
 from inspector.config import AppConfig, load_config
 from inspector.control import ControlError
 from inspector.demo.twin import plc_for, twin_of
-from inspector.dry_run import DryRun
+from inspector.dry_run import MOST_PARTS, DryRun
 from plc.sim_client import SimClientPlc
+from tests.support.page import until
 
 CONFIGS = sorted(Path("configs").glob("*.toml"))
 COLLECT = """
@@ -66,15 +67,13 @@ async def test_it_runs_only_while_all_are_offline_and_leaves_nothing_when_one_is
     with pytest.raises(ControlError, match="Offline"):
         await run.start(cfg.station, None, 5, "Ida")
     assert run.state() == {"state": "none"}
-    offline = True
-    await run.start(cfg.station, None, 5, "Ida")
+    offline, before = True, set(psutil.Process().children())
+    await run.start(cfg.station, None, MOST_PARTS, "Ida")
     with pytest.raises(ControlError, match="under way"):
         await run.start(cfg.station, None, 5, "Ida")
-    await asyncio.sleep(0.2)
+    await until(lambda: set(psutil.Process().children()) - before)
     offline = False
-    async with asyncio.timeout(60):
-        while run.state()["state"] == "starting":  # noqa: ASYNC110 - a state
-            await asyncio.sleep(0.02)
+    await until(lambda: run.state()["state"] not in ("starting", "running"))
     assert (run.state()["state"], run.state()["why"]) == ("aborted", "a station is no longer Offline")
     await run.close()
 

@@ -7,6 +7,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import apsw
@@ -27,6 +28,7 @@ from inspector.web.words import LANGUAGES, read_catalog
 from plc.commands import CommandRequest
 from plc.images import Image
 from plc.registers import CTRL, Command, Control
+from tests.support.patience import LONG_S
 from tests.support.store import store
 from tests.support.tiny_bundle import make_bundle, make_key, trusted_key
 
@@ -266,21 +268,27 @@ async def test_a_command_that_is_too_late_on_record_is_not_done_and_no_entry_say
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: bool
 ) -> None:
     """begun: its entry is on its way to the disk, and cannot be taken back."""
-    monkeypatch.setattr("inspector.store.journal.BEHIND_S", 0.05)
-    stalls = threading.Event()
+    stalls, begins = threading.Event(), threading.Event()
     async with store(tmp_path / "results.db") as results:
         journal = results._journal
+        monkeypatch.setattr("inspector.store.journal.BEHIND_S", 0.05)
         if begun:
-            note = journal.audit.note
+            note, wait = journal.audit.note, journal.until
 
             def slow(actor: str, action: str, *rest: Any) -> None:
                 if not action.endswith("refused"):
-                    stalls.wait(5)
+                    begins.set()
+                    stalls.wait(LONG_S)
                 note(actor, action, *rest)
 
+            async def once_it_has_begun(writing: Any, not_after_s: float) -> Any:
+                await asyncio.to_thread(begins.wait, LONG_S)
+                return await wait(writing, not_after_s)
+
             monkeypatch.setattr(journal.audit, "note", slow)
+            monkeypatch.setattr(journal, "until", once_it_has_begun)
         else:
-            journal.submit(stalls.wait, 5)
+            journal.submit(stalls.wait, LONG_S)
         with pytest.raises(StoreError, match="so not done"):
             await journal.command("Anna", "hold_lot", {"lot": "A"}, "")
         stalls.set()
@@ -292,20 +300,26 @@ async def test_a_command_that_is_too_late_on_record_is_not_done_and_no_entry_say
     assert found == ([("hold_lot", '{"lot": "A"}'), refused] if begun else [])
 
 
-async def test_who_had_no_answer_in_time_hears_that_it_may_be_done_all_the_same(box: Box, tmp_path: Path) -> None:
+async def test_who_had_no_answer_in_time_hears_that_it_may_be_done_all_the_same(
+    box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """And so it is: the daemon goes on with what it was asked, and a second hold would be refused."""
-    socket, done = tmp_path / "run" / "control.sock", asyncio.Event()
-    hold = box.control._handlers["hold_lot"]
+    socket, over, done = tmp_path / "run" / "control.sock", asyncio.Event(), asyncio.Event()
+    hold, patience = box.control._handlers["hold_lot"], asyncio.timeout(None)
+    monkeypatch.setattr("inspector.asking.asyncio", SimpleNamespace(timeout=lambda _: patience))
 
     async def slow(params: Any, actor: str) -> Any:
-        await asyncio.sleep(0.2)
+        patience.reschedule(asyncio.get_running_loop().time())  # it is asked, and whoever asked waits no longer
+        await over.wait()
         found = await hold(params, actor)
         done.set()
         return found
 
     box.control._handlers = {"hold_lot": slow}
     with pytest.raises(NoDaemon, match="not known whether it does what was asked"):
-        await ask_daemon(socket, "Anna", "hold_lot", {"lot": "A", "reason": "complaint"}, patience_s=0.1)
+        await ask_daemon(socket, "Anna", "hold_lot", {"lot": "A", "reason": "complaint"})
+    monkeypatch.undo()
+    over.set()
     await done.wait()
     assert box.shared.journal.holds.lots == {"A"}
     with pytest.raises(NoDaemon) as nobody:

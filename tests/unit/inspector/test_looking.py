@@ -106,6 +106,7 @@ async def test_where_a_part_may_come_the_camera_is_not_asked_and_the_last_part_i
 async def test_between_two_parts_of_a_plc_that_enables_each_alone_nothing_is_grabbed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(inspector.looking, "QUIET_S", 600.0)
     async with looking() as (station, look):
         assert (await look())["live"]
         for no in (1, 2):

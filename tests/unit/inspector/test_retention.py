@@ -28,6 +28,7 @@ from inspector.store.shelf import Bounds, Claim, Kind, Pile
 from tests.support.disks import quick_folder
 from tests.support.keeping import Keeping, keeping
 from tests.support.months import Calendar, file_all, keep_few
+from tests.support.patience import LONG_S
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ async def test_once_a_hold_is_answered_no_picture_of_the_lot_is_removed_any_more
     def slow(looks):
         found = look(looks)
         loop.call_soon_threadsafe(begun.set)
-        go_on.wait(60)
+        go_on.wait(LONG_S)
         return found
 
     shelf._next, shelf._is_short = slow, lambda coming: shelf.piles[Kind.REJECT].count > 3
@@ -248,7 +249,7 @@ async def test_a_month_goes_only_with_the_checksum_of_its_export_and_never_with_
 # -- the reserve -------------------------------------------------------------------------------------------------------
 
 
-async def test_the_reserve_is_in_days_at_the_rate_of_the_last_week_and_an_alarm_below_thirty(state):
+async def test_the_reserve_is_in_days_at_the_rate_of_the_last_week_and_an_alarm_below_thirty(state, monkeypatch):
     clock = Calendar("2026-03-10")
     async with keeping(state, clock=clock) as box:
         for seq, day in enumerate(["2026-01-01", "2026-03-06", "2026-03-07", "2026-03-08", "2026-03-10"], 1):
@@ -262,6 +263,7 @@ async def test_the_reserve_is_in_days_at_the_rate_of_the_last_week_and_an_alarm_
         assert found.days_in(45_000) == 30 and Growth(1, 0.0).days_in(1) == float("inf")
         assert "storage_reserve" not in alarms(box)
         fs = os.statvfs(state)
+        monkeypatch.setattr(os, "statvfs", lambda _: fs)  # others use this disk as well
         free = fs.f_bavail * fs.f_frsize
         box.retention._growth = Growth(1, free / 20)
         assert "in 20 days" in alarms(box)["storage_reserve"].cause
@@ -299,7 +301,7 @@ async def test_a_lot_put_on_hold_while_its_month_is_looked_at_stays(state, monke
         def held_since(month):
             found = look(month)
             future = asyncio.run_coroutine_threadsafe(box.ask("hold_lot", lot="A", reason="complaint"), loop)
-            assert future.result(5)
+            assert future.result(LONG_S)
             return found
 
         loop = asyncio.get_running_loop()
@@ -313,10 +315,14 @@ async def test_a_lot_put_on_hold_while_pictures_of_its_month_go_keeps_all_that_a
     state, monkeypatch
 ):  # fmt: skip
     async with full_month(state, monkeypatch, 30) as (box, wanted):
-        going = asyncio.create_task(box.ask("forget_month", **wanted))
-        while len(box.files()) == 30:  # noqa: ASYNC110 - another thread removes them
-            await asyncio.sleep(0.001)
-        assert await box.ask("hold_lot", lot="A", reason="complaint")
+        held = asyncio.Event()
+        with monkeypatch.context() as slow:
+            slow.setattr(box.retention._clock, "sleep", lambda _: held.wait())  # after the first few of them
+            going = asyncio.create_task(box.ask("forget_month", **wanted))
+            while len(box.files()) == 30:  # noqa: ASYNC110 - another thread removes them
+                await asyncio.sleep(0.001)
+            assert await box.ask("hold_lot", lot="A", reason="complaint")
+        held.set()
         left = box.files()
         with pytest.raises(FarewellError, match=f"lots on hold: A; {30 - len(left)} of its pictures had gone before"):
             await going

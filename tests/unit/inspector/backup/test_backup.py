@@ -43,6 +43,7 @@ from tests.support.box import MONTH, BoxOnDisk, configure, lived_in, rows_of_all
 from tests.support.disks import quick_folder
 from tests.support.live_line import KEY
 from tests.support.office import make_hashes_cheap
+from tests.support.patience import be_patient
 from tests.support.store import part, store
 from tests.support.tiny_bundle import tiny_manifest, trusted_key
 
@@ -58,6 +59,7 @@ def _cheap(monkeypatch: pytest.MonkeyPatch) -> None:
 def lived() -> Iterator[BoxOnDisk]:
     with quick_folder() as folder, pytest.MonkeyPatch.context() as patch:
         make_hashes_cheap(patch)
+        be_patient(patch.setattr)
         yield asyncio.run(lived_in(folder / "box", folder / "stick"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -11,6 +12,18 @@ from inspector.core.types import Trigger
 from inspector.threads import DeviceThread
 
 MakeTrigger = Callable[..., Trigger]
+
+
+class Hang(threading.Event):
+    """What a rendered camera's driver hangs at, and whether it does by now."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun = threading.Event()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.begun.set()
+        return super().wait(timeout)
 
 
 @pytest.fixture

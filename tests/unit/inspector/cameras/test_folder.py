@@ -17,6 +17,7 @@ from inspector.core.errors import CameraError, CameraLost, CameraTimeout
 from inspector.core.types import Proof
 from inspector.threads import DeviceThread
 from plc.registers import Reason
+from tests.support.patience import LONG_S
 from tests.unit.inspector.cameras.conftest import MakeTrigger
 
 
@@ -154,12 +155,12 @@ async def test_a_picture_that_takes_too_long_is_a_timeout_and_never_the_next_par
 ) -> None:
     camera = camera_of(pictures, thread, grab_timeout_s=0.05)
     busy = threading.Event()
-    held = thread.submit(busy.wait, 30)  # the disk does not answer
+    held = thread.submit(busy.wait, LONG_S)  # the disk does not answer
     late = trigger()
     with pytest.raises(CameraTimeout, match=r"no picture within 0\.05 s"):
         await camera.grab(late)
     busy.set()
-    held.result(30)
+    held.result(LONG_S)
     camera.grab_timeout_s = 30
     after = trigger()
     frame = await camera.grab(after)

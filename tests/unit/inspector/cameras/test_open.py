@@ -15,7 +15,8 @@ from inspector.cameras.rendered import RenderedCamera
 from inspector.core.clock import SystemClock
 from inspector.core.errors import CameraLost, CameraTimeout, ConfigError
 from inspector.threads import DeviceThread
-from tests.unit.inspector.cameras.conftest import MakeTrigger
+from tests.support.page import until
+from tests.unit.inspector.cameras.conftest import Hang, MakeTrigger
 
 
 async def test_a_rendered_section_plays_its_script_of_faults(thread: DeviceThread, trigger: MakeTrigger) -> None:
@@ -36,8 +37,10 @@ async def test_an_unknown_fault_is_refused_before_the_line_runs(thread: DeviceTh
 
 async def test_closing_frees_a_thread_that_hangs(thread: DeviceThread, trigger: MakeTrigger) -> None:
     async with open_camera(RenderedConfig(), {}, SystemClock(), thread, ("hang",)) as camera:
+        assert isinstance(camera, RenderedCamera)
+        camera._closed = hang = Hang()
         grab = asyncio.create_task(camera.grab(trigger()))
-        await asyncio.sleep(0.05)
+        await until(hang.begun.is_set)
     with pytest.raises(CameraLost):
         await grab
 

@@ -14,13 +14,17 @@ import cv2
 import numpy as np
 import pytest
 
+from inspector.cameras import opencv
 from inspector.cameras.opencv import OpenCvCamera, devices, rgb_of
 from inspector.core.clock import SystemClock
 from inspector.core.errors import CameraError, CameraLost, CameraTimeout, FrameError
 from inspector.core.types import Frame, Image, Mode, Proof, Trigger
 from inspector.frames import FrameGate
+from inspector.health import Health, Watchdog
 from inspector.threads import DeviceThread
 from plc.registers import Reason
+from tests.support.clock import SimClock
+from tests.support.patience import LONG_S
 
 pytestmark = pytest.mark.slow
 
@@ -43,7 +47,7 @@ def trigger() -> Trigger:
 def thread() -> Iterator[DeviceThread]:
     thread = DeviceThread("camera")
     yield thread
-    thread.submit(lambda: None).result(10)
+    thread.submit(lambda: None).result(LONG_S)
     thread.close()
 
 
@@ -58,7 +62,7 @@ def video(tmp_path: Path) -> Path:
 
 
 def camera_of(source: int | str | Path, thread: DeviceThread, **changes: object) -> OpenCvCamera:
-    return OpenCvCamera(source, SystemClock(), thread, grab_timeout_s=5, **changes)  # type: ignore[arg-type]
+    return OpenCvCamera(source, SystemClock(), thread, grab_timeout_s=LONG_S, **changes)  # type: ignore[arg-type]
 
 
 async def test_a_video_file_shows_its_frames_in_order_in_true_colours_and_begins_again(video, thread):
@@ -200,10 +204,27 @@ def stream() -> Iterator[Stream]:
     stream.close()
 
 
+@pytest.fixture
+def patient_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream that is late on busy cores is not lost."""
+    monkeypatch.setattr(opencv, "OPEN_TIMEOUT_MS", int(1000 * LONG_S))
+    monkeypatch.setattr(opencv, "READ_TIMEOUT_MS", int(1000 * LONG_S))
+
+
+async def silenced(stream: Stream, camera: OpenCvCamera) -> None:
+    """The stream says nothing more, and the camera has read what was on its way."""
+    stream.hold.set()
+    read_s = -1.0
+    while read_s != camera._read_s:
+        read_s = camera._read_s
+        await asyncio.sleep(0.4)
+
+
 def shown(frame: Frame) -> int:
     return round((float(frame.image[60:, 60:].mean()) - 40) / 20)
 
 
+@pytest.mark.usefixtures("patient_reader")
 async def test_a_stream_shows_what_was_exposed_after_the_trigger_and_not_what_waited_in_queues(stream, thread):
     with contextlib.closing(camera_of(stream.url, thread)) as camera:
         await camera.alive()
@@ -212,18 +233,25 @@ async def test_a_stream_shows_what_was_exposed_after_the_trigger_and_not_what_wa
             for _ in range(5):  # some thirty frames come meanwhile; nobody wants them
                 await asyncio.sleep(0.2)
                 await camera.alive()
+            await silenced(stream, camera)  # what nobody has read by now waits in a queue
             stream.number = number
             asked = trigger()
-            frame = await camera.grab(asked)
+            grab = asyncio.create_task(camera.grab(asked))
+            await asyncio.sleep(0)
+            stream.hold.clear()
+            frame = await grab
             assert shown(frame) == number
             assert frame.exposed_mono_s >= asked.accepted_mono_s and frame.seq == asked.seq
 
 
 class Driver:
-    """Stands for a device: `queued` frames are there at once and show 0, then every 20 ms one that shows 6."""
+    """Stands for a device: `queued` frames are there at once and show 0, then every 20 ms one that shows 6.
+
+    clock: tells the camera the time, by these frames and by nothing else.
+    """
 
     def __init__(self, queued: int) -> None:
-        self.queued, self.read = queued, 0
+        self.queued, self.read, self.clock = queued, 0, SimClock()
 
     def isOpened(self) -> bool:
         return True
@@ -231,7 +259,8 @@ class Driver:
     def grab(self) -> bool:
         self.read += 1
         if self.read > self.queued:
-            time.sleep(0.02)
+            time.sleep(0.001)
+            self.clock.now_s += 0.02
         return True
 
     def retrieve(self) -> tuple[bool, Image]:
@@ -242,8 +271,9 @@ class Driver:
 
 
 async def test_what_waited_while_the_camera_was_connected_is_thrown_away(thread, monkeypatch):
-    monkeypatch.setattr(OpenCvCamera, "_capture_of_source", lambda _: Driver(queued=8))
-    with contextlib.closing(camera_of("rtsp://127.0.0.1/x", thread)) as camera:
+    driver = Driver(queued=8)
+    monkeypatch.setattr(OpenCvCamera, "_capture_of_source", lambda _: driver)
+    with contextlib.closing(OpenCvCamera("rtsp://127.0.0.1/x", driver.clock, thread, grab_timeout_s=1e9)) as camera:
         await camera.alive()
         assert shown(await camera.grab(trigger())) == 6
 
@@ -258,31 +288,39 @@ async def test_a_frame_that_came_just_before_the_trigger_is_not_taken(thread, mo
         assert shown(await camera.grab(trigger())) == 6
 
 
-async def test_a_silent_stream_times_out_then_is_lost_then_comes_back_by_itself(stream, thread):
+@pytest.mark.usefixtures("patient_reader")
+async def test_a_stream_that_is_silent_for_a_moment_costs_one_part(stream, thread):
     with contextlib.closing(camera_of(stream.url, thread)) as camera:
         await camera.alive()
-        stream.hold.set()
-        await asyncio.sleep(0.1)
+        await silenced(stream, camera)
         camera.grab_timeout_s = 0.2
         with pytest.raises(CameraTimeout, match=r"no two frames within 0\.2 s"):
             await camera.grab(trigger())
+        stream.hold.clear()
+        camera.grab_timeout_s = LONG_S
+        assert (await camera.grab(trigger())).image.shape == (*SIZE, 3)
+
+
+async def test_a_silent_stream_is_lost_then_comes_back_by_itself(stream, thread):
+    with contextlib.closing(camera_of(stream.url, thread)) as camera:
+        await back(camera)
+        stream.hold.set()
         await lost(camera, "gives no frame")
         with pytest.raises(CameraLost):
             await camera.grab(trigger())
         stream.hold.clear()
-        camera.grab_timeout_s = 5
-        await back(camera)
-        assert (await camera.grab(trigger())).image.shape == (*SIZE, 3)
+        assert (await seen(camera)).image.shape == (*SIZE, 3)
 
 
+@pytest.mark.usefixtures("patient_reader")
 async def test_a_stream_that_is_cut_is_lost_at_once_and_comes_back_by_itself(stream, thread):
     with contextlib.closing(camera_of(stream.url, thread)) as camera:
         await camera.alive()
         stream.cut.set()
         await lost(camera, "gives no frame")
+        stream.number = 4
         stream.cut.clear()
         await back(camera)
-        stream.number = 4
         assert shown(await camera.grab(trigger())) == 4
         assert stream.served >= 2
 
@@ -290,8 +328,15 @@ async def test_a_stream_that_is_cut_is_lost_at_once_and_comes_back_by_itself(str
 @pytest.mark.parametrize(
     "says", [b"", b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=b\r\n\r\n"]
 )
-async def test_no_turn_of_a_dead_stream_is_taken_for_a_hang(says, thread):
-    """The watchdog ends the process after 3 s; what accepts and then keeps silent must be told before."""
+async def test_no_turn_of_a_dead_stream_is_taken_for_a_hang(says, thread, monkeypatch):
+    """The watchdog ends the process after 3 s; what accepts and then keeps silent must be told before.
+
+    By limits of OpenCV, whose own are ten times as long.
+    """
+    assert (opencv.OPEN_TIMEOUT_MS + opencv.READ_TIMEOUT_MS) / 1000 + opencv.SETTLE_S <= 2.5
+    assert Watchdog(Health(SystemClock())).hang_after_s >= 3.0
+    limits, capture = [], cv2.VideoCapture
+    monkeypatch.setattr(cv2, "VideoCapture", lambda *how: limits.append(how[2]) or capture(*how))
     peers = []
     with socket.create_server(("127.0.0.1", 0)) as server, contextlib.ExitStack() as stack:
 
@@ -306,15 +351,15 @@ async def test_no_turn_of_a_dead_stream_is_taken_for_a_hang(says, thread):
         accepting.start()
         with contextlib.closing(camera_of(f"http://127.0.0.1:{server.getsockname()[1]}/x", thread)) as camera:
             for _ in range(2):
-                begun_s = time.monotonic()
                 with pytest.raises(CameraLost):
                     await camera.alive()
-                assert time.monotonic() - begun_s < 2.8
         server.shutdown(socket.SHUT_RDWR)
         accepting.join(10)
     assert peers, "it was there and accepted"
+    assert limits == [[cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, 1000, cv2.CAP_PROP_READ_TIMEOUT_MSEC, 1000]] * 2
 
 
+@pytest.mark.usefixtures("patient_reader")
 async def test_a_camera_that_is_closed_reads_no_more(stream, thread):
     with contextlib.closing(camera_of(stream.url, thread)) as camera:
         await camera.alive()
@@ -339,6 +384,16 @@ async def back(camera: OpenCvCamera) -> None:
         while True:
             with contextlib.suppress(CameraLost):
                 return await camera.alive()
+            await asyncio.sleep(0.05)
+
+
+async def seen(camera: OpenCvCamera) -> Frame:
+    """The next frame; on busy cores the stream may be lost once more before it comes."""
+    async with asyncio.timeout(60):
+        while True:
+            with contextlib.suppress(CameraLost):
+                await camera.alive()
+                return await camera.grab(trigger())
             await asyncio.sleep(0.05)
 
 

@@ -6,9 +6,12 @@ import asyncio
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from inspector.cameras import rendered
 from inspector.cameras.faults import Fault, FaultScript
 from inspector.cameras.rendered import LATE_S, RenderedCamera
 from inspector.core.clock import SystemClock
@@ -20,7 +23,9 @@ from inspector.demo.scene import HEIGHT, WIDTH
 from inspector.frames import FrameGate, zone_figures
 from inspector.threads import DeviceThread
 from plc.registers import Reason
-from tests.unit.inspector.cameras.conftest import MakeTrigger
+from tests.support.page import until
+from tests.support.patience import LONG_S
+from tests.unit.inspector.cameras.conftest import Hang, MakeTrigger
 
 
 def camera_of(thread: DeviceThread, *entries: str) -> RenderedCamera:
@@ -89,13 +94,19 @@ async def test_a_frame_out_of_the_queue_shows_the_part_before(thread: DeviceThre
 
 
 async def test_a_late_frame_is_thrown_away_and_never_the_next_parts_frame(
-    thread: DeviceThread, trigger: MakeTrigger
+    thread: DeviceThread, trigger: MakeTrigger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    camera = camera_of(thread, "late")
+    camera, loop = camera_of(thread, "late"), asyncio.get_running_loop()
     now_s = camera.clock.monotonic_s()
     late = Trigger(1, 1, now_s + 0.05, now_s)
+
+    def sleep(seconds: float) -> None:
+        loop.call_soon_threadsafe(deadline.reschedule, late.deadline_mono_s)  # the driver is at it
+        time.sleep(seconds)
+
+    monkeypatch.setattr(rendered, "time", SimpleNamespace(sleep=sleep))
     with pytest.raises(TimeoutError):
-        async with camera.clock.deadline(late.deadline_mono_s):
+        async with asyncio.timeout(None) as deadline:
             await camera.grab(late)
     after = trigger(2)
     frame = await camera.grab(after)
@@ -108,8 +119,9 @@ async def test_a_driver_that_hangs_makes_no_turn_until_the_process_ends(
     thread: DeviceThread, trigger: MakeTrigger
 ) -> None:
     camera = camera_of(thread, "hang")
+    camera._closed = hang = Hang()
     grab = asyncio.create_task(camera.grab(trigger()))
-    await asyncio.sleep(0.05)
+    await until(hang.begun.is_set)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.2):
             await camera.alive()
@@ -180,16 +192,21 @@ async def test_a_camera_that_started_anew_is_not_ready_and_says_which_setting_di
     await camera.grab(trigger())
 
 
-async def test_a_render_holds_up_the_loop_for_no_longer_than_a_beat(thread: DeviceThread, trigger: MakeTrigger) -> None:
-    camera = camera_of(thread, "late")
-    now_s = camera.clock.monotonic_s()
-    grab = asyncio.create_task(camera.grab(Trigger(1, 1, now_s + 0.3, now_s)))
-    longest_s, last_s = 0.0, time.monotonic()
-    while not grab.done():
-        await asyncio.sleep(0.005)
-        longest_s, last_s = max(longest_s, time.monotonic() - last_s), time.monotonic()
+async def test_a_render_does_not_hold_up_the_loop(
+    thread: DeviceThread, trigger: MakeTrigger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, turned, render = threading.Event(), threading.Event(), rendered.render
+
+    def slow(*of: Any, **how: Any) -> Any:
+        begun.set()
+        assert turned.wait(LONG_S), "the loop waits for the picture"
+        return render(*of, **how)
+
+    monkeypatch.setattr(rendered, "render", slow)
+    grab = asyncio.create_task(camera_of(thread).grab(trigger()))
+    await until(begun.is_set)
+    turned.set()
     await grab
-    assert longest_s < 0.3  # the driver slept for longer, on its own thread
 
 
 @pytest.mark.parametrize(

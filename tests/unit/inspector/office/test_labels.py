@@ -168,7 +168,7 @@ def test_every_label_that_was_answered_survives_kill_9_at_any_moment(tmp_path: P
             cwd=ROOT,
         )
         assert child.stdout is not None
-        answered.add(int(child.stdout.readline()))
+        answered |= {int(child.stdout.readline()) for _ in range(6)}
         with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(timeout=luck.uniform(0.05, 0.3))
         child.send_signal(signal.SIGKILL)

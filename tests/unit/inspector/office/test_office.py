@@ -16,6 +16,7 @@ from inspector.office.person import Role
 from inspector.office.refused import Refused
 from inspector.store import audit
 from tests.support.office import PASSWORD, Clock, OfficeInTest, first_admin, someone
+from tests.support.patience import LONG_S
 
 HERE = "10.0.0.1"
 
@@ -278,13 +279,16 @@ async def test_at_most_two_hashes_run_at_once_and_who_comes_when_many_wait_is_to
     import threading
     import time
 
-    hashing, running, most, lock = passwords.Hashing(), 0, 0, threading.Lock()
+    hashing, running, begun, most, lock = passwords.Hashing(), 0, 0, 0, threading.Lock()
+    together = threading.Barrier(passwords.AT_ONCE)
 
     def hash_() -> None:
-        nonlocal running, most
+        nonlocal running, begun, most
         with lock:
-            running += 1
-            most = max(most, running)
+            running, begun = running + 1, begun + 1
+            most, first = max(most, running), begun <= passwords.AT_ONCE
+        if first:
+            together.wait(LONG_S)
         time.sleep(0.01)
         with lock:
             running -= 1

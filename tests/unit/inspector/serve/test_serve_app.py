@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import cv2
@@ -16,8 +17,10 @@ from inspector.core.errors import BundleError, ConfigError
 from inspector.core.types import Image, Prediction
 from inspector.demo.parts import ROI, Kind, Stream, render
 from inspector.model import OpenVinoModel
+from inspector.serve import app
 from inspector.serve import judge as judge_module
 from tests.support.page import until
+from tests.support.patience import LONG_S
 from tests.support.serving_here import Here, serving_here, settings_in
 from tests.support.tiny_bundle import entries_of, make_key, sign_files, tiny_files, tiny_manifest, trusted_key, write_ir
 
@@ -39,26 +42,34 @@ async def ask(here: Here, image: Image = GOOD, **headers: str) -> httpx.Response
     return await here.client.post("/predict", files={"file": ("part.png", png(image))}, headers=headers)
 
 
-async def test_more_requests_than_it_holds_are_503_and_told_when_to_come_back(tmp_path: Path) -> None:
-    async with serving_here(settings_in(tmp_path, most_at_once=1)) as here:
-        reader, writer = await asyncio.open_connection("127.0.0.1", here.port)
+@asynccontextmanager
+async def half_a_form(here: Here) -> AsyncIterator[asyncio.StreamWriter]:
+    """A client in the middle of its upload, and the service in the middle of taking it."""
+    _, writer = await asyncio.open_connection("127.0.0.1", here.port)
+    try:
         writer.write(HALF_A_FORM)
         await until(lambda: here.service._inside == 1)
-        busy = await ask(here)
-        assert busy.status_code == 503 and busy.headers["retry-after"] == "1"
-        assert busy.json() == {"error": "too many requests at once", "what_to_do": "ask again in a second"}
-        assert (await here.client.get("/readyz")).status_code == 200
-        writer.close()  # it leaves in the middle, and its place is free again
-        await until(lambda: here.service._inside == 0)
+        yield writer
+    finally:
+        writer.transport.abort()
+
+
+async def test_more_requests_than_it_holds_are_503_and_told_when_to_come_back(tmp_path: Path) -> None:
+    async with serving_here(settings_in(tmp_path, most_at_once=1)) as here:
+        async with half_a_form(here):
+            busy = await ask(here)
+            assert busy.status_code == 503 and busy.headers["retry-after"] == "1"
+            assert busy.json() == {"error": "too many requests at once", "what_to_do": "ask again in a second"}
+            assert (await here.client.get("/readyz")).status_code == 200
+        await until(lambda: here.service._inside == 0)  # it left in the middle, and its place is free again
         assert (await ask(here)).status_code == 200
-        assert reader is not None
 
 
 async def test_while_it_loads_it_lives_is_not_ready_and_judges_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go, load = threading.Event(), judge_module.load_model
-    monkeypatch.setattr(judge_module, "load_model", lambda *a, **k: (go.wait(20), load(*a, **k))[1])
+    monkeypatch.setattr(judge_module, "load_model", lambda *a, **k: (go.wait(LONG_S), load(*a, **k))[1])
     async with serving_here(settings_in(tmp_path), ready=False) as here:
         try:
             assert (await here.client.get("/healthz")).status_code == 200
@@ -68,7 +79,7 @@ async def test_while_it_loads_it_lives_is_not_ready_and_judges_nothing(
             assert "Loading the model" in (await here.client.get("/")).text
         finally:
             go.set()
-        await until(lambda: not here.service.not_ready, 20)
+        await until(lambda: not here.service.not_ready)
         assert (await ask(here)).json()["verdict"] == "PASS"
 
 
@@ -87,7 +98,7 @@ async def test_a_failed_inference_is_500_and_not_ready_until_the_golden_pictures
 ) -> None:
     go, replay = threading.Event(), judge_module.replay
     async with serving_here(settings_in(tmp_path, **failing_bundle(tmp_path))) as here:
-        monkeypatch.setattr(judge_module, "replay", lambda *a: (go.wait(60), replay(*a))[1])
+        monkeypatch.setattr(judge_module, "replay", lambda *a: (go.wait(LONG_S), replay(*a))[1])
         try:
             failed = await ask(here, np.full_like(GOOD, 255))
             assert failed.status_code == 500 and "novelty_score is not finite" in failed.json()["error"]
@@ -107,7 +118,7 @@ async def test_a_model_that_does_not_come_back_is_no_longer_healthy(
     release, infer = threading.Event(), OpenVinoModel.predict_blocking
 
     def hanging(self: OpenVinoModel, view: Image) -> Prediction:
-        release.wait(20)
+        release.wait(LONG_S)
         return infer(self, view)
 
     monkeypatch.setattr(judge_module, "HANG_AFTER_S", 0.2)
@@ -184,14 +195,11 @@ async def test_a_refusal_is_read_by_a_client_that_is_still_sending(tmp_path: Pat
             assert answer.status_code == 413 and answer.headers["connection"] == "close"
 
 
-async def test_it_ends_within_two_seconds_though_a_client_is_still_sending(tmp_path: Path) -> None:
-    async with serving_here(settings_in(tmp_path)) as here:
-        _, writer = await asyncio.open_connection("127.0.0.1", here.port)
-        writer.write(HALF_A_FORM)
-        await until(lambda: here.service._inside == 1)
-        begun_s = time.monotonic()
-    assert time.monotonic() - begun_s < 2.0
-    writer.close()
+async def test_it_ends_though_a_client_is_still_sending(tmp_path: Path) -> None:
+    """Who waits for the whole form waits for longer than the end may take here."""
+    assert app.END_S < 2, "that is all that an end waits"
+    async with AsyncExitStack() as sending, serving_here(settings_in(tmp_path)) as here:
+        await sending.enter_async_context(half_a_form(here))
 
 
 async def test_a_bundle_that_is_not_right_ends_the_service_with_the_reason(tmp_path: Path) -> None:

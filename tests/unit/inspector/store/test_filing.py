@@ -234,13 +234,14 @@ async def test_a_person_is_told_why_nothing_is_filed_until_it_is(path, monkeypat
             await forever
 
 
-async def test_beside_a_running_line_the_filing_takes_a_hundredth_of_the_time(path):
+async def test_beside_a_running_line_the_filing_takes_a_hundredth_of_the_time(path, monkeypatch):
+    monkeypatch.setattr("inspector.store.filing.IDLE_S", 600.0)
     clock = Calendar()
     async with filed(path, clock) as (results, filing):
         await part(results, 1)
         filing._copied_s = 0.05
         assert filing._pause_s() == pytest.approx(5.0)
-        results._journal._changed_s -= 2.0  # the line stands
+        results._journal._changed_s -= 601.0  # the line stands
         assert filing._pause_s() < 0.1
 
 

@@ -32,6 +32,7 @@ from tests.support.disks import quick_folder
 from tests.support.fake_daemon import FakeDaemon
 from tests.support.office import PASSWORD, make_hashes_cheap
 from tests.support.page import site_in, until
+from tests.support.patience import be_patient
 from tests.support.screens import WITHOUT_END, furnish
 from tests.support.visitors import HTML, Browser, browser_of
 
@@ -127,6 +128,12 @@ class Box:
         await asyncio.wait([feed])
         return daemon
 
+    async def answered(self) -> None:
+        """The daemon's end of whatever the page has asked it is closed."""
+        await until(lambda: not any("ControlServer._accept" in repr(each.get_coro()) for each in asyncio.all_tasks()))
+        for _ in range(3):  # turns in which the closed connections go
+            await asyncio.sleep(0)
+
     async def end(self, daemon: FakeDaemon) -> None:
         for browser in self.browsers.values():
             await browser.aclose()
@@ -166,6 +173,7 @@ class Box:
 def box() -> Iterator[tuple[asyncio.Runner, Box]]:
     with pytest.MonkeyPatch.context() as patch, asyncio.Runner() as runner, quick_folder() as run:
         make_hashes_cheap(patch)
+        be_patient(patch.setattr)
         made = Box(run)
         daemon = runner.run(made.begin())
         yield runner, made
@@ -255,4 +263,4 @@ def test_whatever_is_asked_nothing_fails_and_nobody_does_what_they_may_not(
     try:
         at_random()
     finally:
-        runner.run(asyncio.sleep(0.05))  # the daemon's end of what the page has asked it is closed a turn later
+        runner.run(made.answered())

@@ -18,11 +18,11 @@ from inspector.control import connect_control
 from inspector.core.errors import ConfigError
 from inspector.demo.parts import Kind
 from inspector.store.history import SqliteHistory
-from inspector.web import app, feed, stream
+from inspector.web import app, feed, pages, stream
 from inspector.web.feed import Screen, encode
 from inspector.web.guard import Guard
 from tests.support.fake_daemon import FakeDaemon
-from tests.support.page import client_of, page_process, settings_in, site_in, until
+from tests.support.page import browser_at, client_of, page_process, settings_in, site_in, until
 from tests.support.record import write_record
 
 pytestmark = pytest.mark.slow
@@ -149,7 +149,7 @@ def test_a_port_in_use_is_said_in_words(tmp_path: Path) -> None:
 
 async def test_ready_follows_the_daemon_and_health_does_not(daemon: FakeDaemon, tmp_path: Path) -> None:
     site = site_in(tmp_path)
-    async with page_process(site) as origin, httpx.AsyncClient(base_url=origin) as client:
+    async with page_process(site) as origin, browser_at(origin) as client:
         await until(lambda: site.feed.ready)
         assert (await client.get("/readyz")).status_code == 200
         daemon.changes = {"ready": False, "offline_reason": 4}
@@ -170,14 +170,15 @@ async def test_a_silent_daemon_is_not_ready_two_seconds_after_its_last_word(daem
     async with page_process(site):
         await until(lambda: site.feed.ready)
         daemon.hang()
-        await asyncio.sleep(0.05)
+        daemon.part()
+        await until(lambda: site.feed.strip().parts)  # and so all has come that it had said before
         now[0] += feed.FRESH_S + 0.1
         assert site.feed.up and not site.feed.ready
 
 
 async def test_without_a_daemon_the_page_opens_and_says_offline(tmp_path: Path) -> None:
     site = site_in(tmp_path)
-    async with page_process(site) as origin, httpx.AsyncClient(base_url=origin) as client:
+    async with page_process(site) as origin, browser_at(origin) as client:
         assert "OFFLINE" in (await client.get("/")).text
         async with client.stream("GET", "/events") as stream:
             events = [e async for e in _events(stream, 2)]
@@ -188,7 +189,7 @@ async def test_a_new_screen_gets_the_last_parts_and_then_each_new_one(daemon: Fa
     for kind in (Kind.GOOD, Kind.SCRATCH, Kind.GOOD):
         daemon.part(kind)
     site = site_in(tmp_path)
-    async with page_process(site) as origin, httpx.AsyncClient(base_url=origin) as client:
+    async with page_process(site) as origin, browser_at(origin) as client:
         await until(lambda: site.feed.up)
         async with client.stream("GET", "/events") as stream:
             events = _events(stream, 20)
@@ -203,20 +204,25 @@ async def test_a_new_screen_gets_the_last_parts_and_then_each_new_one(daemon: Fa
         assert picture.headers["content-type"] == "image/jpeg" and picture.content[:2] == b"\xff\xd8"
 
 
-async def test_a_picture_that_the_archive_is_about_to_write_is_waited_for(daemon: FakeDaemon, tmp_path: Path) -> None:
+async def test_a_picture_that_the_archive_is_about_to_write_is_waited_for(
+    daemon: FakeDaemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     part = daemon.part(Kind.GOOD)
     file = tmp_path / "previews" / part["preview"]
     content = file.read_bytes()
     file.unlink()
     site = site_in(tmp_path)
-    async with page_process(site) as origin, httpx.AsyncClient(base_url=origin) as client:
+    async with page_process(site) as origin, browser_at(origin) as client:
         await until(lambda: site.feed.up)
         assert (await client.get("/preview/0000999999.jpg")).status_code == 404, "nobody told of such a part"
-        asked = asyncio.create_task(client.get(f"/preview/{part['preview']}"))
-        await asyncio.sleep(0.3)
-        assert not asked.done()
-        file.write_bytes(content)
-        assert (await asked).content == content
+        with monkeypatch.context() as patient:
+            patient.setattr(pages, "WRITTEN_WITHIN_S", 600.0)
+            patient.setattr(pages, "ON_ITS_WAY", 6000)
+            asked = asyncio.create_task(client.get(f"/preview/{part['preview']}"))
+            await asyncio.sleep(0.3)
+            assert not asked.done()
+            file.write_bytes(content)
+            assert (await asked).content == content
         file.unlink()
         assert (await client.get(f"/preview/{part['preview']}")).status_code == 404, "not for ever"
 
@@ -238,7 +244,7 @@ async def test_the_screen_after_the_last_allowed_one_is_told_to_come_back(tmp_pa
     site = site_in(tmp_path)
     async with page_process(site) as origin, AsyncExitStack() as stack:
         limits = httpx.Limits(max_connections=feed.MAX_CLIENTS + 5)
-        client = await stack.enter_async_context(httpx.AsyncClient(base_url=origin, limits=limits))
+        client = await stack.enter_async_context(browser_at(origin, limits=limits))
         for _ in range(feed.MAX_CLIENTS):
             stream = await stack.enter_async_context(client.stream("GET", "/events"))
             assert stream.status_code == 200
@@ -254,7 +260,7 @@ async def test_one_address_cannot_take_the_places_of_all_others_also_behind_our_
     site = site_in(tmp_path)
     async with page_process(site) as origin, AsyncExitStack() as stack:
         limits = httpx.Limits(max_connections=feed.MAX_CLIENTS + 5)
-        client = await stack.enter_async_context(httpx.AsyncClient(base_url=origin, limits=limits))
+        client = await stack.enter_async_context(browser_at(origin, limits=limits))
 
         async def opened(address: str = "") -> httpx.Response:
             headers = {"x-forwarded-for": address} if address else {}  # as nginx on the box says it
@@ -313,7 +319,7 @@ async def test_the_process_ends_at_once_though_screens_are_open(
     sock = app.listen(site.settings)
     origin = f"http://127.0.0.1:{sock.getsockname()[1]}"
     task = asyncio.create_task(app.serve(site, sock))
-    async with httpx.AsyncClient(base_url=origin) as client, client.stream("GET", "/events") as stream:
+    async with browser_at(origin) as client, client.stream("GET", "/events") as stream:
         lines = stream.aiter_lines()  # held: dropped, it would close the stream itself
         await anext(lines)
         os.kill(os.getpid(), signal.SIGTERM)
@@ -322,14 +328,18 @@ async def test_the_process_ends_at_once_though_screens_are_open(
 
 
 async def test_a_daemon_that_speaks_nonsense_is_offline_and_not_the_end(tmp_path: Path) -> None:
+    asked = 0
+
     async def nonsense(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
         writer.write(b"{]\n")
         writer.close()
 
     site = site_in(tmp_path)
     server = await asyncio.start_unix_server(nonsense, site.settings.socket)
-    async with page_process(site) as origin, httpx.AsyncClient(base_url=origin) as client:
-        await asyncio.sleep(0.5)
+    async with page_process(site) as origin, browser_at(origin) as client:
+        await until(lambda: asked > 1)  # it has read that, and asks again
         assert (await client.get("/readyz")).status_code == 503
     server.close()
 

@@ -7,7 +7,6 @@ import re
 import socket
 from pathlib import Path
 
-import httpx
 import pytest
 
 from inspector.demo.parts import Kind
@@ -15,7 +14,7 @@ from inspector.web.pages import IN_SIGHT
 from inspector.web.server import bind
 from inspector.web.site import STATIC, assets_hash
 from tests.support.fake_daemon import FakeDaemon
-from tests.support.page import client_of, page_process, site_in, until
+from tests.support.page import browser_at, client_of, page_process, site_in, until
 
 KEPT = f"/static/{assets_hash()}"
 
@@ -57,7 +56,7 @@ async def test_the_page_itself_brings_the_last_results_and_the_pictures_in_sight
     daemon.part(Kind.EMPTY, preview=None)  # the camera gave no picture
     await daemon.start()
     newest_first = [part["no"] for part in daemon.parts]
-    async with page_process(site) as origin, httpx.AsyncClient(base_url=origin) as client:
+    async with page_process(site) as origin, browser_at(origin) as client:
         await until(lambda: site.feed.up)
         cold = (await client.get("/")).text
         for no in newest_first[1:]:

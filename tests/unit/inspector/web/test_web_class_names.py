@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import httpx
 import pytest
 
 from inspector.config import load_config
@@ -15,7 +14,7 @@ from inspector.web.settings import settings_of
 from inspector.web.words import LANGUAGES, class_called, class_name, naming, reason_words, speaking
 from plc.registers import Reason
 from tests.support.fake_daemon import FakeDaemon
-from tests.support.page import page_process, site_in, until
+from tests.support.page import browser_at, page_process, site_in, until
 from tests.support.record import Entry, write_record
 
 NAMES = {"zh": {"scratch": "划痕"}, "en": {"missing_hole": "hole missing"}}
@@ -52,7 +51,7 @@ async def test_history_and_part_call_it_so_and_its_export_keeps_what_the_model_s
     daemon.part(Kind.SCRATCH)
     async with page_process(site) as origin:
         await until(lambda: site.feed.ready)
-        async with httpx.AsyncClient(base_url=origin, headers={"accept-language": "zh"}) as browser:
+        async with browser_at(origin, headers={"accept-language": "zh"}) as browser:
             for path in ("/history?label=划痕", "/part/2"):
                 text = (await browser.get(path)).text
                 assert "发现缺陷：划痕" in text and "识别为" in text, path

@@ -153,7 +153,10 @@ async def test_a_region_is_kept_with_its_entry_in_the_audit_but_not_where_a_bund
         assert await site.office.read(collecting.regions) == {"st1": (40, 8, 240, 240)}
 
 
-async def test_however_many_browsers_look_the_daemon_is_asked_once(tmp_path: Path) -> None:
+async def test_however_many_browsers_look_the_daemon_is_asked_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inspector.web.look.EVERY_S", 600.0)
     asked: list[Any] = []
 
     async def look(params: Any, actor: str) -> dict[str, Any]:
@@ -290,7 +293,7 @@ async def test_a_dataset_that_nobody_waits_for_any_more_is_given_up(
     try:
         with pytest.raises(Unreadable):
             await collect_export._planned(SimpleNamespace(is_disconnected=gone), site, SplitBy.LOT, thread)  # type: ignore[arg-type]
-        await asyncio.wait_for(thread.call(int), 2)
+        await asyncio.wait_for(thread.call(int), 60)
     finally:
         thread.close()
         site.close()

@@ -23,7 +23,7 @@ from inspector.export_rows import ExportError, export_rows
 from inspector.web import download, export, export_pages, workbook
 from inspector.web.export import COLUMNS, Exports, TooManyExports, csv_text, safe, walk
 from inspector.web.records import Filters, Found, Unreadable
-from tests.support.page import client_of, page_process, site_in
+from tests.support.page import browser_at, client_of, page_process, site_in
 from tests.support.record import Entry, line_of, write_record
 
 FORMULA = tuple("=+-@\t\r＝＋－＠")
@@ -208,7 +208,7 @@ async def test_an_export_that_breaks_off_is_not_ended_as_if_it_were_whole(
     site = site_in(record)
     site.records = Broken(site, 2)  # type: ignore[assignment]
     monkeypatch.setattr(walk, "__defaults__", (10,))
-    async with page_process(site) as origin, httpx.AsyncClient(base_url=origin) as client:
+    async with page_process(site) as origin, browser_at(origin) as client:
         with pytest.raises(httpx.RemoteProtocolError):
             await client.get("/history.csv")
         site.records.good = 1000  # type: ignore[attr-defined]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import cv2
-import httpx
 import numpy as np
 import pytest
 
@@ -16,7 +15,7 @@ from inspector.web.present import tallies_view
 from inspector.web.words import speaking
 from tests.support.fake_daemon import FakeDaemon
 from tests.support.office import make_hashes_cheap
-from tests.support.page import client_of, page_process, site_in, until
+from tests.support.page import browser_at, client_of, page_process, site_in, until
 from tests.support.record import Entry, write_record
 from tests.support.visitors import Browser, people_of
 
@@ -65,7 +64,7 @@ async def test_a_small_picture_is_made_once_and_then_comes_from_memory(tmp_path:
     site, daemon = site_in(tmp_path), FakeDaemon(tmp_path)
     await daemon.start()
     part = daemon.part(Kind.SCRATCH)
-    async with page_process(site) as origin, httpx.AsyncClient(base_url=origin) as client:
+    async with page_process(site) as origin, browser_at(origin) as client:
         await until(lambda: site.feed.up)
         first = await client.get(f"/thumb/{part['no']}")
         (tmp_path / "previews" / part["preview"]).unlink()

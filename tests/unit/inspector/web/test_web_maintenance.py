@@ -28,6 +28,7 @@ from inspector.web.site import Site
 from inspector.web.words import LANGUAGES, has_word, speaking
 from tests.support.office import make_hashes_cheap
 from tests.support.page import site_in
+from tests.support.patience import LONG_S
 from tests.support.visitors import HTML, people_of
 
 UPKEEP = Path(gauges.__file__).parent
@@ -172,16 +173,16 @@ def test_a_course_without_a_change_is_a_line_in_the_middle_and_one_value_is_none
 
 
 async def test_a_folder_of_backups_that_never_answers_costs_one_thread_however_many_look(site, monkeypatch) -> None:
-    answer = threading.Event()
+    answer, before = threading.Event(), set(threading.enumerate())
     monkeypatch.setattr(maintenance, "FOLDER_S", 0.02)
-    monkeypatch.setattr(shelf, "kept_in", lambda _: answer.wait(5) and [])
+    monkeypatch.setattr(shelf, "kept_in", lambda _: answer.wait(LONG_S) and [])
     try:
         with speaking(LANGUAGES[0]):
             told = [await maintenance._kept_backups(site) for _ in range(5)]
         assert all(isinstance(each, str) and each for each in told)
-        assert sum(thread.name == "backups" for thread in threading.enumerate()) == 1
+        assert sum(thread.name == "backups" for thread in set(threading.enumerate()) - before) == 1
     finally:
         answer.set()
-    monkeypatch.setattr(maintenance, "FOLDER_S", 3.0)
-    assert site.listing is not None and site.listing.result(5) == []
+    monkeypatch.setattr(maintenance, "FOLDER_S", LONG_S)
+    assert site.listing is not None and site.listing.result(LONG_S) == []
     assert await maintenance._kept_backups(site) == []

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import apsw
-import httpx
 import pytest
 
 from inspector.demo.parts import Kind
 from inspector.web import media, server
 from inspector.web.open_file import PIECE_BYTES
-from tests.support.page import client_of, page_process, site_in, until
+from tests.support.page import browser_at, client_of, page_process, site_in, until
 from tests.support.record import Entry, write_record
 
 LARGE = 24 * 1024 * 1024
@@ -52,12 +51,12 @@ async def test_a_large_picture_comes_whole_and_is_in_memory_piece_by_piece(tmp_p
     assert answer.headers["content-type"] == "image/png" and answer.headers["content-security-policy"]
     assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", str(LARGE))
     assert max(pieces) <= PIECE_BYTES
-    assert not _open_pictures()
+    await until(lambda: not _open_pictures())
 
 
 async def test_who_leaves_in_the_middle_leaves_no_file_open(tmp_path: Path) -> None:
     await large_picture(tmp_path)
-    async with page_process(site_in(tmp_path)) as origin, httpx.AsyncClient(base_url=origin) as client:
+    async with page_process(site_in(tmp_path)) as origin, browser_at(origin) as client:
         await until(lambda: _listens(origin))
         for _ in range(5):
             async with client.stream("GET", "/picture/1") as answer:
@@ -71,6 +70,8 @@ async def test_who_asks_for_a_picture_and_does_not_take_it_is_cut_off(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server, "STALLED_S", 0.2)
+    opened, open_below = list[str](), media.open_below
+    monkeypatch.setattr(media, "open_below", lambda *of: opened.append(of[1]) or open_below(*of))
     await large_picture(tmp_path)
     async with page_process(site_in(tmp_path)) as origin:
         await until(lambda: _listens(origin))
@@ -78,7 +79,7 @@ async def test_who_asks_for_a_picture_and_does_not_take_it_is_cut_off(
             frozen.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             frozen.connect(_address(origin))
             frozen.sendall(b"GET /picture/1 HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")
-            await until(_open_pictures)
+            await until(lambda: opened)
             await until(lambda: not _open_pictures())
 
 

@@ -23,7 +23,7 @@ from inspector.web.feed import Feed, encode
 from inspector.web.speech import own_path, preferred
 from inspector.web.words import Text, speaking, word
 from tests.support.fake_daemon import FakeDaemon
-from tests.support.page import client_of, page_process, site_in, until
+from tests.support.page import browser_at, client_of, page_process, site_in, until
 from tests.support.record import Entry, write_record
 
 ZH, EN = {"accept-language": "zh-CN,zh;q=0.9,en;q=0.8"}, {"accept-language": "en-GB,en;q=0.9"}
@@ -118,7 +118,7 @@ async def events_of(stream: httpx.Response) -> AsyncIterator[tuple[str, Any]]:
 
 
 async def the_next(events: AsyncIterator[tuple[str, Any]], wanted: str) -> Any:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         async for event, data in events:
             if event == wanted:
                 return data
@@ -131,7 +131,7 @@ async def test_two_screens_at_once_are_told_of_the_same_part_each_in_its_own_lan
     await daemon.start()
     daemon.part(Kind.EMPTY)
     site = site_in(tmp_path)
-    async with page_process(site) as origin, httpx.AsyncClient(base_url=origin) as client:
+    async with page_process(site) as origin, browser_at(origin) as client:
         await until(lambda: site.feed.up)
         async with client.stream("GET", "/events", headers=ZH) as zh, client.stream("GET", "/events", headers=EN) as en:
             streams = [events_of(zh), events_of(en)]

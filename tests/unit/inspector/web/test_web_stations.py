@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from inspector.control import connect_control
@@ -26,7 +25,7 @@ from inspector.web.site import Site
 from inspector.web.strips import KEEP, Strip
 from inspector.web.words import LANGUAGES, speaking
 from tests.support.fake_daemon import FakeDaemon
-from tests.support.page import page_process, reached, site_in, until
+from tests.support.page import browser_at, page_process, reached, site_in, until
 from tests.support.record import Entry, write_record
 from tests.support.visitors import people_of
 
@@ -137,7 +136,7 @@ async def test_before_the_daemons_first_word_any_station_may_be_waited_for_and_a
 ) -> None:
     site, daemon = site_in(tmp_path), FakeDaemon(tmp_path)
     daemon.changes, daemon.others = {"station": "left"}, {"right": {}}
-    async with page_process(site) as origin, httpx.AsyncClient(base_url=origin) as client:
+    async with page_process(site) as origin, browser_at(origin) as client:
         page = await client.get("/", params={"station": "right"})
         assert page.status_code == 200 and "OFFLINE" in page.text
         right, wrong = site.feed.open_screen("right"), site.feed.open_screen("rihgt")
@@ -303,7 +302,10 @@ async def test_who_is_asked_for_how_long_an_alarm_is_to_be_shelved_reads_of_whic
     assert sorted(asked) == ["Station left", "Station right"]
 
 
-async def test_a_part_of_a_station_that_the_status_does_not_name_is_of_another_version(tmp_path: Path) -> None:
+async def test_a_part_of_a_station_that_the_status_does_not_name_is_of_another_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed_module, "RETRY_S", 600.0)
     daemon = FakeDaemon(tmp_path)
     await daemon.start()
     followed = Feed(lambda: connect_control(tmp_path / "control.sock", "test"))

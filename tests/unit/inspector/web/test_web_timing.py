@@ -186,12 +186,15 @@ async def test_of_many_who_ask_at_once_few_hold_their_rows_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await write_record(tmp_path, line_of(20), pictures=False)
-    inside, most, last, measure = 0, 0, cycles._last, cycles.cycles_of
+    inside, most, last, measure, two = 0, 0, cycles._last, cycles.cycles_of, asyncio.Event()
 
     async def entering(*of: Any) -> Any:
         nonlocal inside, most
         inside += 1
         most = max(most, inside)
+        if inside == 2:
+            two.set()
+        await two.wait()
         return await last(*of)
 
     def leaving(found: Any) -> Any:
