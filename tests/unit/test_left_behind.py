@@ -50,7 +50,7 @@ def run_pytest(folder: Path, tests: str) -> str:
     (folder / "test_them.py").write_text(tests)
     options = ["-q", "-p", "no:cacheprovider", "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(folder)]
     command = [sys.executable, "-m", "pytest", *options, str(folder)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240).stdout
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout
 
 
 def test_a_test_that_leaves_a_task_a_child_a_socket_or_a_thread_fails(tmp_path: Path) -> None:

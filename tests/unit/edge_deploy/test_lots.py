@@ -97,8 +97,9 @@ def test_without_a_group_effect_all_three_looks_agree() -> None:
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**16), st.sampled_from([0.05, 0.1, 0.2]), st.floats(0, 3))
 def test_groups_counted_as_one_stay_in_their_band_whatever_the_effect(seed: int, share: float, spread: float) -> None:
+    """3.6 % of resplits lie outside by chance at a share of 0.2: of 60, ten in one of a thousand runs of this test."""
     scores, groups = grouped(60, 5, spread, seed)
-    assert coverage(scores, groups, share, resplits=60, seed=seed).groups.inside >= 0.85
+    assert coverage(scores, groups, share, resplits=150, seed=seed).groups.inside >= 0.85
 
 
 def test_half_of_the_groups_must_be_able_to_promise_the_share() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
 import subprocess
@@ -120,23 +119,44 @@ def test_what_stop_after_cannot_mean_is_refused(text: str) -> None:
         stop_after(text)
 
 
+# The command, which stands still behind its first epoch: else it might have ended before somebody stops it.
+HELD = """
+import time
+from training import learner
+from training.cli import main
+
+write = learner.save_checkpoint
+
+def and_wait(*given):
+    write(*given)
+    while True:
+        time.sleep(0.02)
+
+learner.save_checkpoint = and_wait
+main()
+"""
+
+
 @pytest.mark.slow
 def test_sigterm_ends_the_process_and_the_same_command_goes_on(pictures: Path, tmp_path: Path) -> None:
-    def command(out: Path) -> list[str]:
-        return [sys.executable, "-m", "training.cli", "fit", str(pictures), "--out", str(out), "--weights", "none",
+    def command(out: Path, *program: str) -> list[str]:
+        return [sys.executable, *program, "fit", str(pictures), "--out", str(out), "--weights", "none",
                 "--size", "32", "--epochs", "3", "--freeze", "head", "--batch", "9", "--threads", "1",
                 "--device", "cpu", "--no-tensorboard"]  # fmt: skip
 
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    subprocess.run(command(whole), check=True, capture_output=True, env=os.environ)
-    process = subprocess.Popen(command(broken), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    until = time.monotonic() + 150
-    while not (broken / CHECKPOINT).exists() and time.monotonic() < until:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGTERM)
-    told = process.communicate(timeout=150)[1]
+    plain, whole, broken = ("-m", "training.cli"), tmp_path / "whole", tmp_path / "broken"
+    subprocess.run(command(whole, *plain), check=True, capture_output=True)
+    held = command(broken, "-c", HELD)
+    with subprocess.Popen(held, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            while not (broken / CHECKPOINT).exists() and process.poll() is None:
+                time.sleep(0.02)
+            process.send_signal(signal.SIGTERM)
+            told = process.communicate()[1]
+        finally:
+            process.kill()
     assert process.returncode == 130, told
     assert "the same command goes on" in told
     assert not (broken / "run.json").exists()
-    subprocess.run(command(broken), check=True, capture_output=True, env=os.environ)
+    subprocess.run(command(broken, *plain), check=True, capture_output=True)
     same(whole, broken)

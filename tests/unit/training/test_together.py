@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -25,15 +26,16 @@ OPTIONS = ["--weights", "none", "--size", "64", "--epochs", "2", "--batch", "12"
 
 def train(data: Path, out: Path, world: int, port: int, *more: str) -> list[str]:
     """Start `world` processes as torchrun does, and wait for them. Returns what each said on stderr."""
-    processes = []
-    for rank in range(world):
-        env = os.environ | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(world)}
-        env |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "GLOO_SOCKET_IFNAME": "lo"}
-        command = [sys.executable, "-m", "training.cli", "fit", str(data), "--out", str(out), *OPTIONS, *more]
-        processes.append(
-            subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        )
-    told = [process.communicate(timeout=300)[1] for process in processes]
+    command = [sys.executable, "-m", "training.cli", "fit", str(data), "--out", str(out), *OPTIONS, *more]
+    with ExitStack() as ends:
+        processes = []
+        for rank in range(world):
+            env = os.environ | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(world)}
+            env |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "GLOO_SOCKET_IFNAME": "lo"}
+            one = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            processes.append(ends.enter_context(one))
+            ends.callback(one.kill)  # where the test is given up
+        told = [process.communicate()[1] for process in processes]
     assert {process.returncode for process in processes} == {0}, "\n".join(told)
     return told
 
