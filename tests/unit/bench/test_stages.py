@@ -17,6 +17,7 @@ from plc.sim import SimConfig
 from plc.wire import Wire
 from tests.bench.stages import OF_THE_RECORD, Seen, WatchedPlc, stages_s
 from tests.support.invariants import STAGES_OF_A_PASS
+from tests.support.links import LONG_S
 
 BESIDE = "first commit, beside the rest"
 STAMPS = {  # milliseconds since accept
@@ -60,15 +61,16 @@ def test_every_stage_of_the_record_is_stamped_by_the_line() -> None:
 
 
 async def test_the_watched_plc_says_when_it_was_polled_and_when_the_flags_came() -> None:
-    plc = WatchedPlc(SimConfig(scan_s=0.001))
+    patience = {"ack_timeout_s": LONG_S, "result_timeout_s": LONG_S, "heartbeat_timeout_s": LONG_S}
+    plc = WatchedPlc(SimConfig(scan_s=0.001, ready_timeout_s=LONG_S, **patience))
     await plc.start()
-    wire = await Wire.connect("127.0.0.1", plc.port, 1, 1.0, lambda: 0.0, deque())
+    wire = await Wire.connect("127.0.0.1", plc.port, 1, LONG_S, lambda: 0.0, deque())
     try:
         stat = Image(STAT)
         stat["STAT_SIGNATURE"] = SIGNATURE + 1
 
         async def poll_and_answer() -> None:
-            """What a daemon does, in its barest form: beat, take the trigger, write record and flags."""
+            """What a daemon does, in its barest form: beat, take the trigger, write record and flags, clear them."""
             stat["STATUS"] = Status.ONLINE | Status.TRIGGER_READY
             while True:
                 stat["HEARTBEAT"] += 1
@@ -81,6 +83,10 @@ async def test_the_watched_plc_says_when_it_was_polled_and_when_the_flags_came()
             stat["RES_XOR"] = record_xor(stat)
             await wire.write(STAT.base, list(stat.words))
             stat["STATUS"] = Status.ONLINE | Status.TRIGGER_ACK | Status.RESULTS_VALID | Status.PASS
+            await wire.write(STAT.base, list(stat.words))
+            while not Control(Image(CTRL, await wire.read(CTRL.base, CTRL.size))["CONTROL"]) & Control.RESULTS_ACK:
+                pass
+            stat["STATUS"] = Status.ONLINE
             await wire.write(STAT.base, list(stat.words))
 
         answering = asyncio.create_task(poll_and_answer())
