@@ -25,7 +25,7 @@ from tests.support.live_line import DEMO
 PARTS = 200
 FIRST_PART = 65_537
 FIRST_ID = 65_400  # the ids go round 65535 to 1 within the 200 parts
-PLAYED_WITHIN_S = 100.0
+PLAYED_WITHIN_S = 240.0
 END_S = 5.0
 Direction = Literal["client", "server"]  # the appliance's
 WordOrder = Literal["big", "little"]
@@ -37,22 +37,22 @@ run = "{folder}/run"
 [[plc.links]]
 mode = "{direction}"
 word_order = "{word_order}"
-heartbeat_timeout_ms = 4000
+heartbeat_timeout_ms = 10_000
 {times}
 {where}
 
 [[stations]]
 id = "st1"
-deadline_ms = 4000
-max_trigger_age_ms = 1500
+deadline_ms = 9000
+max_trigger_age_ms = 2000
 
 [camera]
 kind = "rendered"
-grab_timeout_ms = 2000
+grab_timeout_ms = 4000
 
 {bundle}
 """
-TIMES = {"client": "request_timeout_ms = 2000", "server": "comm_timeout_ms = 4000"}  # two busy cores
+TIMES = {"client": "request_timeout_ms = 5000", "server": "comm_timeout_ms = 20_000"}  # two busy cores
 TCP = 'host = "127.0.0.1"\nport = {}'
 RTU = """transport = "rtu"
 unit_id = 1
@@ -60,7 +60,7 @@ unit_id = 1
 device = "{}"
 baud = 115_200
 parity = "none"
-quiet_ms = 2000
+quiet_ms = 5000
 """
 
 

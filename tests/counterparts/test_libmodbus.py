@@ -33,7 +33,7 @@ async def test_a_plc_in_c_that_the_appliance_polls_gets_every_part_its_own_resul
     c_plc: Path, tmp_path: Path, word_order: WordOrder
 ):
     async with foreign_plc(c_plc, "server", "-w", word_order, *OPTIONS, log=tmp_path / "plc.log") as foreign:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             port = (await foreign.line())["listening"]
         played = await played_by(foreign, station(tmp_path, "client", port, word_order))
     checked(tmp_path, played)
