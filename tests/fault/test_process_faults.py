@@ -28,7 +28,7 @@ from tests.support.live_line import LOOK_S, READY_AGAIN_S, START_S, LiveLine, br
 
 pytestmark = [pytest.mark.fault, pytest.mark.slow]
 
-QUICK = SimConfig(ack_timeout_s=8, result_timeout_s=10, heartbeat_timeout_s=3, ready_timeout_s=START_S)
+QUICK = SimConfig(ack_timeout_s=8, result_timeout_s=10, heartbeat_timeout_s=1.5, ready_timeout_s=START_S)
 OFFLINE, STALE, RESTARTED = (
     (Verdict.NOT_INSPECTED, reason) for reason in (Reason.OFFLINE, Reason.STALE_TRIGGER, Reason.RESTARTED)
 )

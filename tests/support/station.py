@@ -7,7 +7,7 @@ from pathlib import Path
 from plc.sim import SimConfig
 
 START_S = 60.0
-PATIENT = SimConfig(ack_timeout_s=8, result_timeout_s=10, heartbeat_timeout_s=4, ready_timeout_s=START_S)
+PATIENT = SimConfig(ack_timeout_s=8, result_timeout_s=10, heartbeat_timeout_s=2, ready_timeout_s=START_S)
 PATIENT_LINK = "request_timeout_ms = 4000\nheartbeat_timeout_ms = 4000"
 RENDERED = 'kind = "rendered"'
 _STATION = """
