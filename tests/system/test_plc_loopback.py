@@ -151,6 +151,7 @@ async def test_a_plc_that_takes_a_rejected_part_as_good_stops_the_station_until_
         sim.cfg.ready_timeout_s = 0.5
         (refused,) = await sim.play([102])
         assert refused.verdict == "reject", "good part, but the station is stopped"
+        await scanned(sim, lambda: refused.trigger_id in appliance.handshake.wrong_accepts)  # it claims that one, too
         sim.cfg.ready_timeout_s = LONG_S
         sim.ctrl["CONTROL"] |= Control.CLEAR_ERROR
         await scanned(sim, lambda: appliance.handshake.clear_errors)

@@ -132,7 +132,8 @@ async def test_a_by_pass_is_told_as_4():
 
 
 async def test_a_program_that_claims_good_is_found_out():
-    sim = SimPlc(SimConfig(**{**PATIENT, "ready_timeout_s": SHORT_S}), script=parse("at 2: claim good"))
+    script = "at 2: claim good\nat 3: wait 500 ms"  # the station sees the claim before the next part comes
+    sim = SimPlc(SimConfig(**{**PATIENT, "ready_timeout_s": SHORT_S}), script=parse(script))
     async with judged(sim) as (line, appliance):
         assert await line.wait_ready(LONG_S)
         results = await line.play([2, 3, 4])
