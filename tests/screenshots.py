@@ -20,7 +20,7 @@ from typing import Any
 from PIL import Image
 from playwright.async_api import async_playwright
 
-from inspector.demo.processes import free_port
+from plc.free_port import free_port
 from tests.browser.conftest import CHROMIUM
 
 OUT = Path("docs/screens")

@@ -16,8 +16,9 @@ from typing import Any
 from inspector.control import ControlError, connect_control
 from inspector.demo.count import all_accounted_for, count
 from inspector.demo.parts import Kind, kind_of
-from inspector.demo.processes import DemoError, child, config_text, daemon, free_port, last_words
+from inspector.demo.processes import DemoError, child, config_text, daemon, last_words
 from inspector.demo.screen import Screen, Silent, View
+from plc.free_port import free_port
 from plc.sim import SimResult
 
 READY_S = 100.0  # a busy machine, as in twin.py

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -72,10 +71,3 @@ def _end_with_parent() -> Callable[[], None]:
     """Runs in the child: it is ended when the parent dies, also where the parent is killed."""
     prctl = ctypes.CDLL(None).prctl  # loaded before the fork
     return lambda: prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-def free_port() -> int:
-    """Of 127.0.0.1; nobody holds it."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])

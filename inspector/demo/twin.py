@@ -25,10 +25,11 @@ from inspector.camera_sections import CameraConfig, FolderConfig, RenderedConfig
 from inspector.config import AppConfig
 from inspector.core.errors import InspectorError
 from inspector.demo.count import count, percentiles
-from inspector.demo.processes import child, free_port, last_words
+from inspector.demo.processes import child, last_words
 from inspector.dry_run import TWIN
 from inspector.link_sections import LinkConfig, PlcConfig
 from inspector.sections import ArchiveConfig, PathsConfig, StationConfig, TestConfig
+from plc.free_port import free_port
 from plc.registers import Verdict
 from plc.sim import SimConfig, SimPlc, SimResult
 from plc.sim_client import SimClientPlc

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -22,6 +21,7 @@ from plc.conformance.fake_plc import PlcSettings
 from plc.conformance.own_process import as_process
 from plc.conformance.runner import Outcome, Report, run_all
 from plc.fault_proxy import FaultProxy
+from plc.free_port import free_port
 from plc.server_link import ServerConfig, ServerLink
 
 Told = Callable[[Outcome], None]
@@ -245,11 +245,3 @@ def _command(job: ApplianceJob, plan: Plan, folder: Path) -> str:
         raise ValueError(f"--report {folder} would overwrite {job.config}")
     written.write_text(text, encoding="utf-8")
     return command.replace("{config}", str(written))
-
-
-def free_port() -> int:
-    """A port of this machine that nobody listened on a moment ago."""
-    with socket.socket() as sock:
-        sock.bind((LOCAL, 0))
-        port: int = sock.getsockname()[1]
-        return port

@@ -18,7 +18,8 @@ from plc.conformance import suite
 from plc.conformance.case import Direction
 from plc.conformance.fake_appliance import ProgramSettings
 from plc.conformance.runner import Report
-from plc.conformance.suite import ApplianceJob, ProgramJob, all_cases, free_port, judge_appliance, judge_program
+from plc.conformance.suite import ApplianceJob, ProgramJob, all_cases, judge_appliance, judge_program
+from plc.free_port import free_port
 from plc.handshake import Handshake
 from plc.session import Session
 from plc.sim import SimConfig, SimPlc

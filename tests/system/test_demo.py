@@ -23,7 +23,6 @@ from rich.console import Console
 
 from inspector.demo.play import LINE_PLC
 from inspector.demo.processes import child, config_text, daemon
-from inspector.demo.processes import free_port as free_port_of
 from inspector.demo.screen import Screen
 from plc.registers import Reason
 
@@ -101,11 +100,11 @@ def test_the_demo_says_where_to_look_serves_the_page_and_leaves_nothing_after_ct
 
 
 @pytest.mark.slow
-async def test_a_line_that_a_busy_machine_stopped_is_taken_up_again_without_a_person_at_the_plc(tmp_path):
-    port, config, told = free_port_of(), tmp_path / "demo.toml", list[dict[str, Any]]()
+async def test_a_line_that_a_busy_machine_stopped_is_taken_up_again_without_a_person_at_the_plc(tmp_path, free_port):
+    config, told = tmp_path / "demo.toml", list[dict[str, Any]]()
     late = f"\n[test]\ncamera_faults = {['late'] * 20}\n"
-    config.write_text(config_text(port, tmp_path, late), encoding="utf-8")
-    plc = ("--port", str(port), "--rate", "20")
+    config.write_text(config_text(free_port, tmp_path, late), encoding="utf-8")
+    plc = ("--port", str(free_port), "--rate", "20")
     line_plc = child(LINE_PLC, *plc, log=tmp_path / "plc.log", piped=True)
     async with daemon(config), line_plc as line, asyncio.timeout(240):
         while sum("acknowledged" in each for each in told) < 2:
