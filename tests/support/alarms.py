@@ -11,11 +11,12 @@ from typing import Any
 from inspector.alarm_keeper import AlarmKeeper, conditions_of
 from inspector.core.alarm_kinds import Kind
 from inspector.core.clock import SystemClock
-from inspector.health import WATCHED, Health
+from inspector.health import WATCHED, Health, watched
 from inspector.store.journal import Journal
 from inspector.threads import DeviceThread
 from inspector.web.words import word
 from tests.support.fake_daemon import FakeDaemon
+from tests.support.patience import LONG_S
 
 
 def action_of(alarm: Mapping[str, Any] | Kind) -> str:
@@ -30,7 +31,7 @@ class AlarmingDaemon(FakeDaemon):
     def __init__(self, run: Path) -> None:
         clock, self.thread = SystemClock(), DeviceThread("store")
         self.journal = Journal(run / "results.db", clock, self.thread, min_free_bytes=0)
-        self.health = Health(clock)
+        self.health = Health(clock, watched(LONG_S))
         self.keeper = AlarmKeeper(clock, self.journal, conditions_of({"st1": self.health}))
         super().__init__(run, self.keeper.handlers())
 
