@@ -16,6 +16,17 @@ from tests.support.page import page_process, site_in
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
 LINK = "tr[data-key=cpu_temp] th a"
+COUNT_ANSWERS = """() => {
+    window.answers = 0;
+    document.body.addEventListener('htmx:afterOnLoad', () => { window.answers += 1; }); // swapped by then, or not
+}"""
+MARK = """() => {
+    window.held = document.querySelector('tr[data-key=cpu_temp] th a');
+    window.held.focus();
+    getSelection().selectAllChildren(window.marked = window.held.closest('tr').querySelector('.limit'));
+}"""
+MARKED = """() => [document.activeElement === window.held,
+    window.marked.isConnected && getSelection().containsNode(window.marked, true)]"""
 # Each would set window.done if htmx evaluated it.
 TRIED = """() => {
     const host = document.createElement('div');
@@ -97,3 +108,38 @@ async def test_figures_that_are_not_told_any_more_turn_pale_until_they_are_again
         await page.wait_for_selector("#notice", state="hidden")
         assert await page.locator("[data-old]").count() == 0
         seen.errors.clear()
+
+
+async def test_what_has_not_changed_stays_with_all_that_a_person_does_in_it(
+    open_page: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A piece that asks for itself anew and gets the same: what is marked or has the focus in it is what it was."""
+    make_hashes_cheap(monkeypatch)
+    write_figures(tmp_path)
+    site = site_in(tmp_path)
+    async with page_process(site) as origin:
+        await first_admin(site.office)
+        await someone(site.office, "Fitz", [Role.MAINTENANCE])
+        seen = await log_in(open_page, origin, "Fitz", "/maintenance")
+        page = seen.page
+        told: list[str] = []
+
+        async def answers(route: Any) -> None:
+            told.append(told[-1] if told else await (await route.fetch()).text())
+            await route.fulfill(status=200, headers={"x-piece": "1", "content-type": "text/html"}, body=told[-1])
+
+        await page.route("**/maintenance/measures", answers)
+        await page.clock.install()
+        await page.goto(f"{origin}/maintenance")
+        await page.evaluate(COUNT_ANSWERS)
+        await page.clock.run_for(11_000)  # the page itself is none of the pieces: the first one takes its place
+        await page.wait_for_function("() => window.answers === 1")
+        await page.evaluate(MARK)
+        await page.clock.run_for(11_000)
+        await page.wait_for_function("() => window.answers === 2")
+        assert await page.evaluate(MARKED) == [True, True], "focus and what is marked stay"
+        told[-1] = told[-1].replace("</tbody>", "<tr><td>one more</td></tr></tbody>")
+        await page.clock.run_for(11_000)
+        await page.wait_for_selector("#measures >> text=one more")
+        assert await page.evaluate(MARKED) == [False, False] and len(told) == 3
+        assert seen.errors == []

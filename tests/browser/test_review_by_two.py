@@ -170,3 +170,26 @@ async def test_two_people_settle_pictures_by_keyboard_and_the_figures_are_those_
     told = "SELECT serial, source, good, truth_undos.person FROM truths LEFT JOIN truth_undos ON undone = n ORDER BY n"
     assert list(db.execute(told)) == [("S2", "reinspection", 1, None), ("S33", "reinspection", 1, "bo")]
     db.close()
+
+
+async def test_a_key_that_is_held_down_labels_one_picture(
+    tmp_path: Path, open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_hashes_cheap(monkeypatch)
+    await write_parts(tmp_path, [Part(Kind.DENT, REJECT) for _ in range(3)])
+    site = site_in(tmp_path)
+    async with page_process(site) as origin:
+        await first_admin(site.office)
+        await someone(site.office, "ida", [Role.QUALITY])
+        ida = await log_in(open_page, origin, "ida", "/review")
+        await ida.page.wait_for_function(SHOWN, arg="3")
+        await ida.page.keyboard.down("g")
+        await ida.page.wait_for_function(SHOWN, arg="2")
+        await ida.page.keyboard.down("g")  # the browser tells a key that is down already as repeated
+        await ida.page.keyboard.up("g")
+        await press(ida, "u")
+        await ida.page.wait_for_function(SHOWN, arg="1")
+        assert ida.errors == []
+    db = apsw.Connection(str(tmp_path / "office.db"), flags=apsw.SQLITE_OPEN_READONLY)
+    assert list(db.execute("SELECT no, label FROM labels ORDER BY n")) == [(3, "good"), (2, "unsure")]
+    db.close()

@@ -35,7 +35,6 @@ function newest() { // of this life of the daemon: a part from before is in the 
 }
 
 function addPart(part) {
-  if (now.parts.some((p) => p.no === part.no)) return; // told twice around a reconnect
   now.parts.unshift(part);
   now.parts.length = Math.min(now.parts.length, KEEP);
   if (part.sign === "fail") now.lastFail = part;

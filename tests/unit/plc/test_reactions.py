@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plc.reactions import Acknowledged, Reaction, Reported
+from plc.reactions import MAX_REACTIONS, Acknowledged, Reaction, Reported
 from plc.registers import Control, Reason, Status
 from tests.unit.plc.test_handshake import PASS, Bench
 
@@ -182,3 +182,10 @@ def test_every_row_has_exactly_what_the_plc_was_seen_to_do(parts: list[tuple[boo
     ]  # fmt: skip
     assert len(found) == len(set(found)) and set(found) == expected
     assert all(r.after_s is not None and r.after_s >= 0 for r in reactions)
+
+
+def test_of_what_nobody_takes_the_oldest_is_forgotten(bench: Bench) -> None:
+    for n in range(1, MAX_REACTIONS + 4):
+        told(bench, n, n)
+        bench.acknowledge()
+    assert [one.inspection_no for one in taken(bench)] == list(range(4, MAX_REACTIONS + 4))

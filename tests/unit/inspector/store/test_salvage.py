@@ -6,28 +6,32 @@ import asyncio
 import io
 import os
 import random
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import apsw
 import pytest
 from rich.console import Console
 
 from inspector.backup.make import backup_found, last_run, make
 from inspector.config import load_config
 from inspector.core.errors import StoreError
+from inspector.core.types import Refusal
 from inspector.export_rows import ExportError, export_rows
 from inspector.retention_commands import MonthError, export_month
 from inspector.store import salvage
 from inspector.store.farewell import FarewellError
 from inspector.store.months import Schema, damaged_months, is_settled, month_path
 from inspector.store.salvage import NotDamaged, aside_of, fault_of
+from plc.registers import Reason
 from tests.support.box import MONTH, lived_in
 from tests.support.disks import quick_folder
 from tests.support.keeping import Keeping, keeping
 from tests.support.months import HELD, Calendar, file_all, keep_few, numbers, reading
-from tests.support.store import BY
+from tests.support.store import BY, told
 
 PARTS = 200
 DEMO = Path(__file__).parents[4] / "configs" / "demo.toml"
@@ -192,3 +196,50 @@ async def test_a_lost_sector_costs_the_rows_in_it_and_how_many_is_told(state, mo
         filed = PARTS - HELD
         assert done["rows"] >= filed - 10 and done["rows"] + done["lost"] == filed
         assert set(await seen_by_the_page(box)) <= set(range(1, PARTS + 1))
+
+
+async def test_what_a_start_that_was_ended_left_half_written_is_no_hindrance_and_in_nothing(state, monkeypatch):
+    keep_few(monkeypatch)
+    clock = Calendar("2026-01-10")
+    async with keeping(state, clock=clock) as box:
+        month = await january(box, clock, 20)
+        scribble(month, pages_of_rows(month)[:1])
+        for end in ("", "-journal"):
+            (state / f".{month.name}.new{end}").write_bytes(random.Random(7).randbytes(5000))
+        done = await box.ask("salvage_month", month="2026-01")
+        assert fault_of(month) is None and len(await seen_by_the_page(box)) == done["rows"] + HELD
+        assert not list(state.glob(".*.new*"))
+
+
+@pytest.mark.parametrize("lost", [False, True])
+async def test_what_the_plc_was_told_before_comes_back_with_its_row_and_where_it_is_lost_the_row_alone(
+    state, monkeypatch, lost
+):
+    keep_few(monkeypatch)
+    clock = Calendar("2026-01-10")
+    async with keeping(state, clock=clock) as box:
+        await box.part(1)
+        again = await box.results.refuse(Refusal(1, 1001, Reason.LINK_LOST, time.monotonic(), has_row=True))
+        await box.results.stamp(again, told(again))
+        for seq in range(2, PARTS):
+            await box.part(seq)
+        await box.written()
+        clock.date = "2026-02-10"
+        await file_all(box.filing)
+        month = state / "results-2026-01.db"
+        async with reading(state / "results.db") as history:
+            before = await history.earlier_deliveries(1)
+        leaves, table = pages_of_rows(month), root_of(month, "earlier_deliveries")
+        scribble(month, [leaves[len(leaves) // 2], *([table - 1] if lost else [])])
+        done = await box.ask("salvage_month", month="2026-01")
+        async with reading(state / "results.db") as history:
+            assert await history.earlier_deliveries(1) == ([] if lost else before) and len(before) == 1
+            assert 1 in await numbers(history) and done["rows"] >= PARTS - 40
+
+
+def root_of(path: Path, table: str) -> int:
+    """The number of a table's first page, from 1."""
+    db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    found = int(db.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,)).get)
+    db.close()
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from inspector.office.person import Role
 from inspector.web.alarm_views import alarm_view
 from inspector.web.help import KIND, SCREENS
 from inspector.web.site import Site
-from inspector.web.words import speaking
+from inspector.web.words import speaking, word
 from plc.registers import OfflineReason, Reason
 from tests.support.record import Entry, write_record
 from tests.support.visitors import browser_of, people_of
@@ -50,10 +51,15 @@ async def test_each_code_has_a_page_of_its_own(site: Site, language: str, means:
 async def test_the_page_of_each_reason_says_what_it_means_and_what_to_do(site: Site, language: str, do: str) -> None:
     async with browser_of(site) as browser:
         await browser.get(f"/language/{language}")
+        actions = set()
         for reason in Reason:
             text = (await browser.get(f"/help/reason/{int(reason)}")).text
-            (means, action) = re.findall(r"<dd>(.+?)</dd>", text)
+            (means, action) = map(unescape, re.findall(r"<dd>(.+?)</dd>", text))
             assert f"<dt>{do}</dt>" in text and means != action and len(action) > 5, reason
+            with speaking(language):
+                assert action == word(f"reason.{reason.name.lower()}.action"), "that of another reason"
+            actions.add(action)
+        assert len(actions) == len(Reason), "what to do of one is said of another too"
 
 
 async def test_an_alarm_and_the_reason_of_a_part_lead_to_the_pages_of_their_codes(site: Site, tmp_path: Path) -> None:
