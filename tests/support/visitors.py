@@ -21,6 +21,9 @@ _CSRF = re.compile(r'<meta name="csrf" content="([0-9a-f]*)">')
 class Browser(httpx.AsyncClient):
     """Reads the token from the page it looks at, as our own forms and scripts have it."""
 
+    def __init__(self, **more: Any) -> None:
+        super().__init__(**{"timeout": 120, **more})  # a password's hash takes long on cores that others use as well
+
     async def token(self, page: str = "/") -> str:
         """What the page `page` would show with a write."""
         found = _CSRF.search((await self.get(page, headers=HTML)).text)
