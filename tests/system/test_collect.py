@@ -19,14 +19,14 @@ from plc.registers import Reason, Verdict
 from plc.sim import SimConfig, SimPlc
 from plc.sim.parts import NewPart
 from tests.support.collecting import EmptyBox, empty_box
-from tests.support.links import judging, place
+from tests.support.links import LONG_S, judging, place
 from tests.support.live_line import parts_of
 from tests.support.office import make_hashes_cheap
 from tests.support.visitors import HTML, Browser
 from training.data import scan
 
 pytestmark = pytest.mark.system
-PATIENT = {"deadline_s": 5.0, "max_trigger_age_s": 5.0}
+PATIENT = {"deadline_s": 20.0, "max_trigger_age_s": 20.0, "heartbeat_timeout_s": 20.0}
 
 
 def thirty() -> dict[int, tuple[str, NewPart]]:
@@ -67,7 +67,7 @@ async def test_thirty_pictures_are_collected_labelled_and_taken_to_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_hashes_cheap(monkeypatch)
-    async with empty_box(tmp_path) as box, Browser(base_url=box.origin, timeout=30) as browser:
+    async with empty_box(tmp_path) as box, Browser(base_url=box.origin) as browser:
         assert (await browser.log_in("anna")).status_code == 303
         browser.headers["x-csrf-token"] = await browser.token()
         live = (await browser.get("/collect/look?station=st1&region=40,8,240,240")).json()
@@ -83,7 +83,7 @@ async def test_thirty_pictures_are_collected_labelled_and_taken_to_training(
         assert any(answer["no"] and answer["figures"] for answer in seen if not answer["live"]), "of the last part"
 
         queue: dict[str, Any] = {}
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(LONG_S):
             while queue.get("total") != 30:
                 queue = (await browser.get("/review/queue?queue=collect&days=1&blind=1")).json()
                 await asyncio.sleep(0.05)
@@ -105,12 +105,12 @@ async def test_thirty_pictures_are_collected_labelled_and_taken_to_training(
 
 
 async def test_ready_stays_away_while_the_camera_is_used_for_something_else() -> None:
-    sim = SimPlc(SimConfig(ack_timeout_s=2, result_timeout_s=5, heartbeat_timeout_s=2))
+    sim = SimPlc(SimConfig(ack_timeout_s=20, result_timeout_s=30, heartbeat_timeout_s=20))
     await sim.start()
     try:
         async with judging(ClientLink(LinkConfig(port=sim.port), [place(**PATIENT)])) as (judge,):
             port = judge.port
-            assert await sim.wait_ready(10) and not port.spare, "the PLC may trigger"
+            assert await sim.wait_ready(LONG_S) and not port.spare, "the PLC may trigger"
             sim.program.habits.disable = True
             await until_scanned(sim, lambda: port.spare)
             with port.occupied():
@@ -119,7 +119,7 @@ async def test_ready_stays_away_while_the_camera_is_used_for_something_else() ->
                 with port.occupied():
                     pass
                 assert not await sim.wait_ready(0.1), "two used it"
-            assert await sim.wait_ready(10)
+            assert await sim.wait_ready(LONG_S)
             (result,) = await sim.play([2])
             assert (result.code, result.verdict) == (Verdict.PASS, "good")
     finally:
@@ -127,6 +127,6 @@ async def test_ready_stays_away_while_the_camera_is_used_for_something_else() ->
 
 
 async def until_scanned(sim: SimPlc, true: Any) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(LONG_S):
         while not true():
             await sim.idle_for(0.01)
