@@ -25,8 +25,8 @@ def serving(folder: Path) -> Iterator[Service]:
         process = subprocess.Popen(command, stderr=log)
     limits = httpx.Limits(max_keepalive_connections=0)
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, limits=limits) as client:
-            end = time.monotonic() + 60
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120, limits=limits) as client:
+            end = time.monotonic() + 180
             while not is_ready(client):
                 assert time.monotonic() < end and process.poll() is None, (folder / "log").read_text()
                 time.sleep(0.1)
