@@ -68,7 +68,7 @@ class Visitor:
     @property
     def sees(self) -> bool:
         """True if they may see pictures of parts."""
-        return self.may("GET", "/picture/1")
+        return self.passes(Open.PICTURE)
 
 
 _visitor: ContextVar[Visitor] = ContextVar("visitor", default=Visitor())  # noqa: B039 - it never changes
