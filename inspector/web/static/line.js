@@ -4,6 +4,8 @@ import { adopt, facts, picture, states, strip, verdict } from "./draw.js";
 import * as counts from "./counts.js";
 import * as heat from "./heat.js";
 import * as box from "./stations.js";
+import "./inplace.js";
+import "./vendor/htmx/htmx.min.js"; // before DOMContentLoaded, for which it waits, as all that a module in the page imports
 
 const KEEP = 100; // thumbnails in the filmstrip
 const $ = (id) => document.getElementById(id);
