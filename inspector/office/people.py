@@ -71,6 +71,11 @@ def everyone(db: apsw.Connection) -> list[Account]:
     return [_account(row) for row in db.execute(f"SELECT {_COLUMNS} FROM people ORDER BY folded")]
 
 
+def roles_by_name(db: apsw.Connection) -> dict[str, frozenset[Role]]:
+    """What each person is here for, by the name under which they act."""
+    return {account.person.name: account.person.roles for account in everyone(db)}
+
+
 def by_name(db: apsw.Connection, name: str) -> Account | None:
     return _one(db.execute(f"SELECT {_COLUMNS} FROM people WHERE folded = ?", (folded(name),)))
 

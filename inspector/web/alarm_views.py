@@ -1,18 +1,20 @@
-"""Alarms in words, from the daemon's messages and its journal. Pure; in the language of the task."""
+"""Alarms in words, from the daemon's messages and its journal, in the language of the task. Pure, but for one."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from inspector.core.alarm_kinds import CRITICAL, HIGH, KINDS, LOW, MEDIUM, OF_THE_BOX
 from inspector.core.alarms import BOX, UNHEEDED, Change, Event, Phase
+from inspector.office.office import Office
 from inspector.store.alarm_history import DAY_MS, RATE_MS, Record
 from inspector.web.present import UNKNOWN, Message, View, clock_time, date_time, help_of, percent
 from inspector.web.said import in_words
+from inspector.web.who import NAMED, Who, who_of
 from inspector.web.words import has_word, word
 
 MINUTES = (15, 60, 240, 480)  # that one may shelve for
@@ -21,7 +23,7 @@ RANKS = (CRITICAL, HIGH, MEDIUM, LOW)
 AIM = {LOW: 0.80, MEDIUM: 0.15, HIGH: 0.05}  # shares, ISA-18.2; what is critical counts with HIGH
 
 
-def alarm_view(alarm: Message, first: str = "") -> View:
+def alarm_view(alarm: Message, first: str = "", who: Who = NAMED) -> View:
     """One alarm of the status message, with all its texts. first: of several stations; "": there is one."""
     id_, phase = str(alarm["id"]), str(alarm.get("phase", ""))
     priority, until = str(alarm.get("priority", HIGH)), alarm.get("shelved_until_utc_ms")
@@ -29,50 +31,58 @@ def alarm_view(alarm: Message, first: str = "") -> View:
     by, why = str(alarm.get("shelved_by", "")), str(alarm.get("shelved_why", ""))
     return {
         "id": id_,
-        "name": name_of(alarm),
+        "name": name_of(alarm, who),
         "help": help_of("alarm", alarm.get("key")),
         "station": station_text(whose(alarm, first)),
-        "cause": _said(alarm, ".cause"),
-        "consequence": "" if over else _said(alarm, ".consequence"),
-        "action": _said(alarm, ".action"),
+        "cause": _said(alarm, ".cause", who),
+        "consequence": "" if over else _said(alarm, ".consequence", who),
+        "action": _said(alarm, ".action", who),
         "priority": priority,
         "priority_text": _known(f"priority.{priority}", priority),
         "since": word("alarms.since", time=moment(alarm.get("since_utc_ms"))),
         "phase": phase,
-        "phase_text": _phase_text(alarm, phase),
+        "phase_text": _phase_text(alarm, phase, who),
         "changed_utc_ms": alarm.get("changed_utc_ms"),
         "shelved": until is not None,
         "until": word("alarms.until", time=moment(until)) if until is not None else "",
-        "why": word("alarms.shelved.why", actor=by, why=why) if until is not None else "",
+        "why": word("alarms.shelved.why", actor=who(by), why=why) if until is not None else "",
         "may_ack": phase in UNHEEDED,
         "may_shelve": until is None and priority != CRITICAL,
     }
 
 
-def alarms_view(status: Message, own: str = "") -> View:
+def alarms_view(status: Message, own: str = "", who: Who = NAMED) -> View:
     """For the screens: the list, what is wrong now and nobody took note of first, by priority; what is shelved; how
-    many nobody took note of; and a mark, which is another when any of it reads otherwise.
+    many nobody took note of; and a mark, which is another when any of it reads otherwise, and the same for everybody.
 
     own: the station of the screen, whose alarms come before those of others that are as urgent.
     """
     stations = status.get("stations") or []
     first = str(stations[0]["station"]) if stations else ""
-    found = [(whose(alarm, first), alarm_view(alarm, first)) for alarm in status.get("alarm_list") or []]
-    mark = hashlib.sha256(json.dumps([view for _, view in found]).encode()).hexdigest()[:16]
+    told = status.get("alarm_list") or []
+    marked = [alarm_view(alarm, first) for alarm in told]
+    mark = hashlib.sha256(json.dumps(marked).encode()).hexdigest()[:16]
+    views = marked if who.names else [alarm_view(alarm, first, who) for alarm in told]
+    found = [(whose(alarm, first), view) for alarm, view in zip(told, views, strict=True)]
     found.sort(
         key=lambda each: (
             not each[1]["may_ack"], each[1]["phase"] == Phase.CLEARED, _rank(each[1]["priority"]),
             each[0] not in ("", own),
         )
     )  # fmt: skip
-    views = [view for _, view in found]
     return {
-        "alarms": [view for view in views if not view["shelved"]],
-        "shelved": [view for view in views if view["shelved"]],
+        "alarms": [view for _, view in found if not view["shelved"]],
+        "shelved": [view for _, view in found if view["shelved"]],
         "unheeded": unheeded(status),
         "known": bool(status),
         "mark": mark,
     }
+
+
+async def alarms_for(office: Office, status: Message, own: str = "") -> View:
+    """The same for the visitor of the task, who may not know people by name."""
+    who = await who_of(office, actors_in(status.get("alarm_list") or []))
+    return alarms_view(status, own, who)
 
 
 def alarms_told(status: Message) -> View:
@@ -88,8 +98,14 @@ def unheeded(status: Message) -> int:
     return sum(a.get("phase") in UNHEEDED and a.get("shelved_until_utc_ms") is None for a in found)
 
 
-def name_of(alarm: Message) -> str:
-    return _said(alarm, "")
+def actors_in(alarms: Iterable[Message]) -> list[str]:
+    """Whom their texts name."""
+    named = ((a.get("actor"), a.get("shelved_by"), (a.get("params") or {}).get("actor")) for a in alarms)
+    return [str(actor) for actors in named for actor in actors if actor]
+
+
+def name_of(alarm: Message, who: Who = NAMED) -> str:
+    return _said(alarm, "", who)
 
 
 def whose(alarm: Message, first: str) -> str:
@@ -108,7 +124,7 @@ def moment(utc_ms: int | None) -> str:
     return clock_time(utc_ms) if text[:10] == today[:10] else text
 
 
-def record_view(record: Record, first: str = "") -> View:
+def record_view(record: Record, first: str = "", who: Who = NAMED) -> View:
     """Rates, shares and journal of the page. first: of several stations; "": there is one."""
     return {
         "rates": [
@@ -118,7 +134,7 @@ def record_view(record: Record, first: str = "") -> View:
         ],
         "shares": _shares(record.by_priority),
         "often": [(name_of({"key": key}), count) for key, count in record.often],
-        "journal": [_line(change, first) for change in record.journal],
+        "journal": [_line(change, first, who) for change in record.journal],
     }
 
 
@@ -134,25 +150,37 @@ def _rank(priority: str) -> int:
     return RANKS.index(priority) if priority in RANKS else -1
 
 
-def _said(alarm: Message, part: str) -> str:
-    """A text of the alarm's kind; of one of another version than ours what the log says: better than none."""
+def _said(alarm: Message, part: str, who: Who) -> str:
+    """A text of the alarm's kind; of one of another version than ours what the log says: better than none. It may name
+    people, and is for who may know them.
+    """
     key, params = str(alarm.get("key", "")), alarm.get("params") or {}
     kind = KINDS.get(key)
     if kind is not None and (not part or kind.params == params.keys()):
-        said = {name: in_words(v) if name == "detail" else v for name, v in params.items()}
+        said = {name: _value(name, value, who) for name, value in params.items()}
         return word(f"alarm.{key}{part}", **said)
-    return word(f"alarm.unknown{part}", detail=f"{key}: {alarm.get('cause', '')}")
+    return word(f"alarm.unknown{part}", detail=f"{key}: {alarm.get('cause', '')}" if who.names else key)
+
+
+def _value(name: str, value: object, who: Who) -> object:
+    match name:
+        case "detail":
+            return in_words(value)
+        case "actor":
+            return who(str(value))
+        case _:
+            return value
 
 
 def _known(key: str, otherwise: str) -> str:
     return word(key) if has_word(key) else otherwise
 
 
-def _phase_text(alarm: Message, phase: str) -> str:
+def _phase_text(alarm: Message, phase: str, who: Who) -> str:
     if alarm.get("ending") is True:
         return word("alarms.phase.ending")
     if phase == Phase.ACKNOWLEDGED and alarm.get("event") == Event.ACKNOWLEDGED:
-        return word("alarms.phase.acknowledged.by", actor=alarm["actor"])
+        return word("alarms.phase.acknowledged.by", actor=who(str(alarm["actor"])))
     return _known(f"alarms.phase.{phase}", phase)
 
 
@@ -175,17 +203,17 @@ def _shares(by_priority: Mapping[str, int]) -> list[View]:
     ]  # fmt: skip
 
 
-def _line(change: Change, first: str) -> View:
+def _line(change: Change, first: str, who: Who) -> View:
     alarm: dict[str, Any] = {"key": change.key, "params": change.params, "cause": change.cause}
     return {
         "time": date_time(change.utc_ms),
-        "name": name_of(alarm),
+        "name": name_of(alarm, who),
         "station": station_text(whose({**alarm, "id": change.id}, first)),
-        "cause": _said(alarm, ".cause"),
+        "cause": _said(alarm, ".cause", who),
         "priority_text": _known(f"priority.{change.priority}", change.priority),
         "event": str(change.event),
         "event_text": _event_text(change),
-        "who": word("alarms.box") if change.actor == BOX else change.actor,
+        "who": word("alarms.box") if change.actor == BOX else who(change.actor),
         "why": change.shelved_why if change.event is Event.SHELVED else "",
     }
 

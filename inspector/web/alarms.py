@@ -16,11 +16,12 @@ from inspector.store.alarm_history import read_record
 from inspector.web.access import known_person, visitor_of
 from inspector.web.accounts import form_of
 from inspector.web.acting import Unreached, have_done
-from inspector.web.alarm_views import MINUTES, alarms_view, record_view
+from inspector.web.alarm_views import MINUTES, alarms_for, alarms_view, record_view
 from inspector.web.body import BadRequest
 from inspector.web.pages import STATION, site_of
 from inspector.web.present import View
 from inspector.web.records import Unreadable
+from inspector.web.who import who_of
 from inspector.web.words import word
 
 log = structlog.get_logger(__name__)
@@ -48,14 +49,14 @@ async def alarms(request: Request) -> Response:
 async def listed(request: Request) -> Response:
     """What people have to see to: the piece of a screen that lists it, of a station where it is that of one."""
     site, station = site_of(request), request.query_params.get(STATION, "")
-    return site.piece("_alarms_listed.html", listed=alarms_view(site.feed.status, station))
+    return site.piece("_alarms_listed.html", listed=await alarms_for(site.office, site.feed.status, station))
 
 
 @readable("/alarms/shelved")
 async def shelved(request: Request) -> Response:
     """What is shelved, as a piece of the page."""
     site = site_of(request)
-    return site.piece("_alarms_shelved.html", listed=alarms_view(site.feed.status))
+    return site.piece("_alarms_shelved.html", listed=await alarms_for(site.office, site.feed.status))
 
 
 @readable("/alarms/record")
@@ -105,7 +106,7 @@ async def _page(request: Request, status: int = 200, problem: str = "", asked: V
     site = site_of(request)
     readable_as, found = await _record(request)
     answer = readable_as if status == 200 else status
-    seen = alarms_view(site.feed.status)
+    seen = await alarms_for(site.office, site.feed.status)
     return site.page(
         "alarms.html", answer, here="alarms", record=found, listed=seen, list_link="/alarms/list", problem=problem,
         asked=asked,
@@ -114,13 +115,13 @@ async def _page(request: Request, status: int = 200, problem: str = "", asked: V
 
 async def _record(request: Request) -> tuple[int, View | None]:
     """(status of the answer, the record); None: it cannot be read."""
-    records = site_of(request).records
+    site = site_of(request)
     try:
-        record = await records.ask(partial(read_record, utc_ms=int(time.time() * 1000)))
+        record = await site.records.ask(partial(read_record, utc_ms=int(time.time() * 1000)))
     except Unreadable:
         return 503, None
-    stations = site_of(request).feed.stations
-    return 200, record_view(record, stations[0] if len(stations) > 1 else "")
+    stations, who = site.feed.stations, await who_of(site.office)
+    return 200, record_view(record, stations[0] if len(stations) > 1 else "", who)
 
 
 async def _have_done(request: Request, method: str, params: Mapping[str, Any]) -> Response:

@@ -13,10 +13,11 @@ from inspector.web.present import View, date_time, explain, help_of, millisecond
 from inspector.web.reactions import ack_text, verdict_view
 from inspector.web.records import Row
 from inspector.web.rows import code_text, delivery_text, row_view
-from inspector.web.said import actor_in_words, in_words, zone_in_words
+from inspector.web.said import in_words, zone_in_words
 from inspector.web.scores import score_views
 from inspector.web.stages import ends_of, sum_view, waterfall
 from inspector.web.traces import Revision, Told, Trace
+from inspector.web.who import NAMED, Who
 from inspector.web.words import class_name, has_word, readable, word
 from plc.registers import Verdict
 
@@ -24,7 +25,7 @@ Pair = dict[str, str]
 JUDGED = (Verdict.FAIL, Verdict.UNCERTAIN, Verdict.NOT_INSPECTED)  # results that have a reason
 
 
-def detail_view(row: Row, trace: Trace, running: Mapping[str, Any] | None) -> View:
+def detail_view(row: Row, trace: Trace, running: Mapping[str, Any] | None, who: Who = NAMED) -> View:
     """running: the limits of what judges now, where it is what judged this part; the record's own come first."""
     decided, published = row["decided_code"], row["published_code"]
     reason = row["published_reason"] if published is not None else row["decided_reason"]
@@ -44,7 +45,7 @@ def detail_view(row: Row, trace: Trace, running: Mapping[str, Any] | None) -> Vi
         "like_this": _like_this(row, code, reason),
         "judged": _judged(row),
         "settings": _settings(settings, trace.settings),
-        "revision": _revision(trace.revision),
+        "revision": _revision(trace.revision, who),
         "scores": score_views(row, limits),
         "limits_known": limits is not None,
         "timing": waterfall(ends),
@@ -153,7 +154,7 @@ def _settings(settings: Mapping[str, Any], stored: str | None) -> list[Pair]:
     ])  # fmt: skip
 
 
-def _revision(revision: Revision | None) -> View | None:
+def _revision(revision: Revision | None, who: Who) -> View | None:
     """Who made the recipe's revision and why, and what it says itself, as it is kept."""
     if revision is None:
         return None
@@ -161,7 +162,7 @@ def _revision(revision: Revision | None) -> View | None:
     facts = _pairs([
         (word("trace.revision.name"), chosen.get("name"), ""),
         (word("trace.revision.made"), date_time(revision.created_utc_ms), ""),
-        (word("trace.revision.actor"), actor_in_words(revision.actor), ""),
+        (word("trace.revision.actor"), who(revision.actor), ""),
         (word("trace.revision.reason"), in_words(revision.reason), ""),
     ])  # fmt: skip
     return {"facts": facts, "content": json.dumps(chosen, indent=1, ensure_ascii=False) if chosen else revision.content}

@@ -23,6 +23,7 @@ from inspector.web.present import View, date_or_time, date_time, time_zone
 from inspector.web.records import Found, Row, Unreadable
 from inspector.web.review import part_labels
 from inspector.web.site import Site
+from inspector.web.who import Who, who_of
 from inspector.web.words import has_word, reason_words, word
 from plc.registers import Reason
 
@@ -77,11 +78,12 @@ async def part(request: Request, no: Number) -> Response:
         older, newer = await site.records.neighbours(no)
     except Unreadable as exc:
         raise HTTPException(503) from exc
-    view, said = detail_view(row, trace, site.limits_of(row)), await part_labels(site.desk, row)
+    who = await who_of(site.office)
+    view, said = detail_view(row, trace, site.limits_of(row), who), await part_labels(site.desk, row, who)
     view["facts"] += await _present(site, row["opened_utc_ms"])
     return site.page(
         "part.html", here="history", p=view, shot=await _shot(site, row), older=older, newer=newer, said=said,
-        hold=await _hold(site, row["lot"]), hold_link=link("/storage", {"lot": row["lot"]}),
+        hold=await _hold(site, row["lot"], who), hold_link=link("/storage", {"lot": row["lot"]}),
     )  # fmt: skip
 
 
@@ -97,7 +99,7 @@ async def _present(site: Site, utc_ms: int) -> list[View]:
     return [{"name": word("part.present"), "value": "; ".join(told) or word("part.present.none"), "link": ""}]
 
 
-async def _hold(site: Site, lot: str) -> str:
+async def _hold(site: Site, lot: str, who: Who) -> str:
     """Who put the part's lot on hold, when and why; "": it is not, or that cannot be read."""
     try:
         found = await site.records.hold_of(lot)
@@ -105,7 +107,7 @@ async def _hold(site: Site, lot: str) -> str:
         return ""
     if found is None:
         return ""
-    return word("part.hold", time=date_time(found.utc_ms), actor=found.actor, reason=found.reason)
+    return word("part.hold", time=date_time(found.utc_ms), actor=who(found.actor), reason=found.reason)
 
 
 async def _row_views(site: Site, shown: Sequence[Row]) -> list[View]:

@@ -15,7 +15,7 @@ from inspector.office.throttle import address_key
 from inspector.store.names import heat_beside
 from inspector.web import media
 from inspector.web.access import address_of, may_still, visitor
-from inspector.web.alarm_views import alarms_view
+from inspector.web.alarm_views import alarms_for
 from inspector.web.feed import FeedFull, UnknownStation
 from inspector.web.filters import link
 from inspector.web.guard import is_loopback
@@ -58,10 +58,11 @@ async def line(request: Request) -> Response:
     parts, last_fail = strip.parts, strip.last_fail
     in_sight = [*parts[:IN_SIGHT], *([last_fail] if last_fail else [])]
     shots = {part["no"]: site.thumbs.address_of(part["no"]) for part in in_sight if visitor().sees}
+    listed = await alarms_for(site.office, site.feed.status, asked)
     answer = site.page(
         "line.html", here="line", station=asked, stations=site.feed.stations if several else [],
         events=link("/events", {STATION: asked}), parts=parts, last_fail=last_fail, shots=shots,
-        listed=alarms_view(site.feed.status, asked), list_link=link("/alarms/list", {STATION: asked}), problem="",
+        listed=listed, list_link=link("/alarms/list", {STATION: asked}), problem="",
     )  # fmt: skip
     if several:
         answer.set_cookie(STATION, asked, max_age=KEPT_S, httponly=True, samesite="lax")

@@ -25,6 +25,7 @@ from inspector.web.pages import site_of
 from inspector.web.present import View
 from inspector.web.records import Row, Unreadable
 from inspector.web.site import Site
+from inspector.web.who import Who
 from inspector.web.words import class_called, class_name, word
 
 T = TypeVar("T")
@@ -223,7 +224,7 @@ async def _viewed(site: Site, view: Callable[[], T]) -> T:
     return await site.pictures.call(copy_context().run, view)
 
 
-async def part_labels(desk: Desk | None, row: Row) -> Mapping[str, Any] | None:
+async def part_labels(desk: Desk | None, row: Row, who: Who) -> Mapping[str, Any] | None:
     """What people said about a part, for `_labels.html`; None: no labels are kept, or they cannot be read now."""
     if desk is None:
         return None
@@ -233,7 +234,7 @@ async def part_labels(desk: Desk | None, row: Row) -> Mapping[str, Any] | None:
     except StoreError:
         return None
     settled = settle(labels, desk.two_people) if labels else Settled(State.OPEN)
-    return views.history_view(labels, truths, settled)
+    return views.history_view(labels, truths, settled, who)
 
 
 def review_words() -> str:

@@ -12,6 +12,7 @@ from inspector.office.desk import Figures, Said
 from inspector.office.settling import GOOD, UNSURE, Label, Settled, Truth
 from inspector.store.review_queue import Row
 from inspector.web.present import UNKNOWN, View, date_time, explain, percent, sign_of
+from inspector.web.who import NAMED, Who
 from inspector.web.words import class_name, has_word, word
 
 
@@ -92,38 +93,40 @@ def label_text(label: str) -> str:
     return word(f"review.label.{label}") if label in (GOOD, UNSURE) else class_name(label)
 
 
-def history_view(labels: Sequence[Label], truths: Sequence[Truth], settled: Settled) -> Mapping[str, Any]:
+def history_view(
+    labels: Sequence[Label], truths: Sequence[Truth], settled: Settled, who: Who
+) -> Mapping[str, Any]:  # fmt: skip
     """What people said about one part, for the part page (templates/_labels.html). Oldest first."""
     return {
         "state": word(f"review.state.{settled.state}") if labels else "",
         "labels": [
             {
                 "time": date_time(label.utc_ms),
-                "person": label.said.person,
+                "person": who(label.said.person),
                 "label": label_text(label.said.label),
                 "note": label.said.note,
                 "queue": word(f"review.queue.{label.said.queue}"),
-                "undone": word("review.undone", person=label.undone_by) if label.undone_by else "",
+                "undone": word("review.undone", person=who(label.undone_by)) if label.undone_by else "",
                 "box": word("review.box.at", **_sides(label)) if label.said.box else "",
             }
             for label in labels
         ],
-        "truths": truths_view(truths),
+        "truths": truths_view(truths, who=who),
     }
 
 
-def truths_view(truths: Sequence[Truth], unknown: Collection[str] = ()) -> list[View]:
+def truths_view(truths: Sequence[Truth], unknown: Collection[str] = (), who: Who = NAMED) -> list[View]:
     """What was told of serials. unknown: those of which no part is on record."""
     return [
         {
             "n": truth.n,
             "time": date_time(truth.utc_ms),
-            "person": truth.said.person,
+            "person": who(truth.said.person),
             "serial": truth.said.serial,
             "source": word(f"review.source.{truth.said.source}"),
             "verdict": word("review.truth.good" if truth.said.good else "review.truth.bad"),
             "note": truth.said.note,
-            "undone": word("review.undone", person=truth.undone_by) if truth.undone_by else "",
+            "undone": word("review.undone", person=who(truth.undone_by)) if truth.undone_by else "",
             "unknown": word("review.truth.nopart") if truth.said.serial in unknown else "",
         }
         for truth in truths

@@ -65,9 +65,13 @@ def _piece(text: str) -> str:
 
 
 def actor_in_words(actor: str) -> str:
-    """A person's name; of what acts by itself its word: no person may be called so (office/people.py, RESERVED)."""
-    key = f"audit.by.{actor}"
-    return word(key) if has_word(key) else actor
+    """A person's name; of what acts by itself its word."""
+    return word(f"audit.by.{actor}") if acts_by_itself(actor) else actor
+
+
+def acts_by_itself(actor: str) -> bool:
+    """True for what is no person: none may be called so (office/people.py, RESERVED)."""
+    return has_word(f"audit.by.{actor}")
 
 
 def zone_in_words(zone: str) -> str:
