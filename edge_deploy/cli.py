@@ -246,7 +246,9 @@ def approve(
     """
     with clear_errors():
         from edge_deploy.pack import approve as sign
+        from edge_deploy.pack import require_there
 
+        require_there(bundle, key)
         key_id = sign(bundle, key, typer.prompt("passphrase", hide_input=True) if with_passphrase else None)
         typer.echo(f"{bundle} is approved with key {key_id}; any box that trusts this key takes it")
 

@@ -29,6 +29,7 @@ from inspector.bundle.tar import BLOCK, RECORD, header_of
 from inspector.core.errors import BundleError
 from inspector.core.manifest import BundleFile, Manifest
 
+MAKES_ONE = "inspector-deploy keygen"
 _MANIFEST: TypeAdapter[Manifest] = TypeAdapter(Manifest)
 
 
@@ -61,13 +62,32 @@ def keygen(directory: Path, passphrase: str | None = None) -> tuple[Path, Path]:
 
 def approve(bundle: Path, private_key: Path, passphrase: str | None = None) -> str:
     """Sign `bundle` in place with the key's id in its manifest; returns the id. Raises DeployError."""
+    return sign(bundle, private_key_of(private_key, passphrase))
+
+
+def require_there(bundle: Path, private_key: Path) -> None:
+    """Before anybody is asked for a passphrase. Raises DeployError."""
+    if not bundle.is_file():
+        raise DeployError(f"there is no bundle {bundle}: inspector-deploy build writes one")
+    if not private_key.is_file():
+        raise DeployError(f"there is no key {private_key}: name approve.key, which {MAKES_ONE} makes")
+
+
+def private_key_of(file: Path, passphrase: str | None) -> Ed25519PrivateKey:
+    """Raises DeployError: it cannot be used, and why."""
     try:
-        key = load_pem_private_key(private_key.read_bytes(), passphrase.encode() if passphrase else None)
-    except (OSError, ValueError, TypeError) as exc:
-        raise DeployError(f"{private_key} cannot be used: {exc}") from exc
+        key = load_pem_private_key(file.read_bytes(), passphrase.encode() if passphrase else None)
+    except OSError as exc:
+        raise DeployError(f"{file} cannot be read: {exc.strerror}; name approve.key, which {MAKES_ONE} makes") from exc
+    except TypeError as exc:  # with a passphrase that it has not, or without the one that it has
+        how = "has no passphrase: leave --with-passphrase out" if passphrase else "has one: add --with-passphrase"
+        raise DeployError(f"{file} {how}") from exc
+    except ValueError as exc:
+        what = "no private key, or the passphrase is another" if passphrase else "no private key"
+        raise DeployError(f"{file} is {what}; name approve.key, which {MAKES_ONE} makes") from exc
     if not isinstance(key, Ed25519PrivateKey):
-        raise DeployError(f"{private_key} is no Ed25519 key; make one with: inspector-deploy keygen DIR")
-    return sign(bundle, key)
+        raise DeployError(f"{file} is no Ed25519 key; {MAKES_ONE} makes one")
+    return key
 
 
 def sign(bundle: Path, key: Ed25519PrivateKey) -> str:

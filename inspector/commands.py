@@ -23,7 +23,7 @@ from inspector.core.errors import InspectorError
 from inspector.core.manifest import Manifest
 from inspector.core.types import Frame, Image, Trigger
 from inspector.frames import Box, zone_figures
-from inspector.pictures import PictureError, read_picture
+from inspector.pictures import FORMATS, PictureError, read_picture
 from inspector.sections import RecipeConfig
 from inspector.serve.declined import Declined
 from inspector.serve.judge import Judge
@@ -103,13 +103,19 @@ async def _grab(cfg: AppConfig, part_id: int) -> Frame:
 def predict(
     files: Sequence[Path], bundle: Path, keys: Sequence[TrustedKey], threads: int, as_json: bool, console: Console
 ) -> bool:
-    """What the bundle says of each picture. False: one of them could not be judged. Raises BundleError, ModelError."""
+    """What the bundle says of each picture. False: one of them could not be judged.
+
+    Raises PictureError, before any work: not one of them is there; BundleError, ModelError.
+    """
+    if not any(file.is_file() for file in files):
+        raise PictureError(f"there is no picture {files[0]}: name files ({FORMATS}), or a pattern that finds some")
     with console.status("verifying and loading the bundle"):
         rows, manifest = asyncio.run(_predict(files, bundle, keys, threads))
     if as_json:
         console.print_json(json.dumps(rows))
     else:
-        console.print(_table([row for row in rows if "error" not in row], manifest))
+        if judged := [row for row in rows if "error" not in row]:
+            console.print(_table(judged, manifest))
         for row in rows:
             if "error" in row:
                 console.print(escape(f"not judged: {row['error']}"), style="bold red", soft_wrap=True)

@@ -77,8 +77,13 @@ def _read_pem(text: str, path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             key = load_pem_public_key(file.read(MAX_PEM))
+    except FileNotFoundError as exc:
+        raise ConfigError(
+            f"trusted key {text}: no 64 hex digits, and no such file: name the approve.pub of inspector-deploy"
+        ) from exc
     except (OSError, ValueError) as exc:
-        raise ConfigError(f"trusted key {text}: neither 64 hex digits nor a readable PEM public key: {exc}") from exc
+        why = exc.strerror if isinstance(exc, OSError) else "name approve.pub, not approve.key"
+        raise ConfigError(f"trusted key {text}: neither 64 hex digits nor a readable PEM public key: {why}") from exc
     if not isinstance(key, Ed25519PublicKey):
         raise ConfigError(f"trusted key {text}: not an Ed25519 key")
     return key.public_bytes(Encoding.Raw, PublicFormat.Raw)

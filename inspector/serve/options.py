@@ -18,13 +18,16 @@ DEMO_STATION = DEMO_BUNDLE.with_name("demo.toml")
 def bundle_and_keys(bundle: str, keys: Sequence[str]) -> tuple[Path, tuple[TrustedKey, ...]]:
     """The bundle's path, and who may have approved it. The packaged demo bundle brings its own key, and only its own.
 
-    Raises ConfigError: no key, or one that cannot be used.
+    Raises ConfigError: no key or one that cannot be used, or no bundle.
     """
     if bundle == PACKAGED_DEMO:
         return DEMO_BUNDLE, load_keys(keys or _demo_keys())
     if not keys:
         raise ConfigError("--key is missing: whose approval counts? 64 hex digits, or the path of a public key's file")
-    return Path(bundle), load_keys(keys)
+    trusted = load_keys(keys)
+    if not Path(bundle).is_file():
+        raise ConfigError(f'there is no bundle {bundle}: --bundle takes the path of a .bundle, or "{PACKAGED_DEMO}"')
+    return Path(bundle), trusted
 
 
 def _demo_keys() -> list[str]:

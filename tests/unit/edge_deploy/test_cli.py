@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from edge_deploy.cli import app, share_of, target_of
 from edge_deploy.errors import DeployError
 from edge_deploy.options import BuildOptions
+from edge_deploy.pack import keygen
 from edge_deploy.parity import WHAT_TO_DO
 from edge_deploy.quantize import CALIBRATION_IMAGES
 
@@ -103,3 +104,33 @@ def test_a_bundle_that_was_not_built_yet_is_not_called_a_bad_one(tmp_path: Path)
 def test_a_key_pair_is_never_overwritten(tmp_path: Path) -> None:
     assert CliRunner().invoke(app, ["keygen", str(tmp_path)]).exit_code == 0
     assert "never overwritten" in CliRunner().invoke(app, ["keygen", str(tmp_path)]).output
+
+
+def approved(tmp_path: Path, *more: str, key: str = "approve.key", typed: str = "") -> str:
+    """What `approve` says of a bundle that is there, on one line."""
+    (tmp_path / "x.bundle").write_bytes(b"not looked into before the key")
+    command = ["approve", str(tmp_path / "x.bundle"), "--key", str(tmp_path / key), *more]
+    told = CliRunner().invoke(app, command, input=typed)
+    assert told.exit_code == 1 and "Errno" not in told.output and "Traceback" not in told.output
+    return " ".join(told.output.split())
+
+
+@pytest.mark.parametrize("more", [(), ("--with-passphrase",)])
+def test_a_key_that_is_not_there_is_named_before_anybody_types_a_passphrase(
+    tmp_path: Path, more: tuple[str, ...]
+) -> None:
+    told = approved(tmp_path, *more)
+    assert "there is no key" in told and "inspector-deploy keygen makes" in told and "passphrase" not in told
+
+
+def test_a_key_that_cannot_be_used_says_what_to_do(tmp_path: Path) -> None:
+    bare, sealed = tmp_path / "bare", tmp_path / "sealed"
+    keygen(bare)
+    keygen(sealed, "open sesame")
+    (tmp_path / "text.key").write_text("hello")
+    assert "add --with-passphrase" in approved(tmp_path, key="sealed/approve.key")
+    assert "leave --with-passphrase out" in approved(tmp_path, "--with-passphrase", key="bare/approve.key", typed="x\n")
+    wrong = approved(tmp_path, "--with-passphrase", key="sealed/approve.key", typed="open barley\n")
+    assert "the passphrase is another" in wrong
+    for other in ("text.key", "bare/approve.pub"):
+        assert "is no private key; name approve.key" in approved(tmp_path, key=other)

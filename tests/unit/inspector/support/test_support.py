@@ -15,6 +15,7 @@ import structlog
 
 from inspector.backup.crypt import new_key
 from inspector.backup.errors import BackupError
+from inspector.config import load_config
 from inspector.control import ControlServer
 from inspector.logs import log_json
 from inspector.office.certificate import ensure_own
@@ -177,3 +178,17 @@ def test_the_newest_lines_of_a_process_are_kept_and_no_more(
 def test_a_camera_s_address_keeps_its_password_however_it_is_written(address):
     told = scrub(f"cannot open {address} now")
     assert "ss-of-it" not in told and "192.0.2.9" in told and GONE in told
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("out.txt", "call it out.zip"), ("out", "call it out.zip"), ("none/out.zip", "there is no folder .*none")],
+)
+def test_a_name_that_cannot_be_a_support_bundle_is_refused_before_anything_is_gathered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, told: str
+) -> None:
+    monkeypatch.setattr("inspector.support.bundle.support_file", lambda *_: pytest.fail("it was gathered"))
+    cfg = load_config(Path(__file__).parents[4] / "configs" / "demo.toml")
+    with pytest.raises(BackupError, match=told):
+        write_support(cfg, tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
