@@ -39,6 +39,12 @@ WORDS = """() => {
     const seen = new MutationObserver(() => window.words.add(word.textContent));
     seen.observe(word, {childList: true, characterData: true, subtree: true});
 }"""
+BOTH = """() => {
+    const of = (id) => document.querySelector(id), word = of('#verdict-word');
+    window.both = [];
+    new MutationObserver(() => both.push([word.textContent, of('#stations [aria-current] .word').textContent]))
+        .observe(word, {childList: true, characterData: true, subtree: true});
+}"""
 STAIN = next(p for p in range(1, 2000) if kind_of(p) is Kind.STAIN)
 
 
@@ -107,6 +113,27 @@ async def test_a_fail_at_one_station_never_changes_the_word_of_the_other_which_s
             for seen in (left, right):
                 assert seen.errors == [] and seen.foreign == []
                 await seen.page.close()
+
+
+async def test_the_tab_of_a_screens_own_station_changes_with_its_big_word_and_not_after_it(
+    tmp_path: Path, open_page: Open
+) -> None:
+    fake, site = FakeDaemon(tmp_path), site_in(tmp_path)
+    fake.changes, fake.others = {"station": "left"}, {"right": {}}
+    fake.part(Kind.GOOD, station="right")
+    await fake.start()
+    async with page_process(site) as origin:
+        await until(lambda: site.feed.up)
+        seen = await open_page(origin, "/?station=right")
+        await shows(seen.page, "PASS", ["READY", "PASS"])
+        await seen.page.evaluate(BOTH)
+        for kind, word in ((Kind.SCRATCH, "FAIL"), (Kind.EMPTY, "FAULT"), (Kind.GOOD, "PASS")):
+            fake.part(kind, station="right")
+            await seen.page.wait_for_function("(w) => both.at(-1)?.[0] === w", arg=word)
+        assert await seen.page.evaluate("both") == [[word, word] for word in ("FAIL", "FAULT", "PASS")]
+        assert seen.errors == []
+        await seen.page.close()
+    await fake.stop()
 
 
 async def test_tabs_fit_every_screen_say_what_the_others_show_and_lead_there(

@@ -19,9 +19,10 @@ function show() {
   board.toggleAttribute("data-old", old);
   box.freshness(old ? { sign: now.freshness, ...words[now.freshness] } : null);
   if (now.status) standing(old);
-  if (old) verdict({ sign: now.freshness, ...words[now.freshness] }, null, words);
-  else if (!now.status.ready || !part) verdict(now.status, null, words);
-  else verdict(part, part, words);
+  const judged = !old && now.status.ready && part ? part : null;
+  const shown = judged ?? (old ? { sign: now.freshness, ...words[now.freshness] } : now.status);
+  verdict(shown, judged, words);
+  box.own(board.dataset.station, shown); // with the big word, not after it
 }
 
 function standing(old) { // what a silent daemon said of its parts and its mode may be true no more

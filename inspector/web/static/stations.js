@@ -5,6 +5,7 @@ const bar = document.getElementById("stations");
 let told = []; // of the last status
 let colon = "";
 let old = null; // what is shown of all while there is no news
+let mine = { station: "", shown: null }; // what the big word of this screen shows
 
 function link(name, here) {
   const made = el("a", { href: `/?station=${encodeURIComponent(name)}`, "data-station": name },
@@ -15,7 +16,7 @@ function link(name, here) {
 
 function show() {
   for (const one of told) {
-    const tab = bar.querySelector(`[data-station="${CSS.escape(one.station)}"]`), shown = old ?? one;
+    const tab = bar.querySelector(`[data-station="${CSS.escape(one.station)}"]`), shown = old ?? (one.station === mine.station ? mine.shown : one);
     tab.dataset.sign = shown.sign;
     tab.toggleAttribute("data-urgent", Boolean(shown.urgent));
     tab.title = `${one.station}${colon}${shown.word}, ${shown.text}`;
@@ -32,6 +33,11 @@ export function stations(tabs, here, words) { // drawn anew only where there are
   bar.hidden = names.length < 2;
   told = tabs;
   colon = words.colon;
+  show();
+}
+
+export function own(station, shown) {
+  mine = { station, shown };
   show();
 }
 
