@@ -38,6 +38,7 @@ from inspector.web.words import has_word, word
 
 log = structlog.get_logger(__name__)
 POINTS = 120  # of a small trend
+FAR = 4  # times the highest value: a limit beyond is told and not drawn
 LISTED = 30  # backups on the page
 FOLDER_S = 3.0  # a network folder that gives no answer in this time is called silent
 TAKEN_S = 70.0  # a backup that was asked for so long ago and has not begun: nobody takes it
@@ -139,10 +140,7 @@ def _figures(state: Path, asked: str, span: Span) -> View:
     except StoreError as exc:
         log.warning("the box's state cannot be read", error=str(exc))
         return {"lines": [], "as_of": UNKNOWN, "stale": False, "chosen": None, "unreadable": True}
-    plot = None if chosen is None else {
-        "key": chosen.measure.key, "span": span, "name": name_of(chosen.measure), "unit": unit_of(chosen.measure),
-        "points": plot_of(long) if long else "", "none": note_of(chosen.measure) or word("maintenance.novalues"),
-    }  # fmt: skip
+    plot = None if chosen is None else {"span": span, **trend_view(chosen.measure, long)}
     return {
         "lines": [line_view(r, small[r.measure.key]) for r in readings], "chosen": plot, "unreadable": False,
         "as_of": date_time(readings[0].utc_ms) if readings else UNKNOWN,
@@ -214,6 +212,31 @@ def spark_of(series: Sequence[tuple[int, float]], measure: Measure) -> View | No
 
     points = " ".join(f"{100 * n / (len(values) - 1):.1f},{height(v)}" for n, v in enumerate(values))
     return {"points": points, "limits": [height(x) for x in near]}
+
+
+def trend_view(measure: Measure, series: Sequence[tuple[int, float]]) -> View:
+    """One figure over time with its limits; those beyond the scale are told beside it."""
+    values = [value for _, value in series if math.isfinite(value)]
+    low, high = scale_of(values, [x for x in (measure.low, measure.high) if x is not None])
+    least = [] if measure.low is None else [(measure.low, word("measure.least", low=amount(measure.low, measure)))]
+    most = [] if measure.high is None else [(measure.high, word("measure.most", high=amount(measure.high, measure)))]
+    seen = [(limit, text) for limit, text in least + most if low <= limit <= high]
+    return {
+        "key": measure.key, "name": name_of(measure), "unit": unit_of(measure),
+        "points": plot_of(series) if series else "", "none": note_of(measure) or word("maintenance.novalues"),
+        "scale": json.dumps([low, high]), "limits": json.dumps(seen, ensure_ascii=False),
+        "drawn": word("maintenance.limit.drawn", limit=limit_of(measure)) if seen else "",
+        "beyond": [word("maintenance.limit.beyond", limit=text) for at, text in least + most if (at, text) not in seen],
+    }  # fmt: skip
+
+
+def scale_of(values: Sequence[float], limits: Sequence[float]) -> tuple[float, float]:
+    """From zero, or below it, to a little above: with each limit but one so far off that the curve would lie flat."""
+    most = max(map(abs, values), default=0.0)
+    near = [x for x in limits if not most or abs(x) <= FAR * most]
+    low, high = min([0.0, *values, *near]), max([0.0, *values, *near])
+    room = (high - low) / 10 or 1.0
+    return (low - room if low < 0 else 0.0, high + room)
 
 
 def plot_of(series: Sequence[tuple[int, float]]) -> str:

@@ -11,6 +11,32 @@ function stamp(s, dated) {
   return dated ? `${two(d.getUTCMonth() + 1)}-${two(d.getUTCDate())} ${clock}` : `${clock}:${two(d.getUTCSeconds())}`;
 }
 
+// Each limit as a dashed line with its words, over the grid and the curve.
+function limits(box, colour) {
+  const told = JSON.parse(box.dataset.limits ?? "[]");
+  return (u) => {
+    const { ctx } = u, { left, top, width } = u.bbox, dot = devicePixelRatio, high = 16 * dot, gap = 6 * dot;
+    ctx.save();
+    ctx.lineWidth = 1.5 * dot;
+    ctx.font = `${12 * dot}px ${getComputedStyle(box).fontFamily}`;
+    ctx.textBaseline = "middle";
+    for (const [value, text] of told) {
+      const y = Math.round(u.valToPos(value, "y", true)), middle = y - high < top ? y + high / 2 + dot : y - high / 2 - dot;
+      ctx.setLineDash([6 * dot, 4 * dot]);
+      ctx.strokeStyle = colour("--text");
+      ctx.beginPath();
+      ctx.moveTo(left, y);
+      ctx.lineTo(left + width, y);
+      ctx.stroke();
+      ctx.fillStyle = colour("--panel"); // the curve may be there
+      ctx.fillRect(left + gap - 2 * dot, middle - high / 2 + dot, ctx.measureText(text).width + 4 * dot, high - 2 * dot);
+      ctx.fillStyle = colour("--text");
+      ctx.fillText(text, left + gap, middle);
+    }
+    ctx.restore();
+  };
+}
+
 function draw(box) {
   const css = getComputedStyle(document.documentElement);
   const colour = (name) => css.getPropertyValue(name).trim();
@@ -19,7 +45,8 @@ function draw(box) {
     width: box.clientWidth,
     height: HEIGHT,
     cursor: { drag: { x: true, y: false } },
-    scales: { y: { range: (_, __, most) => [0, most * 1.1 || 1] } },
+    scales: { y: { range: box.dataset.scale ? JSON.parse(box.dataset.scale) : (_, __, most) => [0, most * 1.1 || 1] } },
+    hooks: { draw: [limits(box, colour)] },
     axes: [
       { ...axis, space: 90, values: (u, marks) => marks.map((s) => stamp(s, u.scales.x.max - u.scales.x.min > LONG_S)) },
       { ...axis, size: 56 },

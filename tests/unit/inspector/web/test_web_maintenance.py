@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import threading
@@ -23,7 +24,7 @@ from inspector.upkeep import gauges
 from inspector.upkeep.measures import ALARMS, Measure
 from inspector.upkeep.trends import FILE, TrendBook
 from inspector.web import maintenance
-from inspector.web.maintenance import limit_of, name_of, spark_of
+from inspector.web.maintenance import limit_of, name_of, scale_of, spark_of, trend_view
 from inspector.web.site import Site
 from inspector.web.words import LANGUAGES, has_word, speaking
 from tests.support.office import make_hashes_cheap
@@ -186,3 +187,29 @@ async def test_a_folder_of_backups_that_never_answers_costs_one_thread_however_m
     monkeypatch.setattr(maintenance, "FOLDER_S", LONG_S)
     assert site.listing is not None and site.listing.result(LONG_S) == []
     assert await maintenance._kept_backups(site) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "limits", "scale"),
+    [
+        ([41.0, 44.0], [70], (0, 77)), ([12.0, 6.0], [0.5], (0, 13.2)), ([0.0, 0.0], [10], (0, 11)),
+        ([1.0, 0.0], [10], (0, 1.1)), ([50.0], [25, 75], (0, 82.5)), ([-300.0, 200.0], [1000], (-430, 1130)),
+        ([], [], (0, 1)), ([95.0], [90], (0, 104.5)),
+    ],
+)  # fmt: skip
+def test_the_scale_of_a_trend_has_its_limits_in_it_but_for_those_that_would_flatten_the_curve(
+    values: list[float], limits: list[float], scale: tuple[float, float]
+) -> None:
+    assert scale_of(values, limits) == pytest.approx(scale)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_trend_tells_its_limits_to_the_chart_and_in_words_and_one_beyond_it_in_words(language: str) -> None:
+    with speaking(language):
+        series = [(1_790_000_000_000, 48.0), (1_790_000_060_000, 50.0)]
+        light, hot = trend_view(LIGHT, series), trend_view(HOT, [(1_790_000_000_000, 3.0)])
+        drawn = json.loads(light["limits"])
+        assert [at for at, _ in drawn] == [25, 75] and all(str(int(at)) in text for at, text in drawn)
+        assert limit_of(LIGHT) in light["drawn"] and light["beyond"] == []
+        assert hot["drawn"] == "" and json.loads(hot["limits"]) == []
+        assert len(hot["beyond"]) == 1 and "90" in hot["beyond"][0]
