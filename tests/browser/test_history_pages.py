@@ -168,3 +168,34 @@ async def test_a_filter_and_older_parts_come_without_a_new_page_and_the_way_back
     await page.click(".filters button")
     await page.wait_for_selector("#found [role=alert]")
     assert await page.input_value("[name=serial]") == "SN-000500" and await page.evaluate("window.same")
+
+
+IN_SIGHT = """() => [...document.querySelectorAll('.parts tbody tr')].map(
+  (tr) => ['.first', '.second', '.outcome'].map((of) => {
+    const { left, right, top, width } = tr.querySelector(of).getBoundingClientRect();
+    return { top: Math.round(top), shown: width > 0 && left >= 0 && right <= innerWidth };
+}))"""
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+async def test_on_a_phone_time_part_and_result_of_each_part_stand_side_by_side_without_scrolling(
+    tmp_path: Path, open_page: Open, shots: Path, language: str
+) -> None:
+    told = {"lot": "L-2026-47-002", "serial": "SN-2026-000500", "ack_ms": 21.4}
+    kinds = (Kind.MISSING_HOLE, Kind.GOOD, None, Kind.STAIN, Kind.EMPTY)
+    bypassed = Entry(64_999, Kind.DENT, plc_verdict=4, **told)
+    await write_record(tmp_path, [*(Entry(64_000 + n, kind, **told) for n, kind in enumerate(kinds)), bypassed])
+    async with page_process(site_in(tmp_path)) as origin:
+        for dark in (False, True):
+            watched = await open_page(origin, "/history", PHONE, dark)
+            await watched.page.click(f"a.language[lang={language}] >> nth=0")
+            await watched.page.wait_for_selector(f"html[lang={language}] .parts")
+            wide, room = await watched.page.evaluate(WIDTHS)
+            rows = await watched.page.evaluate(IN_SIGHT)
+            assert wide <= room and len(rows) == 6 and all(cell["shown"] for row in rows for cell in row)
+            middles = [max(c["top"] for c in row) - min(c["top"] for c in row) for row in rows]
+            assert max(middles) < 12, "in one line"
+            await watched.page.screenshot(path=shots / f"history-phone-{language}-{dark}.png", full_page=True)
+            await fits(watched)
+        await watched.page.click(".parts tr >> nth=1")
+        await watched.page.wait_for_url("**/part/6")

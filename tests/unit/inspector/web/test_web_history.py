@@ -34,8 +34,8 @@ MIX = [
 
 def part_ids(answer: httpx.Response) -> list[int]:
     """The parts in the table, as it lists them."""
-    rows = re.findall(r'<tr>\s*<td class="num"><a href="/part/.*?</tr>', answer.text, re.S)
-    return [int(re.findall(r'<td class="num">(\d+)</td>', row)[0]) for row in rows]
+    rows = re.findall(r'<tr>\s*<td class="num" data-is="Record"><a href="/part/.*?</tr>', answer.text, re.S)
+    return [int(re.findall(r'<td class="num second" [^>]*>(\d+)</td>', row)[0]) for row in rows]
 
 
 async def test_the_history_lists_every_part_and_every_refused_trigger_newest_first(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ async def exported(browser: Browser) -> Export:
 
 def listed(answer: httpx.Response) -> int:
     """Rows of the history's table."""
-    return len(re.findall(r'<td class="num"><a href="/part/', answer.text))
+    return len(re.findall(r'<td class="num" data-is="Record"><a href="/part/', answer.text))
 
 
 async def test_history_review_timing_and_collect_show_the_numbers_of_the_exported_rows(
