@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from inspector.web.present import View
-from inspector.web.rows import code_text
+from inspector.web.present import View, result_text
 from inspector.web.said import in_words
 from inspector.web.words import has_word, offline_words, word
 from plc.changes import Change, Edge, edges
@@ -130,7 +129,7 @@ def run_view(state: Message) -> View:
         "word": word(f"controls.run.{name}") if has_word(f"controls.run.{name}") else name, "why": why,
         "done": done, "parts": parts, "count": word("controls.run.count", done=done, parts=parts) if parts else "",
         "codes": [
-            {"code": code_text(int(code)) if code != "0" else word("controls.run.noresult"), "count": count}
+            {"code": result_text(int(code)) if code != "0" else word("controls.run.noresult"), "count": count}
             for code, count in sorted((state.get("codes") or {}).items())
         ],
         "figures": [] if not isinstance(summary, Mapping) else _figures(summary),

@@ -9,10 +9,10 @@ from typing import Any
 from inspector.core.checksum import checksum_of
 from inspector.core.types import DeliveryState
 from inspector.web.filters import link
-from inspector.web.present import View, date_time, explain, help_of, milliseconds, rounded
+from inspector.web.present import View, date_time, explain, help_of, milliseconds, result_text, rounded
 from inspector.web.reactions import ack_text, verdict_view
 from inspector.web.records import Row
-from inspector.web.rows import code_text, delivery_text, row_view
+from inspector.web.rows import delivery_text, row_view
 from inspector.web.said import in_words, zone_in_words
 from inspector.web.scores import score_views
 from inspector.web.stages import ends_of, sum_view, waterfall
@@ -85,12 +85,10 @@ def _told(told: Told, label: str | None) -> View:
 
 
 def _outcome(code: int | None, reason: int | None, label: str | None) -> str:
-    if code is None:
-        return word("verdict.none")
-    if code == Verdict.PASS:
-        return code_text(code)
+    if code is None or code == Verdict.PASS:
+        return result_text(code)
     why = explain(code, reason or 0, label).text
-    return word("verdict.why", verdict=code_text(code), why=why, number=reason)
+    return word("verdict.why", verdict=result_text(code, reason), why=why, number=reason)
 
 
 def _pairs(found: Iterable[tuple[str, object, str]]) -> list[Pair]:
@@ -120,7 +118,7 @@ def _like_this(row: Row, code: int | None, reason: int | None) -> list[Pair]:
         return []
     label = row["label"] or ""
     return _pairs([
-        (word("history.verdict"), code_text(code), link("/history", {"verdict": str(code)})),
+        (word("history.verdict"), result_text(code, reason), link("/history", {"verdict": str(code)})),
         (word("history.reason"), explain(code, reason or 0, row["label"]).text if code != Verdict.PASS else "",
          link("/history", {"reason": str(reason or 0)})),
         (word("history.label"), class_name(label), link("/history", {"label": label})),

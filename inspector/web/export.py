@@ -17,10 +17,9 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar
 
-from inspector.web.present import explain
+from inspector.web.present import explain, result_text
 from inspector.web.reactions import disagrees, verdict_text
 from inspector.web.records import Filters, Found, Records, Row, Unreadable
-from inspector.web.rows import code_text
 from inspector.web.words import word
 
 R = TypeVar("R")
@@ -93,12 +92,15 @@ def told_code(row: Row) -> int | None:
 
 def _why(row: Row) -> str | None:
     code = told_code(row)
-    reason = row["decided_reason"] if row["published_code"] is None else row["published_reason"]
-    return explain(code, reason or 0, row["label"]).text if code not in (None, 1) else None
+    return explain(code, _told_reason(row), row["label"]).text if code not in (None, 1) else None
+
+
+def _told_reason(row: Row) -> int:
+    return int((row["decided_reason"] if row["published_code"] is None else row["published_reason"]) or 0)
 
 
 def _result(row: Row) -> str | None:
-    return None if told_code(row) is None else code_text(told_code(row))
+    return None if told_code(row) is None else result_text(told_code(row), _told_reason(row))
 
 
 def _disagrees(row: Row) -> int | None:

@@ -19,7 +19,7 @@ from inspector.web.detail import detail_view
 from inspector.web.export import older_than
 from inspector.web.filters import COMMON, BadFilter, filters_of, form_of, link, number, stations_to_ask
 from inspector.web.pages import Number, site_of
-from inspector.web.present import View, date_or_time, date_time, time_zone
+from inspector.web.present import View, date_or_time, date_time, result_text, time_zone
 from inspector.web.records import Found, Row, Unreadable
 from inspector.web.review import part_labels
 from inspector.web.site import Site
@@ -57,7 +57,7 @@ async def history(request: Request) -> Response:
         "history.html", status, here="history", pieces={"found": "_found.html"}, rows=await _row_views(site, shown),
         form=form, stations=stations,
         more_open=any(key not in at_hand for key in form), zone=time_zone(), problem=problem, problem_hint=hint,
-        left_out=", ".join(left_out), verdicts=[(str(n), word(f"verdict.{n}")) for n in range(1, 7)],
+        left_out=", ".join(left_out), verdicts=[(str(n), result_text(n)) for n in range(1, 7)],
         reasons=[(str(int(r)), reason_words(r, "…").text) for r in Reason],
         csv=link("/history.csv", form), xlsx=link("/history.xlsx", form),
         paged=before is not None, newest=link("/history", form),

@@ -43,6 +43,19 @@ def sign_of(code: int, reason: int, mode: str = "") -> str:
     return SIGNS.get(code, "fault")
 
 
+def result_word(code: int, reason: int = 0, mode: str = "") -> str:
+    """The one word of a RESULT_CODE, wherever a result is shown: of the contract, section 5."""
+    return word(f"sign.{sign_of(code, reason, mode)}")
+
+
+def result_text(code: int | None, reason: int | None = 0) -> str:
+    """The word, and which kind of it where RESULT_CODE tells more: 2 and 3 are both FAIL. None: no result yet."""
+    if code is None:
+        return word("verdict.none")
+    said, key = result_word(code, reason or 0), f"verdict.{code}"
+    return word(key, word=said) if has_word(key) else said
+
+
 def explain(code: int, reason: int, label: str | None) -> Explained:
     """Why the part came out so, in plain words."""
     if code == TEST_AS_EXPECTED:
@@ -65,7 +78,7 @@ def part_view(part: Message, mode: str = "") -> View:
     return {
         "no": int(part["no"]),
         "sign": sign,
-        "word": word(f"sign.{sign}"),
+        "word": result_word(code, reason, mode),
         "text": word("refused.why", why=why.text) if part.get("refused") else why.text,
         "hint": _measured(part) or why.hint,
         "urgent": code == TEST_NOT_AS_EXPECTED,  # the station let a known-bad part through
@@ -104,6 +117,14 @@ def status_view(status: Message) -> View:
         "states": [state_view(name, (status.get("parts") or {}).get(name)) for name in PARTS],
         "facts": facts(status),
     }
+
+
+def mode_text(mode: str, *, ready: bool) -> str:
+    """What the station does; while it is not ready, that it does not, and where it says what to do."""
+    if ready:
+        return word(f"mode.{mode}") if has_word(f"mode.{mode}") else mode
+    key = f"mode.{mode}.not"
+    return word(key if has_word(key) else "mode.other.not", word=word("sign.notready"))
 
 
 def standing_view(status: Message) -> View:

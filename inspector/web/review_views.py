@@ -11,9 +11,9 @@ from inspector.core.estimates import Estimate
 from inspector.office.desk import Figures, Said
 from inspector.office.settling import GOOD, UNSURE, Label, Settled, Truth
 from inspector.store.review_queue import Row
-from inspector.web.present import UNKNOWN, View, date_time, explain, percent, sign_of
+from inspector.web.present import UNKNOWN, View, date_time, explain, percent, result_word, sign_of
 from inspector.web.who import NAMED, Who
-from inspector.web.words import class_name, has_word, word
+from inspector.web.words import class_name, word
 
 
 def item_view(row: Row, archive: Path, blind: bool, stations: Sequence[str] = ()) -> View:
@@ -47,7 +47,7 @@ def verdict_view(row: Row) -> View:
     seen = class_name(row["label"] or "")
     return {
         "sign": sign,
-        "word": word(f"sign.{sign}") if has_word(f"sign.{sign}") else sign,
+        "word": result_word(code, reason),
         "text": explain(code, reason, row["label"]).text,
         "seen": word("review.seen", label=seen, share=percent(row["confidence"], digits=1)) if seen else "",
     }

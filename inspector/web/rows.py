@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inspector.web.present import View, date_time, explain, milliseconds, part_view, percent, sign_of
+from inspector.web.present import View, date_time, explain, milliseconds, part_view, percent, result_word, sign_of
 from inspector.web.reactions import disagrees, verdict_text
 from inspector.web.records import Row
 from inspector.web.words import class_name, has_word, word
@@ -34,7 +34,8 @@ def row_view(row: Row) -> View:
     if code is None:
         return {**shown, "sign": "waiting", "word": word("verdict.none"), "reason": word("history.open")}
     sign = sign_of(code, reason or 0)
-    return {**shown, "sign": sign, "word": code_text(code), "reason": explain(code, reason or 0, row["label"]).text}
+    said = result_word(code, reason or 0)
+    return {**shown, "sign": sign, "word": said, "reason": explain(code, reason or 0, row["label"]).text}
 
 
 def screen_part(row: Row) -> View:
@@ -45,11 +46,6 @@ def screen_part(row: Row) -> View:
         "reason": row["published_reason" if told else "decided_reason"] or 0, "refused": row["kind"] == "refused",
     }  # fmt: skip
     return {**part_view(part), "preview": None, "heat": None, "past": True, "image": bool(row["image"])}
-
-
-def code_text(code: int | None) -> str:
-    key = f"verdict.{code}"
-    return word(key) if code is not None and has_word(key) else word("verdict.none")
 
 
 def delivery_text(delivery: str | None) -> str:

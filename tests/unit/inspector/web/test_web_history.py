@@ -92,10 +92,10 @@ async def test_a_part_shows_what_was_decided_what_the_plc_was_told_and_its_pictu
         picture = await client.get("/picture/1")
         assert (await client.get("/picture/2")).status_code == 404
         assert (await client.get("/part/4")).status_code == 404
-    assert "Fail: Defect found: dent (10)" in dent.text and "turned_disc-3-9f2c41aa" in dent.text
+    assert "FAIL: Defect found: dent (10)" in dent.text and "turned_disc-3-9f2c41aa" in dent.text
     assert picture.headers["content-type"] == "image/png" and picture.content[:4] == b"\x89PNG"
     assert "The PLC was told less than what was decided" in late.text and "Not confirmed" in late.text
-    assert "Not inspected: Took too long (100)" in late.text
+    assert "FAULT (not inspected): Took too long (100)" in late.text
     assert "Refused trigger" in refused.text and "No model judged this part" in refused.text
     assert " style=" not in dent.text  # the policy would refuse it
 

@@ -149,7 +149,7 @@ async def test_all_that_the_plc_was_told_is_listed_in_order(record: Path) -> Non
     async with client_of(site_in(record)) as client:
         page = (await client.get("/part/1")).text
     told = re.findall(r"<b>([^<]+)</b> <span[^>]*>([^<]+)</span>(?:<br>|</li>)", page)
-    assert [text.rpartition(" ")[2] for text, _ in told] == ["Pass", "(100)", "(108)"]
+    assert [text.rpartition(" ")[2] for text, _ in told] == ["PASS", "(100)", "(108)"]
     assert [state for _, state in told] == ["Confirmed", "Not confirmed", "Confirmed"]
 
 

@@ -1,12 +1,29 @@
 from __future__ import annotations
 
 import re
+from itertools import product
+from typing import Any
 
 import pytest
 
 from inspector.web import words
 from inspector.web.control_views import GROUPS, group_view, value_text
-from inspector.web.present import counts_view, explain, part_view, percent, sign_of, state_view, status_view
+from inspector.web.detail import detail_view
+from inspector.web.export import cells, keys
+from inspector.web.present import (
+    counts_view,
+    explain,
+    part_view,
+    percent,
+    result_text,
+    sign_of,
+    state_view,
+    status_view,
+)
+from inspector.web.review_views import verdict_view as said_verdict
+from inspector.web.rows import row_view
+from inspector.web.traces import Told, Trace
+from inspector.web.words import LANGUAGES, speaking, word
 from plc.registers import CTRL, STAT, OfflineReason, Reason, Verdict
 from plc.values import CODES
 
@@ -85,6 +102,44 @@ def test_only_result_code_one_shows_the_pass_sign() -> None:
 def test_a_station_that_collects_is_no_fault() -> None:
     assert sign_of(4, Reason.COLLECTING, "collect") == "collect"
     assert sign_of(4, Reason.COLLECTING, "monitor") == "monitor"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_one_word_for_a_result_on_every_screen_and_it_is_that_of_the_contract(language: str) -> None:
+    """The contract, section 3: 1 PASS, 2 and 3 FAIL, 4 FAULT, 5 and 6 TEST; what else is told of it comes behind."""
+    signs = {1: "pass", 2: "fail", 3: "fail", 4: "fault", 5: "test", 6: "test"}
+    reasons = (Reason.NONE, Reason.CLASS, Reason.LOW_CONFIDENCE, Reason.NO_PART, Reason.COLLECTING)
+    with speaking(language):
+        for code, reason in product(signs, reasons):
+            wanted = word("sign.collect" if (code, reason) == (4, Reason.COLLECTING) else f"sign.{signs[code]}")
+            row = row_of(code, reason)
+            page = detail_view(row, Trace((Told(code, reason, 1, "confirmed"),)), None)
+            assert {part_view({**row, "code": code, "reason": reason})["word"], row_view(row)["word"], page["word"],
+                    said_verdict({**row, "code": code, "reason": reason})["word"]} == {wanted}  # fmt: skip
+            longer = [page["decided"], page["told"][0]["text"], dict(zip(keys(), cells(row), strict=True))["result"]]
+            assert all(str(text).startswith(wanted) for text in longer), longer
+        assert len({result_text(code) for code in signs}) == len(signs), "the filter tells all six apart"
+
+
+def row_of(code: int, reason: int) -> dict[str, Any]:
+    """A row of the record of which nothing else is known."""
+    text = ("station", "kind", "lot", "serial", "label", "bundle_id", "image", "stages")
+    scores = ("confidence", "novelty_score", "anomaly_score")
+    numbers = ("part_id", "trigger_id", "encoder", "recipe", "recipe_revision", "model_rev", "class_id", "boot")
+    return {
+        **dict.fromkeys(text, ""), **dict.fromkeys(numbers, 1), **dict.fromkeys(scores), "kind": "accepted", "no": 7,
+        "opened_utc_ms": 1, "published_utc_ms": 1, "elapsed_ms": 3.0, "delivery": "confirmed", "test_part": 0,
+        "decided_code": code, "decided_reason": reason, "published_code": code, "published_reason": reason,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_head_says_what_the_station_does_and_that_it_does_not_while_it_is_not_ready(language: str) -> None:
+    with speaking(language):
+        for mode in ("inspect", "monitor", "collect", "of-another-version"):
+            does, not_now = [status_view({"mode": mode, "ready": ready})["mode_text"] for ready in (True, False)]
+            assert word("sign.notready") in not_now and word("sign.notready") not in does
+            assert not_now != word("mode.other.not", word=word("sign.notready")) or mode == "of-another-version"
 
 
 def test_a_missed_challenge_part_is_urgent() -> None:
