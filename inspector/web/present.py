@@ -104,12 +104,11 @@ def _measured(part: Message) -> str:
 def status_view(status: Message) -> View:
     """One station: ready or why not, counts and parts."""
     mode = str(status.get("mode", ""))
-    named = word(f"mode.{mode}") if has_word(f"mode.{mode}") else mode
     return {
         "station": str(status.get("station", "")),
         "product": readable(str(status.get("product") or "")),
         "mode": mode,
-        "mode_text": named if status.get("ready") is True else word("mode.not_now", mode=named),
+        "mode_text": mode_text(mode, ready=status.get("ready") is True),
         **standing_view(status),
         "clock": clock_time(status.get("utc_ms")),
         "simulated": status.get("simulated") is not False,  # not known to be real: say so
@@ -139,6 +138,14 @@ def standing_view(status: Message) -> View:
         "text": word("waiting.text") if ready else why.text,
         "hint": word("waiting.hint") if ready else why.hint,
     }
+
+def mode_text(mode: str, *, ready: bool) -> str:
+    """What the station does; while it is not ready, that it does not, and where it says what to do."""
+    if ready:
+        return word(f"mode.{mode}") if has_word(f"mode.{mode}") else mode
+    key = f"mode.{mode}.not"
+    return word(key if has_word(key) else "mode.other.not", word=word("sign.notready"))
+
 
 
 def tab_view(status: Message, newest: View | None) -> View:

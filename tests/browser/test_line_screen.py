@@ -219,7 +219,8 @@ async def test_not_ready_says_why_and_the_alarm_says_what_to_do(
     assert (await panel(seen.page, "NOT READY"))["text"] == "Camera does not answer"
     for told in ("does not work: link lost within 2 s", "every part that comes now is a reject", "cable and power"):
         await found(seen.page, "text => document.querySelector('#alarms').innerText.includes(text)", told)
-    assert (await claims(seen.page, "NOT READY"))[0] == "Not now: Inspecting", "no part is judged"
+    said = "No part is inspected now: see NOT READY below"
+    assert (await claims(seen.page, "NOT READY"))[0] == said, "and why, and what to do"
     await seen.page.screenshot(path=shots / "line-not-ready.png")
     daemon.changes = {}
     await shows(seen.page, "PASS")
