@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from tests.support.boxes import (
 )
 
 pytestmark = pytest.mark.system
+SWAPPED = "does not echo our heartbeat"
 
 
 def rows(folder: Path) -> list[tuple[str, int, int, int, str]]:
@@ -97,17 +99,29 @@ async def test_two_stations_in_one_daemon_judge_change_over_and_fail_each_by_its
 async def test_two_stations_whose_results_are_swapped_both_refuse(tmp_path):
     """faults.md, row 64: no station ever shows READY to the PLC of the other, and no part passes."""
     async with two_stations(tmp_path, [station(1, stat_of=2), station(2, stat_of=1)]) as (one, two):
+        socket = tmp_path / "run" / "control.sock"
+        async with asyncio.timeout(START_S):
+            while sum(SWAPPED in cause for cause in await alarms(socket)) < 2:
+                await asyncio.gather(one.idle_for(0.05), two.idle_for(0.05))
         for plc in (one, two):
             plc.cfg.ready_timeout_s = 3
         results = await asyncio.gather(play(one, GOOD[:2]), play(two, GOOD[:2]))
         assert [[r.verdict for r in of] for of in results] == [["reject"] * 2] * 2
         for result, plc in zip(results, (one, two), strict=True):
             assert all(r.code != 1 for r in result) and plc.stat()["STAT_SIGNATURE"] != 0xA100 + plc.cfg.number
-        async with connect_control(tmp_path / "run" / "control.sock", "test") as control:
+        async with connect_control(socket, "test") as control:
             status = await control.status()
         assert [s["ready"] for s in status["stations"]] == [False, False]
-        alarms = [a["cause"] for a in status["alarms"]]
-        assert sum("does not echo our heartbeat" in cause for cause in alarms) == 2, alarms
+        causes = await alarms(socket)
+        assert sum(SWAPPED in cause for cause in causes) == 2, causes
+
+
+async def alarms(socket: Path) -> list[str]:
+    """What the page is told; nothing before the daemon listens."""
+    with contextlib.suppress(OSError):
+        async with connect_control(socket, "test") as control:
+            return [alarm["cause"] for alarm in (await control.status())["alarms"]]
+    return []
 
 
 async def test_a_plc_that_finds_the_box_by_itself_gets_its_verdicts(tmp_path, free_port):
