@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import stat
@@ -29,10 +30,10 @@ def tmp_path() -> Iterator[Path]:
 
 
 @pytest.fixture
-async def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BoxOnDisk:
+def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BoxOnDisk:
     """Daemon and page have users of their own, and some files are of others."""
     make_hashes_cheap(monkeypatch)
-    box = await lived_in(tmp_path / "box", tmp_path / "stick", parts=3)
+    box = asyncio.run(lived_in(tmp_path / "box", tmp_path / "stick", parts=3))
     for folder, user in ((box.state, "daemon"), (box.office, "nobody")):
         for path in (folder, *folder.rglob("*")):
             shutil.chown(path, user, "daemon")
