@@ -12,7 +12,7 @@ async def plc_command(*arguments: str) -> tuple[int, str, str]:
         sys.executable, "-m", "plc.cli", *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(240):
             out, err = await process.communicate()
     finally:
         if process.returncode is None:

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import signal
 import subprocess
 import sys
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import pytest
 
@@ -18,10 +24,11 @@ from plc.sim import SimConfig, SimPlc
 from plc.sim_client import SimClientPlc
 from plc.target import parse_target
 from tests.support.judging import judged
-from tests.support.links import judging, place
+from tests.support.links import LONG_S, judging, place
 from tests.support.plc_command import plc_command
 
 pytestmark = pytest.mark.system
+LONG = SimConfig(ack_timeout_s=20, result_timeout_s=30, heartbeat_timeout_s=20, ready_timeout_s=60)
 MONITOR = (sys.executable, "-m", "plc.cli", "monitor")
 
 
@@ -34,15 +41,52 @@ async def scanning(sim: SimPlc, part_id: int = 2) -> None:
         await sim.play([part_id], 0.1)
 
 
+def names_of(told: list[dict[str, Any]], kind: Any = set) -> Any:
+    """Of the edges that were told so far."""
+    return kind(edge["name"] for edge in told[1:])
+
+
+async def scanned_until(sim: SimPlc, true: Callable[[], bool]) -> None:
+    """The PLC's program goes on meanwhile."""
+    async with asyncio.timeout(LONG_S):
+        while not true():
+            await sim.idle_for(0.02)
+
+
+@contextlib.asynccontextmanager
+async def told_by_monitor(told: list[dict[str, Any]], *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A monitor that goes on; its lines come to `told`. It ends as by Ctrl-C."""
+    process = await asyncio.create_subprocess_exec(
+        *MONITOR, *arguments, stdout=asyncio.subprocess.PIPE, limit=2**20,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
+    )  # fmt: skip
+    out = process.stdout
+    assert out is not None
+
+    async def hear() -> None:
+        async for line in out:
+            told.append(json.loads(line))
+
+    hearing = asyncio.create_task(hear(), name="monitor's lines")
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGINT)
+        await process.wait()
+        await hearing
+    assert process.returncode == 0
+
+
 async def test_once_as_json_holds_both_images_by_name_and_only_ever_read():
-    async with judged(SimPlc(SimConfig(lot="L1"))) as (sim, appliance):
-        assert await sim.wait_ready(5)
+    async with judged(SimPlc(replace(LONG, lot="L1"))) as (sim, appliance):
+        assert await sim.wait_ready(LONG_S)
         await sim.play([2])
         await appliance.link.stop()  # from now on nobody but the monitor asks
         sim.server.requests, sim.server.writes, functions = 0, 0, []
         answer = sim.server.answer
         sim.server.answer = lambda body: (functions.append(body[0]), answer(body))[1]  # type: ignore[method-assign]
-        beating = asyncio.create_task(sim.idle_for(60))
+        beating = asyncio.create_task(sim.idle_for(600))
         code, out, _ = await monitor(f"127.0.0.1:{sim.port}", "--once", "--json")
         beating.cancel()
         await asyncio.gather(beating, return_exceptions=True)
@@ -59,7 +103,7 @@ async def test_once_as_json_holds_both_images_by_name_and_only_ever_read():
 
 async def test_the_screen_printed_once_names_what_is_there():
     async with judged() as (sim, _):
-        assert await sim.wait_ready(5)
+        assert await sim.wait_ready(LONG_S)
         playing = asyncio.create_task(scanning(sim))
         code, out, _ = await monitor(f"127.0.0.1:{sim.port}", "--once")
         playing.cancel()
@@ -70,17 +114,20 @@ async def test_the_screen_printed_once_names_what_is_there():
 
 
 async def test_edges_are_told_one_a_line_as_json_with_the_images_first():
-    async with judged() as (sim, _):
-        assert await sim.wait_ready(5)
-        playing = asyncio.create_task(scanning(sim))
-        code, out, _ = await monitor(f"127.0.0.1:{sim.port}", "--json", "--seconds", "1.5", "--interval-ms", "2")
-        playing.cancel()
-        await asyncio.gather(playing, return_exceptions=True)
-    first, *edges = [json.loads(line) for line in out.splitlines()]
-    assert code == 0 and first["kind"] == "images"
-    names = [edge["name"] for edge in edges]
-    for name in ("LINK", "TRIGGER_ID", "STATUS.TRIGGER_ACK", "RES_SEQ", "PLC_VERDICT_ID", "CONTROL.RESULTS_ACK"):
-        assert name in names, name
+    """Each part waits until the record of the one before was told: one that is held up misses none."""
+    wanted = {"LINK", "TRIGGER_ID", "STATUS.TRIGGER_ACK", "RES_SEQ", "PLC_VERDICT_ID", "CONTROL.RESULTS_ACK"}
+    told: list[dict[str, Any]] = []
+    async with judged(SimPlc(replace(LONG, scan_s=0.05))) as (sim, _):  # so long stands each bit of the handshake
+        assert await sim.wait_ready(LONG_S)
+        async with told_by_monitor(told, f"127.0.0.1:{sim.port}", "--json", "--interval-ms", "2") as process:
+            await scanned_until(sim, lambda: "LINK" in names_of(told))
+            while not wanted <= names_of(told) or names_of(told, list).count("RES_SEQ") < 5:
+                before = names_of(told, list).count("RES_SEQ")
+                await sim.play([2], 0.1)
+                await scanned_until(sim, lambda before=before: names_of(told, list).count("RES_SEQ") > before)
+            assert process.returncode is None, "it goes on until it is ended"
+    first, *edges = told
+    assert first["kind"] == "images"
     records = [edge["after"] for edge in edges if edge["name"] == "RES_SEQ"]
     assert records == list(range(records[0], records[0] + len(records))), "one after another, none twice"
     assert [edge["at"] for edge in edges] == sorted(edge["at"] for edge in edges)
@@ -124,12 +171,13 @@ async def test_an_appliance_that_serves_is_called_one_and_blocks_may_lie_anywher
 
 
 async def test_the_server_direction_is_watched_beside_the_plc_and_never_in_its_way():
-    link = ServerLink(ServerConfig(port=0), [place()])
+    patient = {"deadline_s": 20.0, "max_trigger_age_s": 20.0, "heartbeat_timeout_s": 20.0}
+    link = ServerLink(ServerConfig(port=0, comm_timeout_s=20), [place(**patient)])
     async with judging(link):
         await link.listening.wait()
-        plc = SimClientPlc(SimConfig(ack_timeout_s=2, result_timeout_s=2, heartbeat_timeout_s=2))
+        plc = SimClientPlc(LONG)
         await plc.start(port=link.server.port)
-        assert await plc.wait_ready(5)
+        assert await plc.wait_ready(LONG_S)
         watching = asyncio.create_task(monitor(f"127.0.0.1:{link.server.port}", "--once", "--json"))
         await plc.play([100, 101], 0.1)
         while not watching.done():  # its start takes seconds where others use the cores
@@ -152,8 +200,7 @@ async def test_it_connects_again_by_itself_and_says_when_the_link_was_gone():
     try:
         await until(lambda: watch.connected)
         await sim.server.drop_connections()
-        await until(lambda: not watch.connected)
-        assert watch.view().trouble.startswith("NOT CONNECTED: these are the last values, read at ")
+        await until(lambda: watch.view().trouble.startswith("NOT CONNECTED: these are the last values, read at "))
         await sim.play([])
         await until(lambda: watch.connected)
     finally:
