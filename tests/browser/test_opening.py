@@ -14,7 +14,7 @@ from tests.support.page import page_process, site_in, until
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
-PHONE = (390, 844)
+PANEL, PHONE = (1000, 800), (390, 844)
 HEIGHTS = "[...document.querySelectorAll('#strip .thumb')].map((one) => one.getBoundingClientRect().height)"
 LAST_IS_DRAWN = "document.querySelector('#strip li:last-child .cap').checkVisibility({contentVisibilityAuto: true})"
 INITIATORS = """performance.getEntriesByType('resource').filter((one) => /\\.(js|css)$/.test(one.name))
@@ -32,17 +32,19 @@ async def origin(daemon: FakeDaemon, tmp_path: Path) -> AsyncIterator[str]:
 async def test_a_browser_lays_out_the_results_near_the_window_and_leaves_the_same_room_for_the_others(
     open_page: Open, origin: str, daemon: FakeDaemon
 ) -> None:
-    for _ in range(6):
+    for _ in range(26):
         daemon.part()
-    seen = await open_page(origin, size=PHONE)
-    await seen.page.wait_for_function("() => document.querySelectorAll('#strip li').length === 20")
-    assert not await seen.page.evaluate(LAST_IS_DRAWN), "this window is too wide to show anything"
+    seen = await open_page(origin, size=PANEL)
+    await seen.page.wait_for_function("() => document.querySelectorAll('#strip li').length === 40")
+    assert not await seen.page.evaluate(LAST_IS_DRAWN)
     before = await seen.page.evaluate(HEIGHTS)
     assert max(before) - min(before) < 0.1, "the strip would jump as it is moved"
     await seen.page.evaluate("document.querySelector('#strip').scrollLeft = 1e6")
     await seen.page.wait_for_function(f"() => {LAST_IS_DRAWN}")
     assert await seen.page.evaluate(HEIGHTS) == pytest.approx(before, abs=0.1)
     assert seen.errors == []
+    phone = await open_page(origin, size=PHONE)
+    assert await phone.page.evaluate(LAST_IS_DRAWN), "the strip lies below the window: all of it would come a frame late"
 
 
 async def test_the_sheet_and_one_script_are_all_that_is_asked_for_before_the_first_script_is_there(
