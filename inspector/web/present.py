@@ -139,14 +139,6 @@ def standing_view(status: Message) -> View:
         "hint": word("waiting.hint") if ready else why.hint,
     }
 
-def mode_text(mode: str, *, ready: bool) -> str:
-    """What the station does; while it is not ready, that it does not, and where it says what to do."""
-    if ready:
-        return word(f"mode.{mode}") if has_word(f"mode.{mode}") else mode
-    key = f"mode.{mode}.not"
-    return word(key if has_word(key) else "mode.other.not", word=word("sign.notready"))
-
-
 
 def tab_view(status: Message, newest: View | None) -> View:
     """One station of several as the others' screens show it: the word that its own shows. newest: part of this life."""

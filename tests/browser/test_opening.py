@@ -44,7 +44,7 @@ async def test_a_browser_lays_out_the_results_near_the_window_and_leaves_the_sam
     assert await seen.page.evaluate(HEIGHTS) == pytest.approx(before, abs=0.1)
     assert seen.errors == []
     phone = await open_page(origin, size=PHONE)
-    assert await phone.page.evaluate(LAST_IS_DRAWN), "the strip lies below the window: all of it would come a frame late"
+    assert await phone.page.evaluate(LAST_IS_DRAWN), "the strip lies below the window: all would come a frame late"
 
 
 async def test_the_sheet_and_one_script_are_all_that_is_asked_for_before_the_first_script_is_there(
