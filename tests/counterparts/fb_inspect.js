@@ -2,7 +2,7 @@
 // Written from docs/registers.md and the contract's function block. In: the 44 words of STAT, once a scan.
 // Out: 1 the 20 words of CTRL, 2 a part that is decided, 3 all parts are played.
 // Times are in milliseconds. They are longer than a machine's would be: tests run on busy cores.
-const T_HB = 2000, T_ACK = 2000, T_RESULT = 5000, T_READY = 30000, BEAT = 50, LINGER = 1500;
+const T_HB = 10000, T_ACK = 10000, T_RESULT = 20000, T_READY = 60000, BEAT = 50, LINGER = 5000;
 const TRIGGER_ENABLE = 1, TRIGGER = 2, RESULTS_ACK = 8;
 const READY = 1, ACK = 2, VALID = 128, PASS = 256, FAIL = 512, ERROR = 1 << 14, ONLINE = 1 << 15;
 
