@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from inspector.core.errors import BundleError, ConfigError
 
 MAX_PEM = 4096  # bytes
+NOT_PUBLIC = "name approve.pub, not approve.key"
 # Points of small order, sign bit cleared (RFC 7748, section 6; libsodium's list): anyone can sign for such a "key", and
 # a row of zeros is just what a placeholder in a config looks like.
 _SMALL_ORDER = frozenset(
@@ -79,10 +80,10 @@ def _read_pem(text: str, path: Path) -> bytes:
             key = load_pem_public_key(file.read(MAX_PEM))
     except FileNotFoundError as exc:
         raise ConfigError(
-            f"trusted key {text}: no 64 hex digits, and no such file: name the approve.pub of inspector-deploy"
+            f"trusted key {text}: no 64 hex digits and no file: name the approve.pub of `inspector-deploy keygen`"
         ) from exc
     except (OSError, ValueError) as exc:
-        why = exc.strerror if isinstance(exc, OSError) else "name approve.pub, not approve.key"
+        why = exc.strerror if isinstance(exc, OSError) else NOT_PUBLIC
         raise ConfigError(f"trusted key {text}: neither 64 hex digits nor a readable PEM public key: {why}") from exc
     if not isinstance(key, Ed25519PublicKey):
         raise ConfigError(f"trusted key {text}: not an Ed25519 key")

@@ -112,6 +112,8 @@ class BoxText(Wording):
     RUN_ENDED = "the twin ended with {code}"
     # the box, its backups and its certificates
     BACKUP_UNREAD = "the folder of backups {folder} cannot be read: {why}"
+    SUPPORT_ENDING = "{file}: what is written is a .zip file: call it {name}"
+    SUPPORT_FOLDER = "{file}: there is no folder {folder}: make it, or name another"
     BACKUP_SILENT = "the folder of backups {folder} gives no answer"
     BACKUP_FAILED = "the last backup failed: {why}"
     BACKUP_NONE = "there is no backup in {folder}"

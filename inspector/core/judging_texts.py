@@ -61,7 +61,7 @@ class JudgingText(Wording):
     KEY_REVOKED = "the bundle is signed by key {key}, which is revoked: approve it anew"
     KEY_ID = "revoked key {key}: write its id, 16 hex digits (inspector-deploy inspect shows it)"
     KEY_PLACEHOLDER = "trusted key {key}: a placeholder, not a key; anyone could sign for it"
-    KEY_MISSING = "trusted key {key}: no 64 hex digits, and no such file: name the approve.pub of inspector-deploy"
+    KEY_MISSING = "trusted key {key}: no 64 hex digits and no file: name the approve.pub of `inspector-deploy keygen`"
     KEY_UNREADABLE = "trusted key {key}: neither 64 hex digits nor a readable PEM public key: {why}"
     KEY_OTHER_KIND = "trusted key {key}: not an Ed25519 key"
     MISSING_FILE = "{file} is in the manifest and not in the bundle"

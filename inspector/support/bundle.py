@@ -61,9 +61,9 @@ def sources_of(cfg: AppConfig) -> Sources:
 def write_support(cfg: AppConfig, out: Path) -> None:
     """Write the bundle to the new file `out`. Raises BackupError: no .zip, there already, or it cannot be written."""
     if out.suffix.lower() != ".zip":
-        raise BackupError(f"{out}: what is written is a .zip file; call it {out.with_suffix('.zip').name}")
+        raise BackupError(f"{out}: what is written is a .zip file: call it {out.with_suffix('.zip').name}")
     if not out.parent.is_dir():
-        raise BackupError(f"{out}: there is no folder {out.parent}; make it, or name another")
+        raise BackupError(f"{out}: there is no folder {out.parent}: make it, or name another")
     if out.exists():
         raise BackupError(f"{out} is there already; nothing is overwritten")
     made = support_file(sources_of(cfg), out.parent)

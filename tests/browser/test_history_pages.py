@@ -188,7 +188,7 @@ async def test_on_a_phone_time_part_and_result_of_each_part_stand_side_by_side_w
     async with page_process(site_in(tmp_path)) as origin:
         for dark in (False, True):
             watched = await open_page(origin, "/history", PHONE, dark)
-            await watched.page.click(f"a.language[lang={language}] >> nth=0")
+            await watched.page.goto(f"{origin}/language/{language}?to=/history")
             await watched.page.wait_for_selector(f"html[lang={language}] .parts")
             wide, room = await watched.page.evaluate(WIDTHS)
             rows = await watched.page.evaluate(IN_SIGHT)

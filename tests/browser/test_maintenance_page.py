@@ -23,7 +23,7 @@ NOTE_WHAT_IS_DRAWN = """
   const pen = CanvasRenderingContext2D.prototype, { fillText, moveTo, lineTo } = pen;
   let from = 0;
   pen.fillText = function (text, ...at) {
-    drawn.push({ text, ink: this.fillStyle });
+    drawn.push({ text, ink: this.fillStyle, align: this.textAlign });
     return fillText.call(this, text, ...at);
   };
   pen.moveTo = function (x, y) { from = x; return moveTo.call(this, x, y); };
@@ -94,7 +94,7 @@ async def _see_the_limit(page: Any) -> None:
         await page.emulate_media(color_scheme=scheme)
         wanted = {"words": "at least 0.50\N{NO-BREAK SPACE}GB", "ink": ink}
         await page.wait_for_function(
-            """w => drawn.some((d) => d.text === w.words && d.ink === w.ink)
+            """w => drawn.some((d) => d.text === w.words && d.ink === w.ink && d.align === 'left')
                 && drawn.some((d) => d.dashed > 500 && d.ink === w.ink)""",
             arg=wanted,
         )

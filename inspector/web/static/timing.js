@@ -20,6 +20,7 @@ function limits(box, colour) {
     ctx.lineWidth = 1.5 * dot;
     ctx.font = `${12 * dot}px ${getComputedStyle(box).fontFamily}`;
     ctx.textBaseline = "middle";
+    ctx.textAlign = "left"; // the axes leave it as theirs
     for (const [value, text] of told) {
       const y = Math.round(u.valToPos(value, "y", true)), middle = y - high < top ? y + high / 2 + dot : y - high / 2 - dot;
       ctx.setLineDash([6 * dot, 4 * dot]);

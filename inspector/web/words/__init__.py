@@ -73,7 +73,7 @@ def in_each(make: Callable[[], T]) -> dict[str, T]:
     return made
 
 
-def word(key: str, **values: object) -> str:
+def word(key: str, /, **values: object) -> str:
     """The text for `key`. Raises KeyError for a key that has none: a missing text is a bug."""
     text = _CATALOGS[_language.get()].get(key) or _CATALOGS[LANGUAGES[0]][key]
     return text.format(**values) if values else text

@@ -35,7 +35,7 @@ def test_a_key_that_is_not_there_is_named_without_a_number_of_the_system(tmp_pat
     with pytest.raises(ConfigError) as told:
         bundle_and_keys(bundle, [str(tmp_path / "approve.pub")])
     said = str(told.value)
-    assert "no such file: name the approve.pub of inspector-deploy" in said and "Errno" not in said
+    assert "no file: name the approve.pub of `inspector-deploy keygen`" in said and "Errno" not in said
 
 
 def test_the_private_half_and_a_folder_are_no_public_key(tmp_path: Path) -> None:

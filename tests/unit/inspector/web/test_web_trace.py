@@ -128,7 +128,8 @@ async def test_what_judged_a_part_comes_from_the_record_whatever_runs_now(record
     async with client_of(site_in(record)) as client:
         page = (await client.get("/part/3")).text
         refused = (await client.get("/part/4")).text
-    for text in (str(checksum_of(settings)), "64 x 64 at 8, 8", "exposure, µs", "anna", "longer exposure", f"{4:064x}"):
+    made = "somebody with an account", "longer exposure"
+    for text in (str(checksum_of(settings)), "64 x 64 at 8, 8", "exposure, µs", *made, f"{4:064x}"):
         assert text in page, text
     assert "0.500 to 1.550" in page and "above the limit" in page and "keeps the limit" in page
     assert 'id="judged"' not in refused
