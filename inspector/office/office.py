@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -271,7 +272,7 @@ class Office:
         keys = account_key(account), address_key(address)
         wait_s = self._throttle.begin(self._monotonic_s(), keys)
         if wait_s > 0:
-            raise Refused("login.wait", seconds=int(wait_s) + 1)
+            raise Refused("login.wait", seconds=math.ceil(wait_s))
         return keys
 
     async def _note_failure(self, account: Account | None, address: str) -> None:
