@@ -49,7 +49,7 @@ function awaitResult() {
     }
     if (fb.acked && valid && resId === fb.id && resSeq === s[39]) {
         if (good() && hbOk() && !fb.lateAck) fb.verdict = "good";
-        Object.assign(fb, { code: s[11], reason: s[12], partEcho: u32(s[22], s[23]), encoderEcho: u32(s[24], s[25]) });
+        Object.assign(fb, { code: s[11], reason: s[12], status, partEcho: u32(s[22], s[23]), encoderEcho: u32(s[24], s[25]) });
         control(RESULTS_ACK, true);
         fb.st = 2;
     } else {
@@ -64,7 +64,7 @@ function awaitResult() {
 function inspect(newPart) {
     if (newPart) {
         fb.id = fb.done ? fb.id % 65535 + 1 : firstId;
-        Object.assign(fb, { verdict: "reject", inTrack: true, triggered: false, code: 0, reason: 0 });
+        Object.assign(fb, { verdict: "reject", inTrack: true, triggered: false, code: 0, reason: 0, status: 0 });
         const count = fb.done + 1;
         ctrl[18] = count >>> 16; ctrl[19] = count & 0xFFFF;
     }
@@ -84,7 +84,7 @@ function decide() {
     ctrl[17] = !fb.triggered ? 3 : fb.verdict === "good" ? 1 : 2;
     decided = {
         trigger_id: fb.id, part_id: firstPart + fb.done, code: fb.code, reason: fb.reason, verdict: fb.verdict,
-        part_echo: fb.partEcho, encoder: u32(ctrl[10], ctrl[11]), encoder_echo: fb.encoderEcho,
+        status: fb.status, part_echo: fb.partEcho, encoder: u32(ctrl[10], ctrl[11]), encoder_echo: fb.encoderEcho,
     };
     fb.done += 1;
     fb.inTrack = false;

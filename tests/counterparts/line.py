@@ -18,7 +18,7 @@ import pytest
 
 from inspector.demo.parts import Kind, kind_of
 from inspector.demo.processes import daemon, last_words
-from plc.registers import Reason, Verdict
+from plc.registers import Reason, Status, Verdict
 from tests.support.invariants import Row, check
 from tests.support.live_line import DEMO
 
@@ -173,7 +173,10 @@ def _check_pair(row: Row, result: Mapping[str, Any]) -> None:
     assert (row["published_code"], row["published_reason"]) == (result["code"], result["reason"]), where
     assert (row["part_id"], row["encoder"]) == (result["part_echo"], result["encoder_echo"]), where
     assert row["encoder"] == result["encoder"], where
-    assert (result["verdict"] == "good") == (result["code"] == Verdict.PASS), where
+    # A part that passed is still a reject where the station is in error or goes offline as the PLC reads: on cores that
+    # others use as well it may, for as long as a thread of the daemon waits for one.
+    well = bool(result["status"] & Status.ONLINE) and not result["status"] & Status.ERROR
+    assert (result["verdict"] == "good") == (result["code"] == Verdict.PASS and well), where
 
 
 def _check_truth(results: Sequence[Mapping[str, Any]]) -> None:

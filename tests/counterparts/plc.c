@@ -74,7 +74,7 @@ static struct {
     double hb_at, beat_at, t0, free_at;
     bool acked, late_ack, triggered, in_track;
     int track;                             /* of the part at the camera: GOOD or REJECT */
-    uint16_t code, reason;
+    uint16_t code, reason, status;          /* as the result was read */
     uint32_t part_echo, encoder_echo;
 } fb;
 
@@ -117,6 +117,7 @@ static void await_result(double now) {
         if (good() && hb_ok(now) && !fb.late_ack) fb.track = GOOD;
         fb.code = stat[RESULT_CODE];
         fb.reason = stat[REASON];
+        fb.status = stat[STATUS];
         fb.part_echo = get32(stat + PART_ID_ECHO);
         fb.encoder_echo = get32(stat + ENCODER_ECHO);
         control(RESULTS_ACK, true);
@@ -137,7 +138,7 @@ static void inspect(bool new_part, double now) {
         fb.track = REJECT;
         fb.in_track = true;
         fb.triggered = false;
-        fb.code = fb.reason = 0;
+        fb.code = fb.reason = fb.status = 0;
         set32(ctrl + PLC_PART_COUNT, (uint32_t)fb.done + 1);
     }
     switch (fb.st) {
@@ -160,9 +161,9 @@ static void decide(double now) {
     ctrl[PLC_VERDICT_ID] = fb.id;
     ctrl[PLC_VERDICT] = (uint16_t)(fb.triggered ? fb.track : NEVER_TRIGGERED);
     printf("{\"trigger_id\": %u, \"part_id\": %u, \"code\": %u, \"reason\": %u, \"verdict\": \"%s\", "
-           "\"part_echo\": %u, \"encoder\": %u, \"encoder_echo\": %u}\n",
+           "\"status\": %u, \"part_echo\": %u, \"encoder\": %u, \"encoder_echo\": %u}\n",
            fb.id, opt.first_part + (uint32_t)fb.done, fb.code, fb.reason, fb.track == GOOD ? "good" : "reject",
-           fb.part_echo, get32(ctrl + ENCODER), fb.encoder_echo);
+           fb.status, fb.part_echo, get32(ctrl + ENCODER), fb.encoder_echo);
     fb.done++;
     fb.in_track = false;
     fb.free_at = now;

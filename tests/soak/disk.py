@@ -53,7 +53,7 @@ class Seen:
     removed: int = 0
     sample_bytes: int = 0
     alarms: list[str] = field(default_factory=list)
-    kept_when_stuck: int = 0
+    gone_when_stuck: list[str] = field(default_factory=list)  # pictures that gave way when all that is kept is on hold
 
     def told(self) -> list[str]:
         p50, p99 = np.percentile(self.cycles_ms, (50, 99))
@@ -107,9 +107,9 @@ async def soak(disk: Path, seconds: float) -> Seen:
         before = seen.wrong
         while not box.archive.state.full and seen.wrong == before:  # until nothing may go any more
             await _play(box, seen, 20, "L-1")
-        seen.kept_when_stuck = len(box.files())
+        kept = set(box.files())
         await _play(box, seen, 50, "L-1")
-        seen.kept_when_stuck -= len(box.files())
+        seen.gone_when_stuck = sorted(kept - set(box.files()))
         seen.alarms = _alarms(box)
         for task in (tending, beating):
             task.cancel()

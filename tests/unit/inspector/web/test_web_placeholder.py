@@ -50,7 +50,7 @@ async def test_the_history_and_the_part_page_say_that_a_picture_is_not_kept_any_
     async with client_of(site_in(tmp_path)) as client:
         table = (await client.get("/history")).text
         part = (await client.get("/part/2")).text
-    assert re.findall(r'<td class="quiet">(Yes|Not kept|)</td>\s*</tr>', table) == ["Yes", "Not kept", ""]
+    assert re.findall(r'<td class="quiet aside">(Yes|Not kept|)</td>\s*</tr>', table) == ["Yes", "Not kept", ""]
     assert "a backup holds no pictures" in part and "/picture/2" not in part
 
 
