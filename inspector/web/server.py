@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -31,10 +32,11 @@ NO_TELEMETRY: TelemetryConfig = {
 DROP_PEER_MS = 10_000  # a peer that acknowledges nothing for so long is gone
 SEND_BUFFER = 256 * 1024  # bounds what the kernel holds for a browser that does not read
 
-HEADERS_S = 5.0  # a request's headers may take so long, from its first byte, or from the connection
+HEADERS_S = 6.0  # a request's headers may take so long at most, from its first byte, or from the connection
+HEADERS_LEAST_S = 4.0  # and no connection less
 UNREAD_S = 5.0  # and a body that nobody reads, from the answer
 STALLED_S = 6.0  # a browser that takes less than uvicorn's 64 kB in so long is gone
-HANDSHAKE_S = 4.0  # and TLS before them
+HANDSHAKE_S = 3.5  # and TLS before them
 
 NICE = 5  # of the page, beside the line's 0
 TRANSPORT = "transport"  # in a scope's state
@@ -64,6 +66,13 @@ def transport_of(scope: Scope) -> asyncio.Transport:
     return found
 
 
+def headers_limit_s() -> float:
+    """Another for each connection: hundreds that came at once and say nothing neither go nor come back in one instant,
+    in which the line would have to wait for a core.
+    """
+    return random.uniform(HEADERS_LEAST_S, HEADERS_S)
+
+
 def give_way() -> None:
     """Let the line have the cores where both want them; as the unit has it, for those who start us by hand."""
     with suppress(PermissionError):  # a unit may forbid the call; it sets the priority itself then
@@ -84,14 +93,14 @@ class Impatient(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.app_state = {**self.app_state, TRANSPORT: transport}  # of each request's scope
-        self._expect(HEADERS_S)
+        self._expect(headers_limit_s())
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         if self.transport.is_closing():
             self._stop_waiting()
         elif self.conn.their_state is h11.IDLE:
-            self._expect(HEADERS_S)  # begun, and not whole yet; each byte more gains no time
+            self._expect(headers_limit_s())  # begun, and not whole yet; each byte more gains no time
         elif not self._is_unread():
             self._stop_waiting()
 
