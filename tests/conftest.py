@@ -13,8 +13,8 @@ import psutil
 import pytest
 from hypothesis import settings
 
+from plc.free_port import free_port as a_free_port
 from tests.support import signal_stack
-from tests.support.ports import a_free_port
 
 # Before torch comes, and for processes that tests start: OpenMP's threads wait for each other asleep. Spinning, two of
 # them on cores that other tests use as well took twenty times the processor.

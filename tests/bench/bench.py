@@ -27,6 +27,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from inspector.runtime import cpu_model, instruction_sets
+from plc.free_port import free_port as a_free_port
 from tests.bench import line as bench_line
 from tests.bench import rows
 from tests.bench.exchange import exchange_rows, stations_rows
@@ -47,7 +48,6 @@ from tests.bench.models import (
 from tests.bench.rows import Row
 from tests.bench.stages import stages_s
 from tests.bench.trace_cost import trace_rows
-from tests.support.ports import a_free_port
 from tests.support.tiny_bundle import make_key, trusted_key
 from training.train import source_commit
 

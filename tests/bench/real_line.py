@@ -17,8 +17,8 @@ from typing import Any
 import apsw
 import numpy as np
 
+from plc.free_port import free_port as a_free_port
 from plc.registers import Reason, Verdict
-from tests.support.ports import a_free_port
 
 DAEMON = (sys.executable, "-m", "inspector", "run")
 PLC = (sys.executable, "-c", "from plc.cli import main; main()", "sim")

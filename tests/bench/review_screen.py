@@ -14,8 +14,8 @@ from typing import Any
 from inspector.demo.parts import Kind
 from inspector.demo.processes import child, last_words
 from inspector.office.office import Office
+from plc.free_port import free_port as a_free_port
 from tests.support.office import PASSWORD
-from tests.support.ports import a_free_port
 from tests.support.reviewing import REJECT, Part, write_parts
 
 PICTURES = 40

@@ -30,13 +30,13 @@ from rich.console import Console
 
 from inspector.demo.processes import child, config_text, daemon, last_words
 from inspector.runtime import cpu_model, instruction_sets
+from plc.free_port import free_port as a_free_port
 from plc.sim import SimConfig
 from tests.bench import rows
 from tests.bench.line import precise_loop
 from tests.bench.review_screen import review_ms
 from tests.bench.rows import Row
 from tests.bench.stages import WatchedPlc
-from tests.support.ports import a_free_port
 from training.train import source_commit
 
 PARTS, WARM_UP = 120, 10

@@ -29,13 +29,13 @@ from rich.console import Console
 from inspector.demo.parts import Kind
 from inspector.demo.processes import child, config_text, daemon, last_words
 from inspector.runtime import cpu_model
+from plc.free_port import free_port as a_free_port
 from plc.sim import SimConfig
 from tests.bench import rows
 from tests.bench.line import READY_S, SCAN_S, UNEVEN_S, precise_loop
 from tests.bench.rows import Row
 from tests.bench.stages import WatchedPlc
 from tests.support.live_line import parts_of
-from tests.support.ports import a_free_port
 from training.train import source_commit
 
 HALVES, SCREENS = 500, 64

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -29,8 +30,12 @@ async def demo(free_port: int) -> AsyncIterator[str]:
     yield f"http://127.0.0.1:{free_port}"
     process.terminate()
     told, _ = await process.communicate()
-    # 1: the PLC gave a part up on a machine that was busy; system/test_demo.py asks for every part.
-    assert process.returncode in (0, 1), told.decode()
+    counts = {
+        key: int(n) for key, n in re.findall(r"^ *(triggers|plc results|mismatches)  (\d+)$", told.decode(), re.M)
+    }
+    # The PLC may give a part up on a machine that is busy: then, and for no other part, the demo says that counts differ.
+    given_up = counts["triggers"] - counts["plc results"]
+    assert process.returncode == (1 if given_up else 0) and counts["mismatches"] <= given_up, told.decode()
 
 
 async def test_the_page_shows_the_rendered_line_at_work(demo: str, open_page: Open, shots: Path) -> None:

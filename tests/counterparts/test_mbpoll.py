@@ -17,9 +17,9 @@ from typing import Literal
 import pytest
 
 from inspector.demo.processes import last_words
+from plc.free_port import free_port as a_free_port
 from plc.registers import BLOCKS, CTRL, DEVICE, DIAG, IDENT, MAP_VERSION, SIGNATURE, STAT, Block
 from tests.counterparts.line import FIRST_PART, WordOrder, foreign_plc, station
-from tests.support.ports import a_free_port
 
 pytestmark = [pytest.mark.foreign, pytest.mark.system, pytest.mark.slow]
 

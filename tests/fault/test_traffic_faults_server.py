@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 import pytest
 import pytest_asyncio
 
-from tests.support.ports import a_free_port
+from plc.free_port import free_port as a_free_port
 from tests.support.traffic import Traffic, traffic
 from tests.support.traffic_cases import BEFORE_IT_WAS_TOLD, PASSED, Outcome, assert_goes_on, assert_true, outcome
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.support.ports import a_free_port
+from plc.free_port import free_port as a_free_port
 
 Service = tuple[subprocess.Popen[bytes], httpx.Client]
 

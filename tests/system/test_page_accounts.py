@@ -20,8 +20,8 @@ import pytest
 from inspector.demo.processes import child, config_text
 from inspector.office.certificate import ensure_own, own_pair
 from inspector.web.server import HANDSHAKE_S, HEADERS_LEAST_S, HEADERS_S
+from plc.free_port import free_port as a_free_port
 from tests.support.office import PASSWORD
-from tests.support.ports import a_free_port
 from tests.support.visitors import HTML, Browser
 
 pytestmark = pytest.mark.system

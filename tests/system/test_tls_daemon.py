@@ -22,6 +22,7 @@ import pytest_asyncio
 from inspector.control import connect_control
 from inspector.demo.parts import Kind
 from inspector.demo.processes import daemon, last_words
+from plc.free_port import free_port as a_free_port
 from plc.registers import CTRL, STAT
 from plc.sim import SimConfig
 from plc.sim_client import SimClientPlc
@@ -30,7 +31,6 @@ from plc.transport import TransportConfig, connect_wire
 from plc.wire import ExceptionReply, LinkFault
 from tests.support.certificates import TestCa, make_test_ca
 from tests.support.live_line import START_S, parts_of, signed_bundle
-from tests.support.ports import a_free_port
 
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 STATION = """
