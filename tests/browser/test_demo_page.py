@@ -33,7 +33,7 @@ async def demo(free_port: int) -> AsyncIterator[str]:
     counts = {
         key: int(n) for key, n in re.findall(r"^ *(triggers|plc results|mismatches)  (\d+)$", told.decode(), re.M)
     }
-    # The PLC may give a part up on a machine that is busy: then, and for no other part, the demo says that counts differ.
+    # The PLC may give a part up on a busy machine: then, and for no other part, the demo says that counts differ.
     given_up = counts["triggers"] - counts["plc results"]
     assert process.returncode == (1 if given_up else 0) and counts["mismatches"] <= given_up, told.decode()
 
